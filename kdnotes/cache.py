@@ -1,0 +1,249 @@
+"""Finished runs and teacher outputs on disk, keyed by everything that they depend on.
+
+A key is a hash of the arguments (settings, seed, data, teacher weights), of the source of the code that matters
+(without comments and docstrings) and of the torch version. Entries are safetensors files written under a temporary name and
+renamed, one writer a key (file locks); an entry that cannot be read is reported and computed again.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+import os
+import tempfile
+import textwrap
+import types
+import warnings
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from kdnotes import data as data_module
+from kdnotes import losses, metrics, models, training
+from kdnotes.data import Splits, cache_folder
+from kdnotes.methods import Method
+from kdnotes.training import Config, Run
+
+__all__ = ["cached_run", "cached_tensor", "fingerprint", "read", "write"]
+
+
+def cached_run(
+    factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config, *, fresh: bool = False
+) -> Run:
+    """``training.fit`` of a newly built student, or its stored result (then ``run.cached`` is true).
+
+    Args:
+        factory: builds the student, such as ``functools.partial(StudentNet, in_channels=1)``; called with the generator
+            seeded by ``config.seed``.
+        fresh: compute even if a result is stored, and replace it.
+    """
+    path = _path("runs", [factory, method, data, config])
+    with _lock(path):
+        if path.exists() and not fresh and (stored := _guarded(_read_run, path)):
+            return stored
+        run = training.fit(training.build(factory, config.seed), method, data, config)
+        _write_run(path, run)
+        return run
+
+
+def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
+    """The tensor that ``compute`` returns, or the stored one, keyed by the fingerprints of ``parts``."""
+    path = _path("banks", parts)
+    with _lock(path):
+        if path.exists() and (stored := _guarded(read, path)):
+            return stored[0]["tensor"]
+        tensor = compute().contiguous()
+        write(path, {"tensor": tensor}, {})
+        return tensor
+
+
+def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Write tensors and a JSON record as one safetensors file, completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"record": json.dumps(record), "checksum": _checksum(tensors)}
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(save(tensors, metadata=metadata))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and record of a file that ``write`` made.
+
+    Raises:
+        ValueError: the file is missing, cut short, altered, or not one of ours.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        record = json.loads(metadata["record"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is missing or damaged ({error})") from error
+    if metadata.get("checksum") != _checksum(tensors):
+        raise ValueError(f"{path} is damaged (its checksum differs)")
+    return tensors, record
+
+
+def fingerprint(value: Any) -> str:
+    """A hash of what ``value`` means: settings by value, data and teachers by their content, code by its source.
+
+    Raises:
+        TypeError: the value has no stable meaning (an open file, say).
+    """
+    return hashlib.sha256(json.dumps(_describe(value), sort_keys=True).encode()).hexdigest()
+
+
+def _describe(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value.hex()
+    if isinstance(value, (list, tuple)):
+        return [_describe(item) for item in value]
+    if isinstance(value, dict):
+        return {"dict": [[_describe(key), _describe(item)] for key, item in value.items()]}
+    if isinstance(value, Tensor):
+        return {"tensor": _checksum({"": value})}
+    if isinstance(value, functools.partial):
+        return {"partial": [_describe(value.func), _describe(value.args), _describe(value.keywords)]}
+    if isinstance(value, (type, types.FunctionType, types.MethodType)):
+        return _describe_code(value)
+    if isinstance(key := getattr(value, "key", None), str):
+        return {"key": key}
+    if dataclasses.is_dataclass(value) or isinstance(value, Method):
+        settings = (
+            {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            if dataclasses.is_dataclass(value)
+            else vars(value)
+        )
+        return {"class": _describe_code(type(value)), "settings": _describe(settings)}
+    raise TypeError(
+        f"a {type(value).__name__} cannot be part of a cached run: use numbers, strings, tensors, dataclasses, "
+        "functions or functools.partial"
+    )
+
+
+def _describe_code(value: Any) -> Any:
+    """Name and source of a class (with its bases) or function; of code outside packages also the globals it uses."""
+    if isinstance(value, type):
+        parts = [base for base in value.__mro__ if base.__module__ not in ("builtins", "typing", "abc")]
+        parts = [base for base in parts if not base.__module__.startswith("torch")]
+    else:
+        parts = [value]
+    described = [[f"{part.__module__}.{part.__qualname__}", _source_key(part)] for part in parts]
+    return {"code": described, "globals": _describe(_globals_used(value)) if value.__module__ == "__main__" else {}}
+
+
+def _globals_used(value: Any) -> dict[str, Any]:
+    """Values of the notebook's own globals that a notebook's function or class mentions, so that they enter the key."""
+    functions = [value] if isinstance(value, types.FunctionType) else [
+        item for item in vars(value).values() if isinstance(item, types.FunctionType)
+    ]  # fmt: skip
+    used = {}
+    for function in functions:
+        used |= {f"free {name}": item for name, item in inspect.getclosurevars(function).nonlocals.items()}
+        for name in sorted(set(function.__code__.co_names) & set(function.__globals__)):
+            item = function.__globals__[name]
+            mine = getattr(item, "__module__", "__main__") == "__main__" and item is not value
+            if mine and not isinstance(item, types.ModuleType):
+                used[name] = item
+    return used
+
+
+def _source_key(part: Any) -> str:
+    try:
+        source = textwrap.dedent(inspect.getsource(part))
+    except (OSError, TypeError) as error:
+        raise TypeError(f"the source of {part.__qualname__} is not available, so its runs cannot be cached") from error
+    return _code_key(source)
+
+
+@functools.lru_cache(maxsize=256)
+def _code_key(source: str) -> str:
+    """Hash of the code without comments, layout and docstrings."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a lambda cut out of the middle of a call
+        return hashlib.sha256(source.encode()).hexdigest()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            body[0] = ast.Pass() if isinstance(getattr(body[0].value, "value", None), str) else body[0]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=1)
+def _package_key() -> list[str]:
+    """The code that every run goes through, and the torch version."""
+    modules = (losses, models, data_module, training, metrics)
+    return [_code_key(Path(module.__file__).read_text(encoding="utf-8")) for module in modules] + [torch.__version__]
+
+
+def _path(kind: str, parts: list[Any]) -> Path:
+    key = fingerprint([_package_key(), *parts])
+    return cache_folder() / kind / f"{key}.safetensors"
+
+
+def _lock(path: Path) -> FileLock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot create the cache folder {path.parent}: {error.strerror}") from error
+    return FileLock(path.with_suffix(".lock"))
+
+
+def _guarded(reader: Callable[[Path], Any], path: Path) -> Any:
+    try:
+        return reader(path)
+    except ValueError as error:
+        warnings.warn(f"{error}: computed again", stacklevel=3)
+        return None
+
+
+def _write_run(path: Path, run: Run) -> None:
+    tensors = {"logits.validation": run.validation_logits, "logits.test": run.test_logits}
+    tensors |= {f"state.{name}": tensor for name, tensor in run.state.items()}
+    record = {name: getattr(run, name) for name in ("metrics", "seconds", "start", "order", "created")}
+    record["history"] = run.history.to_json(orient="split", double_precision=15)
+    write(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, record)
+
+
+def _read_run(path: Path) -> Run:
+    tensors, record = read(path)
+    history = pd.read_json(StringIO(record.pop("history")), orient="split")
+    state = {name.removeprefix("state."): item for name, item in tensors.items() if name.startswith("state.")}
+    return Run(
+        history=history,
+        validation_logits=tensors["logits.validation"],
+        test_logits=tensors["logits.test"],
+        state=state,
+        cached=True,
+        **record,
+    )
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

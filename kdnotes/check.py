@@ -1,0 +1,115 @@
+"""Automatic checks of exercises that name the mistake they recognise.
+
+An exercise has a reference, cases to try it on, and traps: the wrong answers of real code, each with the sentence that
+helps. ``exercise("01.2", my_function)`` prints *todo*, *correct*, the trap, or the first case that differs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Exercise", "Trap", "exercise"]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A known wrong answer: what a learner's function returns who fell into it, and what to tell them."""
+
+    wrong: Callable[..., Any]
+    message: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A reference answer, the argument tuples to compare on, and the traps, tried in order."""
+
+    reference: Callable[..., Any]
+    cases: Callable[[], Sequence[tuple]]
+    traps: tuple[Trap, ...] = ()
+    tolerance: float = field(default=1e-4)
+
+
+def exercise(number: str, answer: Callable[..., Any]) -> bool:
+    """Check a learner's function, print the verdict, and return whether it is correct.
+
+    Args:
+        number: chapter and exercise, such as "05.2".
+        answer: the learner's function; while it returns ``None`` or ``...`` the exercise is still to do.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    spec = _find(number)
+    if not callable(answer):
+        raise TypeError(f"answer must be a function, not {type(answer).__name__}")
+    verdict, correct = _judge(spec, answer)
+    print(f"Exercise {number}: {verdict}")
+    return correct
+
+
+def _find(number: str) -> Exercise:
+    try:
+        module = importlib.import_module(f"kdnotes.exercises.chapter{int(number.split('.')[0]):02d}")
+        return module.EXERCISES[number]
+    except (ModuleNotFoundError, KeyError, ValueError, AttributeError):
+        raise ValueError(f"number must be that of an exercise, such as '01.1', not {number!r}") from None
+
+
+def _judge(spec: Exercise, answer: Callable[..., Any]) -> tuple[str, bool]:
+    cases = spec.cases()
+    try:
+        given = [answer(*case) for case in cases]
+    except NotImplementedError:
+        return "todo", False
+    except Exception as error:  # the learner's code may fail in any way; the check reports it and goes on
+        return (
+            f"your function stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            False,
+        )
+    if all(value is None or value is ... for value in given):
+        return "todo", False
+    expected = [spec.reference(*case) for case in cases]
+    if all(_same(a, b, spec.tolerance) for a, b in zip(given, expected, strict=True)):
+        return "correct", True
+    for trap in spec.traps:
+        wrong = [trap.wrong(*case) for case in cases]
+        if all(_same(a, b, spec.tolerance) for a, b in zip(given, wrong, strict=True)):
+            return f"not yet: {trap.message}", False
+    case = next(i for i, (a, b) in enumerate(zip(given, expected, strict=True)) if not _same(a, b, spec.tolerance))
+    return f"not yet: for case {case + 1} expected {_brief(expected[case])}, got {_brief(given[case])}", False
+
+
+def _same(value: Any, expected: Any, tolerance: float) -> bool:
+    """Equal in structure and within the relative and absolute tolerance."""
+    if isinstance(expected, (tuple, list)):
+        if not isinstance(value, (tuple, list)) or len(value) != len(expected):
+            return False
+        return all(_same(a, b, tolerance) for a, b in zip(value, expected, strict=True))
+    if isinstance(expected, Tensor):
+        if not isinstance(value, Tensor) or value.shape != expected.shape:
+            return False
+        return torch.allclose(value.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
+    if isinstance(expected, float):
+        if isinstance(value, Tensor) and value.ndim == 0:
+            value = value.item()
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and math.isclose(value, expected, rel_tol=tolerance, abs_tol=tolerance)
+    return type(value) is type(expected) and value == expected
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Tensor) and value.ndim:
+        numbers = ", ".join(f"{number:.4g}" for number in value.detach().flatten()[:4].tolist())
+        return f"a tensor {list(value.shape)} starting {numbers}"
+    if isinstance(value, (float, Tensor)):
+        return f"{float(value):.4g}"
+    if isinstance(value, (tuple, list)):
+        return "(" + ", ".join(_brief(item) for item in value) + ")"
+    return repr(value)

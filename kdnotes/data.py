@@ -1,0 +1,343 @@
+"""Data sets as tensors in memory, and fixed augmented views of them.
+
+``load`` returns train, validation and test splits, 32×32, normalised with the mean and standard deviation computed from
+the training images. Everything random is a function of (seed, view, image), never of how often something was called.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Split", "Splits", "Views", "cache_folder", "load"]
+
+EMBEDDED = Path(__file__).parent / "assets" / "fashion_mnist.npz"
+EMBEDDED_SHA256 = "234b27da6a4fa6398e8abc9c45ef8dcc92c832de3907bab77f9187cdfe7fb051"
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+OFFLINE_HINT = "The data set 'fashion-mnist' is part of the package and needs no network."
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images ``[N, C, 32, 32]`` float32 (normalised), targets ``[N]`` int64, and each image's number ``index`` ``[N]``.
+
+    ``index`` is the image's position in the complete split: a subset keeps it, so that an augmented view depends on the
+    image and not on the company it is in.
+    """
+
+    images: Tensor
+    targets: Tensor
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def take(self, positions: Tensor) -> Split:
+        """The images at these positions, in this order."""
+        return Split(self.images[positions], self.targets[positions], self.index[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Train, validation and test ``Split``, the class names, and the statistics that normalised the images.
+
+    A ``Splits`` that came from ``load`` is pickled as the arguments of that call, so that a worker process reads the
+    images from its own disk.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: str
+    recipe: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def in_channels(self) -> int:
+        return self.train.images.shape[1]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """SHA-256 of all images, targets and indices: the identity of this data in every cache."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update(split_key(split).encode())
+        return digest.hexdigest()
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Undo the normalisation: images as values in 0 … 1, for drawing."""
+        shape = (1, -1, 1, 1)
+        return (images * torch.tensor(self.std).view(shape) + torch.tensor(self.mean).view(shape)).clamp(0, 1)
+
+    def __reduce__(self) -> Any:
+        if self.recipe is None:
+            return super().__reduce__()
+        return _load_recipe, (self.recipe,)
+
+
+def split_key(split: Split) -> str:
+    """SHA-256 of a split's images, targets and indices."""
+    digest = hashlib.sha256()
+    for tensor in (split.images, split.targets, split.index):
+        digest.update(str(list(tensor.shape)).encode())
+        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Views:
+    """``count`` fixed augmented views of every image: random shift (pad and crop) and horizontal flip.
+
+    Shift and flip of an image in a view are functions of (``seed``, view, image index) alone: a teacher's output for a
+    view can be computed once and stored, and teacher and student see the same pixels (arXiv 2106.05237). View 0 of
+    ``count=1`` with ``padding=0, flip=False`` is the plain image.
+
+    Args:
+        count: number of views, at least 1; epoch e of a training sees view e mod count.
+        padding: largest shift in pixels, up, down, left or right; the border is repeated outwards.
+        flip: whether half of the images are mirrored.
+        seed: chooses the views.
+    """
+
+    count: int = 8
+    padding: int = 2
+    flip: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("count", 1), ("padding", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}")
+
+    def take(self, split: Split, positions: Tensor, view: int) -> Tensor:
+        """Images of the split at ``positions`` ``[B]``, as ``view`` shows them: ``[B, C, 32, 32]``."""
+        rows, columns = self._sources(split.index[positions], view, split.images.shape[-1])
+        images = split.images[positions]
+        batch = torch.arange(len(positions))[:, None, None]
+        return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def _sources(self, index: Tensor, view: int, size: int) -> tuple[Tensor, Tensor]:
+        """For each image the source row of every row, and the source column of every column, ``[B, size]`` each."""
+        draws = _draws(self.seed, view % self.count, int(index.max()) + 1)[index.numpy()]
+        span = 2 * self.padding + 1
+        shift_row, shift_column = (torch.from_numpy((draws >> s) % span - self.padding) for s in (0, 16))
+        grid = torch.arange(size)
+        rows = (grid + shift_row[:, None]).clamp(0, size - 1)
+        columns = (grid + shift_column[:, None]).clamp(0, size - 1)
+        mirrored = torch.from_numpy((draws >> 32) % 2 == 1) & self.flip
+        return rows, torch.where(mirrored[:, None], columns.flip(1), columns)
+
+
+@functools.lru_cache(maxsize=64)
+def _draws(seed: int, view: int, count: int) -> np.ndarray:
+    """One non-negative int64 of random bits for each image index below ``count``, from a counter-based generator."""
+    raw = np.random.Philox(key=[seed, view]).random_raw(count)
+    return (raw >> np.uint64(1)).astype(np.int64)
+
+
+def load(
+    name: str = "fashion-mnist",
+    *,
+    train_images: int | None = None,
+    validation_images: int | None = None,
+    test_images: int | None = None,
+    without_classes: tuple[int, ...] = (),
+    subset_seed: int = 0,
+    root: str | None = None,
+    download: bool = False,
+) -> Splits:
+    """Load a data set into memory.
+
+    Args:
+        name: "fashion-mnist" (10,000 training, 2,000 validation and the official 10,000 test images, part of the
+            package), "cifar10" (through torchvision) or "folder:PATH", a folder with ``train/<class>/*`` and
+            ``test/<class>/*`` (and ``validation/<class>/*``; without it 10 % of the training images, at least one a
+            class, are set aside), resized to 32×32 in colour.
+        train_images, validation_images, test_images: draw a stratified subset of this size (``None``: all). The
+            normalisation is always that of the complete training split.
+        without_classes: class indices removed from the *training* images (validation and test keep them).
+        subset_seed: which subset is drawn.
+        root: folder of the CIFAR-10 files; by default "data" in the cache folder.
+        download: whether CIFAR-10 may be downloaded.
+
+    Raises:
+        ValueError: unknown name, wrong size, or files missing or damaged.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {type(name).__name__}")
+    return _load_recipe(
+        {
+            "name": name,
+            "train_images": train_images,
+            "validation_images": validation_images,
+            "test_images": test_images,
+            "without_classes": tuple(without_classes),
+            "subset_seed": subset_seed,
+            "root": root,
+            "download": download,
+        }
+    )
+
+
+def cache_folder() -> Path:
+    """Where teachers, banks, runs and downloads are kept: KDNOTES_CACHE, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("KDNOTES_CACHE") or user_cache_path("kdnotes"))
+
+
+def _load_recipe(recipe: dict[str, Any]) -> Splits:
+    return _load_cached(tuple(recipe.items()))
+
+
+@functools.lru_cache(maxsize=8)
+def _load_cached(items: tuple[tuple[str, Any], ...]) -> Splits:
+    recipe = dict(items)
+    full = _load_full(recipe["name"], recipe["root"], recipe["download"])
+    seed = recipe["subset_seed"]
+    train = _subset("train_images", full.train, recipe["train_images"], full.num_classes, seed)
+    validation = _subset("validation_images", full.validation, recipe["validation_images"], full.num_classes, seed)
+    test = _subset("test_images", full.test, recipe["test_images"], full.num_classes, seed)
+    train = _without(train, recipe["without_classes"], full.num_classes)
+    return Splits(train, validation, test, full.classes, full.mean, full.std, full.name, recipe)
+
+
+@functools.lru_cache(maxsize=2)
+def _load_full(name: str, root: str | None, download: bool) -> Splits:
+    if name == "fashion-mnist":
+        arrays, classes = _embedded(EMBEDDED, EMBEDDED_SHA256), FASHION_CLASSES
+    elif name == "cifar10":
+        arrays, classes = _cifar10(Path(root) if root else cache_folder() / "data", download)
+    elif name.startswith("folder:") and len(name) > len("folder:"):
+        arrays, classes = _folder(Path(name.removeprefix("folder:")).expanduser())
+    else:
+        raise ValueError(f"name must be 'fashion-mnist', 'cifar10' or 'folder:PATH', not {name!r}. {OFFLINE_HINT}")
+    images = {split: _to_tensor(arrays[split][0]) for split in ("train", "validation", "test")}
+    std, mean = torch.std_mean(images["train"].double(), dim=(0, 2, 3))
+    shape = (1, -1, 1, 1)
+    splits = {
+        split: Split(
+            ((pixels - mean.float().view(shape)) / std.float().clamp_min(1e-6).view(shape)),
+            torch.from_numpy(arrays[split][1].astype(np.int64)),
+            torch.arange(len(pixels)),
+        )
+        for split, pixels in images.items()
+    }
+    return Splits(**splits, classes=tuple(classes), mean=tuple(mean.tolist()), std=tuple(std.tolist()), name=name)
+
+
+def _to_tensor(pixels: np.ndarray) -> Tensor:
+    """uint8 ``[N, H, W]`` or ``[N, H, W, C]`` to float32 ``[N, C, 32, 32]`` in 0 … 1; 28×28 is padded with black."""
+    images = torch.from_numpy(pixels)
+    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    margin = (32 - images.shape[-1]) // 2
+    return torch.nn.functional.pad(images, (margin,) * 4).float() / 255
+
+
+def _embedded(path: Path, sha256: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    if not path.is_file():
+        raise ValueError(f"the embedded data file {path.name} is missing from the package: install kdnotes again")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise ValueError(f"the embedded data file {path.name} is damaged (its SHA-256 differs): install kdnotes again")
+    with np.load(path) as file:
+        return {split: (file[f"{split}_images"], file[f"{split}_targets"]) for split in ("train", "validation", "test")}
+
+
+def _cifar10(root: Path, download: bool) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
+    from torchvision.datasets import CIFAR10
+
+    try:
+        train, test = (CIFAR10(str(root), train=part, download=download) for part in (True, False))
+    except Exception as error:  # torchvision raises RuntimeError, URLError, OSError … by what went wrong
+        remedy = "the download failed" if download else "pass download=True (--download) once, with a network"
+        raise ValueError(f"cifar10 is not in {root}, or damaged: {remedy}. {OFFLINE_HINT}") from error
+    images, targets = np.asarray(train.data), np.asarray(train.targets)
+    held = _stratified(torch.from_numpy(targets), 5000, 10, seed=0).numpy()
+    kept = np.setdiff1d(np.arange(len(targets)), held)
+    return {
+        "train": (images[kept], targets[kept]),
+        "validation": (images[held], targets[held]),
+        "test": (np.asarray(test.data), np.asarray(test.targets)),
+    }, tuple(train.classes)
+
+
+def _folder(path: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
+    parts, classes = {}, None
+    for part in ("train", "validation", "test"):
+        if part == "validation" and not (path / part).is_dir():
+            continue
+        *parts[part], names = _read_images(path / part)
+        if classes is not None and names != classes:
+            raise ValueError(f"{path / part} must have the class folders of train, {classes}, not {names}")
+        classes = names
+    if len(classes) < 2:
+        raise ValueError(f"{path / 'train'} must hold at least 2 class folders, not {len(classes)}")
+    if "validation" not in parts:
+        images, targets = parts["train"]
+        count = max(len(classes), len(targets) // 10)
+        held = _stratified(torch.from_numpy(targets), count, len(classes), seed=0).numpy()
+        kept = np.setdiff1d(np.arange(len(targets)), held)
+        parts["train"], parts["validation"] = (images[kept], targets[kept]), (images[held], targets[held])
+    return {part: tuple(arrays) for part, arrays in parts.items()}, classes
+
+
+def _read_images(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    from PIL import UnidentifiedImageError
+    from torchvision.datasets import ImageFolder
+
+    if not folder.is_dir():
+        raise ValueError(f"an image folder needs train/<class>/* and test/<class>/*; {folder} does not exist")
+    try:
+        images = ImageFolder(str(folder))
+        pixels = np.stack([np.asarray(image.convert("RGB").resize((32, 32))) for image, _ in images])
+    except (FileNotFoundError, UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{folder} is empty or holds a damaged image: {str(error).splitlines()[0]}") from error
+    return pixels, np.asarray(images.targets), tuple(images.classes)
+
+
+def _subset(name: str, split: Split, count: int | None, classes: int, seed: int) -> Split:
+    if count is None:
+        return split
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"{name} must be an integer or None, not {type(count).__name__}")
+    if not classes <= count <= len(split):
+        raise ValueError(f"{name} must lie in {classes} … {len(split)} (at least one a class), not {count}")
+    return split.take(_stratified(split.targets, count, classes, seed))
+
+
+def _stratified(targets: Tensor, count: int, classes: int, seed: int) -> Tensor:
+    """Positions of ``count`` samples, each class in its proportion (largest remainders first), in ascending order."""
+    sizes = torch.bincount(targets, minlength=classes).numpy()
+    share = sizes * count / sizes.sum()
+    quota = np.floor(share).astype(int)
+    quota[np.argsort(quota - share, kind="stable")[: count - quota.sum()]] += 1
+    rng = np.random.default_rng(seed)
+    chosen = [rng.permutation(np.flatnonzero(targets.numpy() == c))[: quota[c]] for c in range(classes)]
+    return torch.from_numpy(np.sort(np.concatenate(chosen)))
+
+
+def _without(split: Split, dropped: tuple[int, ...], classes: int) -> Split:
+    if not dropped:
+        return split
+    if any(isinstance(c, bool) or not isinstance(c, int) or not 0 <= c < classes for c in dropped):
+        raise ValueError(f"without_classes must hold class indices in 0 … {classes - 1}, not {dropped!r}")
+    return split.take(torch.nonzero(~torch.isin(split.targets, torch.tensor(dropped))).flatten())

@@ -1,0 +1,115 @@
+"""What a trained network is measured by, and how sure we are of a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdnotes.losses import check_targets
+
+__all__ = ["Interval", "accuracy", "agreement", "evaluate", "expected_calibration_error", "gap_recovered", "mcnemar",
+           "mean_interval", "negative_log_likelihood"]  # fmt: skip
+
+
+def accuracy(logits: Tensor, targets: Tensor) -> float:
+    """Fraction of samples whose largest logit is the target's; logits ``[N, K]``, targets ``[N]``."""
+    return float((logits.argmax(1) == check_targets(targets, logits.shape[1])).double().mean())
+
+
+def negative_log_likelihood(logits: Tensor, targets: Tensor) -> float:
+    """Mean of −log p(target), in nats."""
+    return float(F.cross_entropy(logits.double(), check_targets(targets, logits.shape[1])))
+
+
+def expected_calibration_error(logits: Tensor, targets: Tensor, bins: int = 15) -> float:
+    """Mean |accuracy − confidence| over equal-width confidence bins, weighted by bin size (arXiv 1706.04599).
+
+    A fraction in 0 … 1. Confidence is the largest probability of the softmax at T = 1.
+    """
+    confidence, predicted = F.softmax(logits.double(), dim=1).max(1)
+    correct = (predicted == check_targets(targets, logits.shape[1])).double()
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    gap = torch.zeros(bins, dtype=torch.double).index_add_(0, bin_of, correct - confidence)
+    return float(gap.abs().sum() / len(targets))
+
+
+def agreement(logits: Tensor, other: Tensor) -> float:
+    """Fraction of samples for which two networks predict the same class: top-1 fidelity (arXiv 2106.05945)."""
+    if logits.shape != other.shape:
+        raise ValueError(f"other must have the shape of logits, {list(logits.shape)}, not {list(other.shape)}")
+    return float((logits.argmax(1) == other.argmax(1)).double().mean())
+
+
+def evaluate(logits: Tensor, targets: Tensor) -> dict[str, float]:
+    """Accuracy, NLL (nats) and ECE of logits ``[N, K]``."""
+    return {
+        "accuracy": accuracy(logits, targets),
+        "nll": negative_log_likelihood(logits, targets),
+        "ece": expected_calibration_error(logits, targets),
+    }
+
+
+def gap_recovered(student: float, baseline: float, teacher: float) -> float:
+    """(student − baseline) / (teacher − baseline): the share of the gap to the teacher that distillation closed.
+
+    Unlike student / teacher it does not credit the student for what it reaches without a teacher, or by chance. NaN if
+    the teacher is no better than the baseline.
+    """
+    return (student - baseline) / (teacher - baseline) if teacher > baseline else float("nan")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval, in the unit of the samples."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+    def __iter__(self):
+        return iter((self.mean, self.low, self.high))
+
+    def points(self, *, signed: bool = True) -> str:
+        """The interval of fractions as percentage points, such as "+1.50 ± 0.30"."""
+        return f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}"
+
+
+def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
+    """Mean and Student-t confidence interval of independent samples, such as one paired difference a seed.
+
+    With one sample the interval is infinite: one seed says nothing of the next.
+    """
+    from scipy import stats
+
+    values = np.asarray(samples, dtype=float)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"samples must be a non-empty list of finite numbers, not {samples!r}")
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Interval(mean, float("-inf"), float("inf"), 1)
+    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+def mcnemar(logits: Tensor, other: Tensor, targets: Tensor) -> float:
+    """Exact McNemar test: the p-value for "two networks err equally often" on the same test images."""
+    from scipy import stats
+
+    right, other_right = logits.argmax(1) == targets, other.argmax(1) == targets
+    only, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
+    return float(stats.binomtest(only, only + only_other).pvalue) if only + only_other else 1.0

@@ -1,0 +1,143 @@
+"""Teacher and student networks for 32×32 images, each a chain of named stages and a head.
+
+A stage boundary is a block boundary (pooling and dropout belong to the block they follow), so ``model.stages`` is an
+``nn.Sequential`` whose children carry the names, and an intermediate feature is the output of one of its children.
+``width`` scales every layer; any number of classes ≥ 2 and of input channels ≥ 1 works.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+__all__ = ["ResidualStudent", "StudentNet", "TeacherNet", "count_parameters", "forward_features"]
+
+
+class StagedNet(nn.Module):
+    """``stages`` (named blocks) followed by ``head``; the base of the course's networks."""
+
+    def __init__(self, stages: dict[str, nn.Module], head: nn.Module, num_classes: int, in_channels: int):
+        super().__init__()
+        self.stages = nn.Sequential(OrderedDict(stages))
+        self.head = head
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``[batch, channels, 32, 32]`` to logits ``[batch, classes]``."""
+        return self.head(self.stages(images))
+
+
+class TeacherNet(StagedNet):
+    """VGG-style teacher: 3×3 convolutions (with bias), batch norm and ReLU in four blocks of 2, 2, 3 and 3.
+
+    Each block ends in 2×2 max-pooling and channel dropout (0.1, 0.1, 0.1, 0.2). With ``width=64``, 3 channels and 10
+    classes it has 10,268,746 parameters.
+    """
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 3, width: int = 64):
+        _check_sizes(num_classes, in_channels, width)
+        channels = [width, 2 * width, 4 * width, 8 * width]
+        stages, previous = {}, in_channels
+        for number, (out, depth, drop) in enumerate(zip(channels, (2, 2, 3, 3), (0.1, 0.1, 0.1, 0.2), strict=True), 1):
+            stages[f"block{number}"] = _vgg_block(previous, out, depth, drop)
+            previous = out
+        head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(previous * 2 * 2, 16 * width), nn.ReLU(), nn.Dropout(0.5),
+            nn.Linear(16 * width, 8 * width), nn.ReLU(), nn.Dropout(0.5),
+            nn.Linear(8 * width, num_classes),
+        )  # fmt: skip
+        super().__init__(stages, head, num_classes, in_channels)
+
+
+class StudentNet(StagedNet):
+    """Depthwise-separable student in the manner of MobileNet (arXiv 1704.04861).
+
+    Stem, then three blocks of depthwise 3×3 and pointwise 1×1 convolutions with batch norm and ReLU6; global average
+    pooling, dropout 0.2, linear. With ``width=32``, 3 channels and 10 classes it has 50,570 parameters.
+    """
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 3, width: int = 32):
+        _check_sizes(num_classes, in_channels, width)
+        stages = {
+            "stem": nn.Sequential(
+                nn.Conv2d(in_channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU6(), nn.MaxPool2d(2)
+            ),
+            "block1": nn.Sequential(*_separable(width, 2 * width), nn.MaxPool2d(2)),
+            "block2": nn.Sequential(*_separable(2 * width, 4 * width), nn.MaxPool2d(2)),
+            "block3": nn.Sequential(*_separable(4 * width, 8 * width)),
+        }
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(8 * width, num_classes))
+        super().__init__(stages, head, num_classes, in_channels)
+
+
+class ResidualStudent(StagedNet):
+    """Small residual network (arXiv 1512.03385): the student, or peer, of another architecture.
+
+    A 3×3 stem, then 1, 1 and 2 basic blocks of ``width``, 2·``width`` and 4·``width`` channels, the second and third
+    stage starting with stride 2; global average pooling, linear. About 0.15 M parameters with ``width=16``.
+    """
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 3, width: int = 16):
+        _check_sizes(num_classes, in_channels, width)
+        stages = {
+            "stem": nn.Sequential(*_conv_norm(in_channels, width), nn.ReLU(), nn.MaxPool2d(2)),
+            "stage1": _BasicBlock(width, width),
+            "stage2": _BasicBlock(width, 2 * width, stride=2),
+            "stage3": nn.Sequential(_BasicBlock(2 * width, 4 * width, stride=2), _BasicBlock(4 * width, 4 * width)),
+        }
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, num_classes))
+        super().__init__(stages, head, num_classes, in_channels)
+
+
+class _BasicBlock(nn.Module):
+    def __init__(self, channels: int, out: int, stride: int = 1):
+        super().__init__()
+        self.residual = nn.Sequential(*_conv_norm(channels, out, stride), nn.ReLU(), *_conv_norm(out, out))
+        same = channels == out and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Sequential(*_conv_norm(channels, out, stride, kernel=1))
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.residual(x) + self.shortcut(x))
+
+
+def forward_features(model: StagedNet, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Logits ``[batch, classes]`` and the output ``[batch, channels, height, width]`` of every stage, by name."""
+    features, x = {}, images
+    for name, stage in model.stages.named_children():
+        x = features[name] = stage(x)
+    return model.head(x), features
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable scalars in the model."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _vgg_block(channels: int, out: int, depth: int, drop: float) -> nn.Sequential:
+    layers = []
+    for step in range(depth):
+        layers += [nn.Conv2d(channels if step == 0 else out, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Dropout2d(drop))
+
+
+def _separable(channels: int, out: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.BatchNorm2d(channels), nn.ReLU6(),
+        nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out), nn.ReLU6(),
+    ]  # fmt: skip
+
+
+def _conv_norm(channels: int, out: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:
+    return [nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(out)]
+
+
+def _check_sizes(num_classes: int, in_channels: int, width: int) -> None:
+    for name, value, least in (("num_classes", num_classes, 2), ("in_channels", in_channels, 1), ("width", width, 1)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")

@@ -1,0 +1,117 @@
+"""The three sizes in which the course runs: smoke (seconds), lesson (minutes), full (hours on a CPU)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from kdnotes import data as data_module
+from kdnotes import models, teachers
+from kdnotes.data import Splits, Views
+from kdnotes.teachers import Teacher
+from kdnotes.training import Config
+
+__all__ = ["PROFILES", "Profile", "Settings", "settings"]
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of a profile. ``None`` images means all there are."""
+
+    name: str
+    seeds: int
+    train_images: int | None
+    validation_images: int | None
+    test_images: int | None
+    student_width: int
+    config: Config
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("smoke", 2, 200, 200, 300, 8, Config(epochs=2, batch_size=50, learning_rate=1e-2, views=Views(2))),
+        Profile("lesson", 5, 500, 2000, 10_000, 16, Config(epochs=40, batch_size=50, learning_rate=1e-2)),
+        Profile("full", 5, None, None, None, 32, Config(epochs=120, batch_size=128, views=Views(120))),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A profile on a data set, with the number of seeds: what a chapter builds its experiments from."""
+
+    profile: Profile
+    dataset: str
+    seeds: int
+
+    def pick(self, *, smoke: Choice, lesson: Choice, full: Choice) -> Choice:
+        """The value for this profile, where a chapter needs a size of its own."""
+        return {"smoke": smoke, "lesson": lesson, "full": full}[self.profile.name]
+
+    def splits(self, **changes: object) -> Splits:
+        """The student's data: a subset of the training images, with validation and test (see ``data.load``)."""
+        sizes = {name: getattr(self.profile, name) for name in ("train_images", "validation_images", "test_images")}
+        available = data_module.load(self.dataset)
+        for name, part in (("train_images", "train"), ("validation_images", "validation"), ("test_images", "test")):
+            if sizes[name] is not None:
+                sizes[name] = min(sizes[name], len(getattr(available, part)))
+        return data_module.load(self.dataset, **(sizes | changes))
+
+    def config(self, **changes: object) -> Config:
+        """The student's schedule, on the GPU if the profile is full and there is one."""
+        device = "cuda" if self.profile.name == "full" and torch.cuda.is_available() else "cpu"
+        return dataclasses.replace(self.profile.config, device=device, **changes)
+
+    def student(self, architecture: type[nn.Module] = models.StudentNet, **changes: object) -> Callable[[], nn.Module]:
+        """Builds an untrained student for this data set."""
+        splits = data_module.load(self.dataset)
+        sizes = {"num_classes": splits.num_classes, "in_channels": splits.in_channels}
+        if architecture is models.StudentNet:
+            sizes["width"] = self.profile.student_width
+        return functools.partial(architecture, **(sizes | changes))
+
+    def teacher(self) -> Teacher:
+        """The teacher trained on *all* training images: the shipped one, or trained on first use and stored."""
+        if self.dataset == "fashion-mnist" and self.profile.name != "full":
+            return teachers.lesson_teacher()
+        splits = data_module.load(self.dataset)
+        factory = functools.partial(
+            models.TeacherNet,
+            num_classes=splits.num_classes,
+            in_channels=splits.in_channels,
+            width=self.pick(smoke=8, lesson=16, full=64),
+        )
+        epochs = self.pick(smoke=1, lesson=teachers.LESSON_CONFIG.epochs, full=120)
+        return teachers.train_or_load(
+            factory, splits, dataclasses.replace(teachers.LESSON_CONFIG, epochs=epochs, views=Views(epochs))
+        )
+
+
+def settings(profile: str | None = None, dataset: str = "fashion-mnist", seeds: int | None = None) -> Settings:
+    """Settings of a chapter.
+
+    Args:
+        profile: "smoke", "lesson" or "full"; ``None``: the variable KDNOTES_PROFILE, or "lesson".
+        dataset: a name that ``data.load`` knows.
+        seeds: paired seeds of each comparison; ``None``: the profile's number.
+
+    Raises:
+        ValueError: an unknown profile, or fewer than 1 seed.
+    """
+    name = profile or os.environ.get("KDNOTES_PROFILE") or "lesson"
+    if name not in PROFILES:
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, not {name!r}")
+    chosen = PROFILES[name]
+    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
+        raise ValueError(f"seeds must be a whole number of at least 1, or None, not {seeds!r}")
+    return Settings(chosen, dataset, seeds or chosen.seeds)

@@ -1,0 +1,217 @@
+"""Comparisons: arms × seeds, paired, run in parallel, cached, and summarised with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from joblib import Parallel, delayed
+from torch import nn
+
+from kdnotes import cache
+from kdnotes.data import Splits
+from kdnotes.methods import Method
+from kdnotes.metrics import Interval, mean_interval
+from kdnotes.training import Config, Run
+
+__all__ = ["Arm", "NotPairedError", "Study", "compare"]
+
+
+class NotPairedError(RuntimeError):
+    """Arms of one comparison started from different weights, or saw different batches."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One side of a comparison; what is ``None`` is taken from ``compare``'s arguments.
+
+    Args:
+        method: how the student is trained.
+        student: builds the student, such as ``functools.partial(StudentNet, in_channels=1, width=16)``.
+        data: the splits.
+        config: the schedule; its seed is replaced by each seed of the study.
+    """
+
+    method: Method
+    student: Callable[[], nn.Module] | None = None
+    data: Splits | None = None
+    config: Config | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Finished runs of a comparison.
+
+    Args:
+        frame: one row a run: arm, seed, the run's metrics (fractions and nats), seconds, created, cached.
+        runs: the ``Run`` of each (arm, seed).
+    """
+
+    frame: pd.DataFrame
+    runs: dict[tuple[str, int], Run]
+
+    @property
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys(self.frame["arm"]))
+
+    def values(self, arm: str, metric: str = "test_accuracy") -> pd.Series:
+        """The metric of an arm, indexed by seed."""
+        if arm not in self.arms:
+            raise ValueError(f"arm must be one of {self.arms}, not {arm!r}")
+        if metric not in self.frame.columns:
+            raise ValueError(f"metric must be one of {list(self.frame.columns[2:])}, not {metric!r}")
+        return self.frame[self.frame["arm"] == arm].set_index("seed")[metric]
+
+    def interval(self, arm: str, metric: str = "test_accuracy") -> Interval:
+        """Mean of an arm over seeds, with the 95 % interval of Student's t."""
+        return mean_interval(self.values(arm, metric))
+
+    def difference(self, arm: str, baseline: str, metric: str = "test_accuracy") -> Interval:
+        """Mean of (arm − baseline) seed by seed, with the 95 % interval of the paired t-test.
+
+        It unpacks as ``mean, low, high``; ``.resolved`` tells whether 0 lies outside.
+        """
+        return mean_interval(self.values(arm, metric) - self.values(baseline, metric))
+
+    def table(self, baseline: str, metric: str = "test_accuracy") -> pd.DataFrame:
+        """One row an arm: mean ± half-width of the metric, and of the paired difference from ``baseline``, in points."""
+        rows = []
+        for arm in self.arms:
+            difference = None if arm == baseline else self.difference(arm, baseline, metric)
+            rows.append(
+                {
+                    "arm": arm,
+                    f"{metric} %": self.interval(arm, metric).points(signed=False),
+                    f"difference from {baseline}": difference.points() if difference else "",
+                    "resolved": ("yes" if difference.resolved else "no") if difference else "",
+                }
+            )
+        return pd.DataFrame(rows).set_index("arm")
+
+    def best(self, metric: str = "validation_accuracy", among: list[str] | None = None) -> str:
+        """The arm with the highest mean of a *validation* metric: settings are never chosen on the test set."""
+        if metric.startswith("test_"):
+            raise ValueError(f"metric must not be a test metric, but {metric!r} is: choose on validation")
+        return max(among or self.arms, key=lambda arm: self.values(arm, metric).mean())
+
+
+def compare(
+    arms: Mapping[str, Method | Arm],
+    seeds: int = 5,
+    *,
+    student: Callable[[], nn.Module] | None = None,
+    data: Splits | None = None,
+    config: Config | None = None,
+    workers: int | None = None,
+    fresh: bool | None = None,
+    report: Callable[[str], None] | None = print,
+) -> Study:
+    """Train every arm with every seed 0 … seeds − 1; the arms of a seed start from equal weights and see equal batches.
+
+    Runs go through joblib, each in one thread, so that the result is bit-equal whatever ``workers`` is, and another
+    joblib backend can be chosen with ``joblib.parallel_config``. Finished runs are stored, and reused unless ``fresh``.
+
+    Args:
+        arms: name → ``Method`` or ``Arm``.
+        seeds: number of seeds.
+        student, data, config: what the arms share.
+        workers: processes; by default the number of cores, or KDNOTES_WORKERS.
+        fresh: ignore stored runs; by default KDNOTES_FRESH=1.
+        report: called with one line when an arm is finished (``None``: silent).
+
+    Raises:
+        NotPairedError: arms of equal architecture started from other weights, or arms of equal data and schedule saw
+            other batches.
+    """
+    complete = {name: _complete(name, arm, student, data, config) for name, arm in _check_arms(arms, seeds).items()}
+    fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
+    jobs = [(name, seed) for seed in range(seeds) for name in complete]
+    work = (delayed(_run)(name, seed, complete[name], fresh) for name, seed in jobs)
+    runs: dict[tuple[str, int], Run] = {}
+    # The whole pool shares one import of torch a worker; results arrive as they finish.
+    for name, seed, run in Parallel(n_jobs=_workers(workers), return_as="generator_unordered")(work):
+        runs[name, seed] = run
+        _report_arm(name, seeds, runs, report)
+    runs = {job: runs[job] for job in sorted(jobs, key=lambda job: (list(complete).index(job[0]), job[1]))}
+    _check_paired(complete, runs)
+    return Study(_frame(runs), runs)
+
+
+def _run(name: str, seed: int, arm: Arm, fresh: bool) -> tuple[str, int, Run]:
+    config = dataclasses.replace(arm.config, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        return name, seed, cache.cached_run(arm.student, arm.method, arm.data, config, fresh=fresh)
+
+
+def _complete(name: str, arm: Method | Arm, student, data, config) -> Arm:
+    arm = arm if isinstance(arm, Arm) else Arm(arm)
+    defaults = {"student": student, "data": data, "config": config}
+    arm = dataclasses.replace(arm, **{key: value for key, value in defaults.items() if getattr(arm, key) is None})
+    for key, kind in (("method", Method), ("data", Splits), ("config", Config)):
+        if not isinstance(getattr(arm, key), kind):
+            raise TypeError(f"{key} of arm {name!r} must be a {kind.__name__}, not {type(getattr(arm, key)).__name__}")
+    if not callable(arm.student) or isinstance(arm.student, nn.Module):
+        raise TypeError(
+            f"student of arm {name!r} must be a function that builds the network, such as "
+            f"functools.partial(StudentNet, width=16), not {type(arm.student).__name__}"
+        )
+    return arm
+
+
+def _check_arms(arms: Mapping[str, Method | Arm], seeds: int) -> Mapping[str, Method | Arm]:
+    if not isinstance(arms, Mapping) or not arms:
+        raise ValueError(f"arms must be a non-empty mapping of names to methods, not {arms!r}")
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ValueError(f"seeds must be a whole number of at least 1, not {seeds!r}")
+    return arms
+
+
+def _workers(workers: int | None) -> int:
+    value = workers if workers is not None else os.environ.get("KDNOTES_WORKERS") or os.cpu_count() or 1
+    try:
+        value = int(value)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise ValueError(f"workers (KDNOTES_WORKERS) must be a whole number of at least 1, not {workers!r}")
+    return value
+
+
+def _report_arm(name: str, seeds: int, runs: dict[tuple[str, int], Run], report: Callable[[str], None] | None) -> None:
+    mine = [run for (arm, _), run in runs.items() if arm == name]
+    if report is None or len(mine) < seeds:
+        return
+    stored = [run.created for run in mine if run.cached]
+    origin = f"{len(stored)} of {len(mine)} cached, computed {min(stored)}" if stored else "computed now"
+    report(f"{name}: {len(mine)} runs, {sum(run.seconds for run in mine):.1f} s ({origin})")
+
+
+def _check_paired(arms: dict[str, Arm], runs: dict[tuple[str, int], Run]) -> None:
+    starts: dict[object, tuple[str, str]] = {}
+    orders: dict[object, tuple[str, str]] = {}
+    for (name, seed), run in runs.items():
+        arm = arms[name]
+        shapes = tuple((key, tuple(tensor.shape)) for key, tensor in run.state.items())
+        schedule = (arm.config.epochs, arm.config.batch_size, arm.config.views, len(arm.data.train))
+        for seen, identity, value, what in (
+            (starts, (seed, shapes), run.start, "start from other weights"),
+            (orders, (seed, schedule), run.order, "see other batches"),
+        ):
+            other, known = seen.setdefault(identity, (name, value))
+            if known != value:
+                raise NotPairedError(
+                    f"arms {other!r} and {name!r} {what} at seed {seed}: their difference is no effect"
+                )
+
+
+def _frame(runs: dict[tuple[str, int], Run]) -> pd.DataFrame:
+    rows = [
+        {"arm": name, "seed": seed, **run.metrics, "seconds": run.seconds, "created": run.created, "cached": run.cached}
+        for (name, seed), run in runs.items()
+    ]
+    return pd.DataFrame(rows)

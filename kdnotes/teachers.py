@@ -1,0 +1,120 @@
+"""Teachers: trained once with the course's own loop, stored, and asked for their outputs only once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdnotes import cache, training
+from kdnotes.data import Split, Splits, Views, load, split_key
+from kdnotes.methods import CrossEntropy, Method
+from kdnotes.models import TeacherNet
+from kdnotes.training import Config
+
+__all__ = ["LESSON_CONFIG", "Teacher", "lesson_teacher", "train_lesson_teacher", "train_or_load"]
+
+SHIPPED = Path(__file__).parent / "assets" / "teacher.safetensors"
+LESSON_FACTORY = functools.partial(TeacherNet, num_classes=10, in_channels=1, width=16)
+LESSON_CONFIG = Config(epochs=32, batch_size=64, learning_rate=2e-3, views=Views(count=32), validate_every=4)
+
+
+@dataclasses.dataclass(eq=False)
+class Teacher:
+    """A trained network in eval mode, without gradients, and the record of its training.
+
+    Args:
+        model: the network.
+        record: how it was trained and what it reached: settings, metrics, history, seconds, date.
+    """
+
+    model: nn.Module
+    record: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.model.eval().requires_grad_(False)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """SHA-256 of the architecture and the weights: the teacher's identity in every cache."""
+        return cache.fingerprint([type(self.model), str(self.model), training.state_key(self.model)])
+
+    def logits(self, split: Split) -> Tensor:
+        """Logits ``[N, classes]`` of the plain images of a split (stored)."""
+        return self.bank(split, Views(count=1, padding=0, flip=False))[0]
+
+    def bank(self, split: Split, views: Views) -> Tensor:
+        """Logits ``[views, N, classes]`` for every view of every image: computed once, then read from the disk."""
+        return cache.cached_tensor([self.key, split_key(split), views], lambda: self._outputs(split, views))
+
+    def _outputs(self, split: Split, views: Views) -> Tensor:
+        everything = torch.arange(len(split))
+        with training.single_thread():
+            return torch.stack(
+                [training.predict(self.model, views.take(split, everything, view)) for view in range(views.count)]
+            )
+
+
+def train_or_load(
+    factory: Callable[[], nn.Module],
+    data: Splits,
+    config: Config,
+    method: Method | None = None,
+    *,
+    fresh: bool = False,
+) -> Teacher:
+    """Train a teacher with ``method`` (cross-entropy unless given), or load it if this very training is stored."""
+    method = method or CrossEntropy()
+    run = cache.cached_run(factory, method, data, config, fresh=fresh)
+    model = training.build(factory, config.seed)
+    model.load_state_dict(run.state)
+    record = {
+        "architecture": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
+        "method": type(method).__name__,
+        "data": f"{data.name}, {len(data.train)} training images",
+        "config": dataclasses.asdict(config),
+        "torch": torch.__version__,
+        "metrics": run.metrics,
+        "seconds": round(run.seconds, 1),
+        "created": run.created,
+        "history": run.history.drop(columns="seconds").to_dict(orient="list"),
+    }
+    return Teacher(model, record)
+
+
+def train_lesson_teacher(path: Path = SHIPPED, *, fresh: bool = False) -> Teacher:
+    """Train the lesson teacher on the embedded 10,000 images and write it to ``path`` with its record."""
+    teacher = train_or_load(LESSON_FACTORY, load("fashion-mnist"), LESSON_CONFIG, fresh=fresh)
+    cache.write(
+        path, {name: tensor.contiguous() for name, tensor in teacher.model.state_dict().items()}, teacher.record
+    )
+    return teacher
+
+
+def lesson_teacher(path: Path = SHIPPED) -> Teacher:
+    """The teacher that ships with the package: TeacherNet of width 16, trained on the embedded images.
+
+    Raises:
+        ValueError: the file is missing, damaged, or of another architecture.
+    """
+    tensors, record = cache.read(path)
+    return Teacher(load_state(LESSON_FACTORY(), tensors, path), record)
+
+
+def load_state(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> nn.Module:
+    """Load weights into ``model``; ``ValueError`` in one line if they belong to another architecture."""
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    if expected != found:
+        differing = sorted(set(expected) ^ set(found) or {name for name in expected if expected[name] != found[name]})
+        raise ValueError(
+            f"{source} is a checkpoint of another architecture than {type(model).__name__}: "
+            f"{len(differing)} tensors differ, the first is {differing[0]}"
+        )
+    model.load_state_dict(tensors)
+    return model

@@ -1,0 +1,268 @@
+"""The one training loop of the course.
+
+``fit`` does not know which method it runs. What must be equal between the arms of a comparison is drawn from streams
+that depend on the seed and the step alone: initial weights (``build``), batch order, augmented views and dropout. A
+method that draws random numbers of its own shifts none of them, and a run does not touch the caller's generators.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from kdnotes import metrics
+from kdnotes.data import Splits, Views
+from kdnotes.methods import Batch, Method
+
+__all__ = ["Config", "Run", "build", "fit", "predict", "single_thread"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """How to train: AdamW with a one-cycle learning rate.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: samples a step; a last batch of one sample is dropped (batch norm needs two).
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: decoupled decay of weight matrices and kernels (not of biases and norms, nor of a method's own
+            parameters).
+        views: the augmented views; epoch e sees view e mod count.
+        seed: of initial weights (through ``build``), batch order and dropout.
+        validate_every: epochs between measurements of the validation accuracy in the history (0: only at the end).
+        device: where to train, such as "cpu" or "cuda".
+        bfloat16: autocast to bfloat16. It changes the numbers, so it is off unless asked for.
+    """
+
+    epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.01
+    views: Views = field(default_factory=Views)
+    seed: int = 0
+    validate_every: int = 0
+    device: str = "cpu"
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0), ("validate_every", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be a finite number above 0, not {self.learning_rate!r}")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ValueError(f"weight_decay must be a finite number, 0 or more, not {self.weight_decay!r}")
+
+
+@dataclass
+class Run:
+    """A finished training.
+
+    Args:
+        history: one row an epoch: epoch, learning_rate, loss, each term of the method (mean over steps), seconds, and
+            validation_accuracy where it was measured.
+        metrics: accuracy, nll and ece of the last epoch, prefixed "validation_" and "test_".
+        validation_logits, test_logits: ``[N, classes]`` float32 on the CPU.
+        state: the student's weights and buffers, on the CPU.
+        seconds: of the training, without the final evaluation.
+        start: SHA-256 of the student's state before the first step.
+        order: SHA-256 of the sequence of batches and views.
+        created: when it was computed (ISO 8601, UTC).
+        cached: whether it was read from the cache.
+    """
+
+    history: pd.DataFrame
+    metrics: dict[str, float]
+    validation_logits: Tensor
+    test_logits: Tensor
+    state: dict[str, Tensor]
+    seconds: float
+    start: str
+    order: str
+    created: str
+    cached: bool = False
+
+
+def build(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Call ``factory`` with torch's generator seeded: the same seed gives the same initial weights, in every arm."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_stream(seed, "weights"))
+        return factory()
+
+
+def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run:
+    """Train a copy of ``student`` with ``method`` and evaluate it, once, on validation and test.
+
+    Args:
+        student: network from images ``[B, C, 32, 32]`` to logits ``[B, classes]``; it is left as it was.
+        method: what to minimise; also left as it was.
+        data: train, validation and test splits.
+        config: schedule, views, seed and device.
+
+    Raises:
+        ValueError: the student's classes or channels are not the data's, or the loss became NaN or infinite.
+    """
+    _check_fit(student, method, data, config)
+    device = torch.device(config.device)
+    with isolated(), single_thread():
+        model = copy.deepcopy(student).to(device, memory_format=torch.channels_last)
+        method = copy.copy(method)
+        torch.default_generator.manual_seed(_stream(config.seed, "method"))
+        method.prepare(model, data.train, config.views, device)
+        start, began = state_key(model), time.perf_counter()
+        history, order = _train(model, method, data, config, device)
+        seconds = time.perf_counter() - began
+        logits = {part: predict(model, getattr(data, part).images, device) for part in ("validation", "test")}
+    measured = {
+        f"{part}_{name}": value
+        for part, values in logits.items()
+        for name, value in metrics.evaluate(values, getattr(data, part).targets).items()
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Run(history, measured, logits["validation"], logits["test"], state, seconds, start, order, created)
+
+
+def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 500) -> Tensor:
+    """Logits ``[N, classes]`` (float32, on the CPU) in eval mode and without gradients; the mode is restored."""
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        parts = [
+            model(part.to(device, memory_format=torch.channels_last)).float().cpu() for part in images.split(batch_size)
+        ]
+    model.train(was_training)
+    return torch.cat(parts).clone()
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread inside, the caller's number after: results do not depend on the number of cores or workers."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def isolated() -> Iterator[None]:
+    """Leave the caller's torch generators (CPU, and CUDA where it is in use) as they were."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def state_key(model: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _train(
+    model: nn.Module, method: Method, data: Splits, config: Config, device: torch.device
+) -> tuple[pd.DataFrame, str]:
+    train, targets = data.train, data.train.targets.to(device)
+    schedule = [list(_batches(len(train), config, epoch)) for epoch in range(config.epochs)]
+    steps = sum(map(len, schedule))
+    optimizer, scheduler = _optimizer(model, method, config, steps)
+    rows, order, step = [], hashlib.sha256(), 0
+    for epoch, batches in enumerate(schedule):
+        began, sums = time.perf_counter(), {}
+        rate = scheduler.get_last_lr()[0]
+        view = epoch % config.views.count
+        model.train()
+        for positions in batches:
+            order.update(f"{view}".encode() + positions.numpy().tobytes())
+            images = config.views.take(train, positions, view).to(device, memory_format=torch.channels_last)
+            where = positions.to(device)
+            _seed_step(config.seed, step, device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+                logits = model(images)
+            batch = Batch(images, targets[where], where, view, step / steps, model, logits.float())
+            terms = method.terms(batch)
+            optimizer.zero_grad(set_to_none=True)
+            sum(terms.values()).backward()
+            optimizer.step()
+            scheduler.step()
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach()
+            step += 1
+        row = {name: float(total) / len(batches) for name, total in sums.items()}
+        loss = sum(row.values())
+        if not np.isfinite(loss):
+            raise ValueError(f"the loss became {loss} in epoch {epoch}: lower learning_rate ({config.learning_rate})")
+        row = {"epoch": epoch, "learning_rate": rate, "loss": loss, **row, "seconds": time.perf_counter() - began}
+        if config.validate_every and (epoch + 1) % config.validate_every == 0:
+            logits = predict(model, data.validation.images, device)
+            row["validation_accuracy"] = metrics.accuracy(logits, data.validation.targets)
+        rows.append(row)
+    return pd.DataFrame(rows), order.hexdigest()
+
+
+def _batches(count: int, config: Config, epoch: int) -> Iterator[Tensor]:
+    """Positions of each batch of an epoch, from (seed, epoch) alone."""
+    order = torch.from_numpy(np.random.default_rng([config.seed, epoch]).permutation(count))
+    return (part for part in order.split(config.batch_size) if len(part) > 1)
+
+
+def _optimizer(
+    model: nn.Module, method: Method, config: Config, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1] + list(method.parameters()), "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False
+    )
+    return optimizer, scheduler
+
+
+def _stream(seed: int, purpose: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{purpose} {seed}".encode()).digest()[:7], "big")
+
+
+def _seed_step(seed: int, step: int, device: torch.device) -> None:
+    """Seed dropout by (seed, step), so that what a method draws in one step cannot shift the next.
+
+    The generators are seeded directly: ``torch.manual_seed`` also queues a call for a GPU that is not there.
+    """
+    value = _stream(seed, f"dropout {step}")
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(value)
+
+
+def _check_fit(student: nn.Module, method: Method, data: Splits, config: Config) -> None:
+    for name, value, kind in (
+        ("student", student, nn.Module), ("method", method, Method), ("data", data, Splits), ("config", config, Config),
+    ):  # fmt: skip
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {kind.__module__}.{kind.__name__}, not {type(value).__name__}")
+    for name, has, needs in (
+        ("num_classes", getattr(student, "num_classes", data.num_classes), data.num_classes),
+        ("in_channels", getattr(student, "in_channels", data.in_channels), data.in_channels),
+    ):
+        if has != needs:
+            raise ValueError(f"student must have {name}={needs} for the data set {data.name!r}, not {has}")
+    if len(data.train) < 2:
+        raise ValueError(f"data.train must hold at least 2 images, not {len(data.train)}")
