@@ -1,8 +1,8 @@
 """Finished runs and teacher outputs on disk, keyed by everything that they depend on.
 
 A key is a hash of the arguments (settings, seed, data, teacher weights), of the source of the code that matters
-(without comments and docstrings) and of the torch version. Entries are safetensors files written under a temporary name and
-renamed, one writer a key (file locks); an entry that cannot be read is reported and computed again.
+(without comments and docstrings) and of the torch version. Entries are safetensors files written under a temporary name
+and renamed, one writer a key (file locks); an entry that cannot be read is reported and computed again.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A method is a dataclass. Its fields are its settings, and enter the key under which a finished run is cached.
 ``training.fit`` works on a copy: it calls ``prepare`` once, then ``terms`` for every batch, and minimises the sum of
-the terms together with the method's own ``parameters``. A method knows nothing of the loop, and cross-entropy is a method
-like any other.
+the terms together with the method's own ``parameters``. A method knows nothing of the loop, and cross-entropy is a
+method like any other.
 """
 
 from __future__ import annotations

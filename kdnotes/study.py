@@ -78,7 +78,7 @@ class Study:
         return mean_interval(self.values(arm, metric) - self.values(baseline, metric))
 
     def table(self, baseline: str, metric: str = "test_accuracy") -> pd.DataFrame:
-        """One row an arm: mean ± half-width of the metric, and of the paired difference from ``baseline``, in points."""
+        """One row an arm: the metric, and the paired difference from ``baseline``, mean ± half-width in points."""
         rows = []
         for arm in self.arms:
             difference = None if arm == baseline else self.difference(arm, baseline, metric)
