@@ -1,0 +1,18 @@
+"""What all tests share: a cache folder of their own, and none of the caller's KDNOTES_ variables."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """The folder of stored runs for this test session (and for the processes that it starts)."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("KDNOTES_")]:
+            patch.delenv(name)
+        patch.setenv("KDNOTES_CACHE", str(folder))
+        yield folder
