@@ -1,0 +1,94 @@
+"""Chapter 1's exercises: references against independent computations, and each trap recognised by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kdnotes import check
+from kdnotes.exercises.chapter01 import EXERCISES
+
+TRAPS = [(number, place) for number, spec in EXERCISES.items() for place in range(len(spec.traps))]
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_reference_is_correct(number, capsys):
+    assert check.exercise(number, EXERCISES[number].reference)
+    assert capsys.readouterr().out == f"Exercise {number}: correct\n"
+
+
+@pytest.mark.parametrize(("number", "place"), TRAPS)
+def test_trap_is_answered_with_its_own_message(number, place, capsys):
+    trap = EXERCISES[number].traps[place]
+    assert not check.exercise(number, trap.wrong)
+    assert capsys.readouterr().out == f"Exercise {number}: not yet: {trap.message}\n"
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_stub_is_todo(number, capsys):
+    assert not check.exercise(number, lambda *arguments: None)
+    assert capsys.readouterr().out == f"Exercise {number}: todo\n"
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_unknown_mistake_shows_expected_and_given(number, capsys):
+    def nearly(*arguments):
+        expected = EXERCISES[number].reference(*arguments)
+        return tuple(1.01 * value for value in expected) if isinstance(expected, tuple) else 1.01 * expected
+
+    assert not check.exercise(number, nearly)
+    assert "for case 1 expected" in capsys.readouterr().out
+
+
+def test_loss_written_with_kl_div_is_accepted():
+    def answer(student, teacher, temperature):
+        log_p_s = F.log_softmax(student / temperature, dim=1)
+        p_t = F.softmax(teacher / temperature, dim=1)
+        return temperature**2 * F.kl_div(log_p_s, p_t, reduction="batchmean")
+
+    assert check.exercise("01.1", answer)
+
+
+def test_loss_written_with_logarithms_of_softmax_falls_into_the_underflow_trap(capsys):
+    def answer(student, teacher, temperature):
+        p_s, p_t = F.softmax(student / temperature, dim=1), F.softmax(teacher / temperature, dim=1)
+        return temperature**2 * F.kl_div(p_s.log(), p_t, reduction="batchmean")
+
+    assert not check.exercise("01.1", answer)
+    assert "underflow" in capsys.readouterr().out
+
+
+def test_gradient_from_autograd_is_accepted():
+    def answer(student, teacher, temperature):
+        student = student.clone().requires_grad_()
+        log_p_s = F.log_softmax(student / temperature, dim=1)
+        p_t = F.softmax(teacher / temperature, dim=1)
+        loss = temperature**2 * F.kl_div(log_p_s, p_t, reduction="batchmean")
+        return torch.autograd.grad(loss, student)[0]
+
+    assert check.exercise("01.2", answer)
+
+
+def test_limit_agrees_with_a_very_high_temperature():
+    def answer(student, teacher):
+        temperature = 1e5
+        student, teacher = student.double() / temperature, teacher.double() / temperature
+        target = F.log_softmax(teacher, dim=1)
+        divergence = F.kl_div(F.log_softmax(student, dim=1), target, reduction="none", log_target=True)
+        return temperature**2 * divergence.sum(dim=1)
+
+    assert check.exercise("01.3", answer)
+
+
+@pytest.mark.parametrize(("alpha", "classes"), [(0.9, 10), (0.25, 3)])
+def test_smoothing_reference_against_torch(alpha, classes):
+    epsilon, constant = EXERCISES["01.4"].reference(alpha, classes)
+    generator = torch.Generator().manual_seed(0)
+    student = torch.randn(6, classes, generator=generator, dtype=torch.float64)
+    targets = torch.randint(classes, (6,), generator=generator)
+    uniform = torch.full_like(student, 1 / classes)
+    divergence = F.kl_div(F.log_softmax(student, dim=1), uniform, reduction="batchmean")
+    distilled = alpha * F.cross_entropy(student, targets) + (1 - alpha) * divergence
+    smoothed = F.cross_entropy(student, targets, label_smoothing=epsilon)
+    torch.testing.assert_close(distilled, smoothed - constant)
