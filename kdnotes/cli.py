@@ -1,0 +1,214 @@
+"""The command ``kdnotes``: run, list, lab, bench and train-teacher.
+
+Wrong input ends with one line on stderr and exit code 2; a chapter that does not pass with exit code 1.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import kdnotes
+
+NOTEBOOKS = Path("notebooks")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+Notebooks = Annotated[Path, typer.Option(help="Folder of the chapters.")]
+
+
+@app.command()
+def run(
+    chapters: Annotated[
+        list[str] | None, typer.Argument(metavar="[CHAPTER]...", help="Numbers or names; default: all.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="smoke, lesson or full; default KDNOTES_PROFILE, or lesson.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="fashion-mnist (default), cifar10 or folder:PATH.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Paired seeds of each comparison; default: the profile's.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter of the chapters."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("runs"),
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one cell.")] = None,
+    chapter_timeout: Annotated[float | None, typer.Option(help="Seconds for one chapter.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore stored runs.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes a chapter uses; default: the number of cores.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Download cifar10 first if it is missing.")] = False,
+    notebooks: Notebooks = NOTEBOOKS,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the outputs back to the notebooks (lesson profile).")
+    ] = False,
+) -> None:
+    """Execute chapters; write notebooks, HTML pages, index.html and results.json to the output folder."""
+    from kdnotes import runner
+
+    for option, value in (("--timeout", timeout), ("--chapter-timeout", chapter_timeout)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{option} must be a number of seconds above 0, not {value:g}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"--workers must be a whole number of at least 1, not {workers}")
+    everything = runner.find(notebooks)
+    chosen = runner.choose(everything, chapters or [])
+    options = {"profile": profile, "dataset": dataset, "seeds": seeds}
+    parameters = _parameters({key: value for key, value in options.items() if value is not None}, parameter or [])
+    _check_update(update, parameters)
+    runner.check_parameters(chosen, parameters)
+    about = _about(parameters, download)
+    _check_output(output)
+    os.environ |= {"KDNOTES_FRESH": "1"} if fresh else {}
+    os.environ |= {"KDNOTES_WORKERS": str(workers)} if workers else {}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"{len(chosen)} of {len(everything)} chapters, profile {about['profile']}, into {output}", flush=True)
+    limits = {"timeout": timeout, "chapter_timeout": chapter_timeout}
+    passed = runner.run(chosen, everything, output, parameters, about, update=update, **limits)
+    print(f"Pages: {output / 'index.html'}")
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command("list")
+def list_chapters(notebooks: Notebooks = NOTEBOOKS) -> None:
+    """Number, name, title and promise of each chapter."""
+    from kdnotes import runner
+
+    for chapter in runner.find(notebooks):
+        print(f"{chapter.name[:2]}  {chapter.name[3:]}: {chapter.title}\n    {chapter.promise}")
+
+
+@app.command()
+def lab(
+    notebooks: Notebooks = NOTEBOOKS,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Open JupyterLab on the notebooks, reachable from this computer only."""
+    from kdnotes import runner
+
+    runner.find(notebooks)
+    options = ["--ip=127.0.0.1", f"--port={port}", *([] if browser else ["--no-browser"]), str(notebooks)]
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *options]))
+
+
+@app.command("train-teacher")
+def train_teacher(
+    output: Annotated[Path, typer.Option(help="File to write.")] = Path("teacher.safetensors"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train even if this training is stored.")] = False,
+) -> None:
+    """Train the lesson teacher again, and say whether its weights equal the shipped ones bit for bit."""
+    if not output.parent.is_dir():
+        raise ValueError(f"--output: the folder {output.parent} does not exist")
+    from kdnotes import cache, teachers, training
+
+    shipped = training.state_key(teachers.lesson_teacher().model) if teachers.SHIPPED.is_file() else None
+    record = teachers.train_lesson_teacher(output, fresh=fresh).record
+    written = training.state_key(teachers.lesson_teacher(output).model)
+    values = {name.removeprefix("test_"): value for name, value in record["metrics"].items() if "test_" in name}
+    print(f"test accuracy {values['accuracy']:.2%}, NLL {values['nll']:.4f} nats, ECE {values['ece']:.2%}")
+    print(f"trained in {record['seconds']:.0f} s on {record['created']}, cache folder {cache.cache_folder()}")
+    equal = "equal" if written == shipped else "differ from"
+    print(f"{output}: the weights {equal} the shipped ones" + (" bit for bit" if written == shipped else ""))
+
+
+@app.command()
+def bench(
+    output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: a check, not a measurement.")] = False,
+) -> None:
+    """Measure the course's speed against a plain training loop, and print the table."""
+    from kdnotes import bench as module
+
+    raise typer.Exit(module.run(quick=quick, output=output) or 0)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """kdnotes: the executable course on knowledge distillation."""
+    if context.invoked_subcommand is None:
+        print(f"kdnotes {kdnotes.__version__}" if version else context.get_help())
+
+
+def _parameters(given: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+    """The options and NAME=VALUE pairs as parameters; a value is a Python literal, or else a string."""
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--parameter must be NAME=VALUE, not {pair!r}")
+        if name in given:
+            raise ValueError(f"--parameter: {name!r} is given twice")
+        try:
+            given[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            given[name] = text
+    return given
+
+
+def _check_update(update: bool, parameters: dict[str, Any]) -> None:
+    profile = os.environ.get("KDNOTES_PROFILE") or "lesson"
+    if update and (parameters or profile != "lesson"):
+        named = ", ".join(parameters) or f"KDNOTES_PROFILE={profile}"
+        raise ValueError(f"--update writes the default outputs, so it cannot go with {named}")
+
+
+def _about(parameters: dict[str, Any], download: bool) -> dict[str, Any]:
+    """Validate profile, data set and seeds, and record them with the versions."""
+    import torch
+
+    from kdnotes import data, profiles
+
+    dataset = parameters.get("dataset", "fashion-mnist")
+    chosen = profiles.settings(parameters.get("profile"), dataset, parameters.get("seeds"))
+    if isinstance(dataset, str) and dataset.startswith("folder:"):  # a chapter runs in another folder than the caller
+        parameters["dataset"] = f"folder:{Path(dataset.removeprefix('folder:')).expanduser().resolve()}"
+    try:
+        data.load(dataset, download=download)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"--dataset: {error}") from error
+    return {
+        "profile": chosen.profile.name,
+        "dataset": dataset,
+        "seeds": chosen.seeds,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kdnotes": kdnotes.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def _check_output(output: Path) -> None:
+    from kdnotes.runner import write_text
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(output / ".writable", "")
+        (output / ".writable").unlink()
+    except OSError as error:
+        raise ValueError(f"--output: {output} must be a folder to write to ({error.strerror or error})") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, and no traceback reaches the user."""
+    try:
+        return typer.main.get_command(app).main(arguments, prog_name="kdnotes", standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        message, code = "interrupted", 130
+    except (ValueError, TypeError, OSError) as error:
+        message, code = str(error), 2
+    except Exception as error:  # usage errors; typer and click have one class each for them
+        if not hasattr(error, "format_message"):
+            raise
+        message, code = error.format_message(), 2
+    print(f"kdnotes: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,364 @@
+"""Chapters: find them, execute each in a kernel of this interpreter, and write pages, index and results."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Chapter", "Outcome", "check_parameters", "choose", "execute", "find", "run", "write_text"]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook ``NN_name.ipynb``, with title and promise from its first cell."""
+
+    path: Path
+    title: str
+    promise: str
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a chapter: status "passed", "failed" or "timeout", seconds, error ("" if none), the notebook."""
+
+    status: str
+    seconds: float
+    error: str
+    notebook: Any
+
+
+def find(folder: Path) -> list[Chapter]:
+    """The chapters of a folder, in order; ``ValueError`` if there is none or one cannot be read."""
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise ValueError(
+            f"--notebooks: no chapter (NN_name.ipynb) in {folder.resolve()}: run kdnotes in the repository's root, or "
+            "name the folder"
+        )
+    return [_read_chapter(path) for path in paths]
+
+
+def _read_chapter(path: Path) -> Chapter:
+    try:
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{path} is not a notebook: {type(error).__name__}: {error}") from error
+    heading, _, rest = first.strip().partition("\n")
+    title = re.sub(r"^#+\s*(Chapter\s+)?(\d+\s*[.:–-]\s*)?", "", heading) or path.stem
+    promise = re.sub(r"\s+", " ", re.split(r"\n\s*\n", rest.strip())[0])
+    return Chapter(path, title, re.sub(r"^\**\s*Promise\s*[.:]\s*\**\s*|[*_`$]", "", promise))
+
+
+def choose(chapters: list[Chapter], wanted: list[str]) -> list[Chapter]:
+    """The wanted chapters (by number or name; all if none is named), in the course's order."""
+    names = {key: chapter for chapter in chapters for key in (chapter.name, chapter.name[3:], int(chapter.name[:2]))}
+    for word in wanted:
+        if (int(word) if word.isdecimal() else word) not in names:
+            allowed = ", ".join(chapter.name for chapter in chapters)
+            raise ValueError(f"CHAPTER must be one of {allowed} (or its number), not {word!r}")
+    chosen = {names[int(word) if word.isdecimal() else word].name for word in wanted}
+    return [chapter for chapter in chapters if not wanted or chapter.name in chosen]
+
+
+def check_parameters(chapters: list[Chapter], parameters: dict[str, Any]) -> None:
+    """``ValueError`` unless every chapter declares every parameter, with a default of the same kind or ``None``."""
+    from papermill import inspect_notebook
+
+    for chapter in chapters:
+        known = inspect_notebook(_read(chapter))
+        for name, value in parameters.items():
+            if name not in known:
+                raise ValueError(f"{chapter.name} has no parameter {name!r}: it has {', '.join(known) or 'none'}")
+            with contextlib.suppress(ValueError, SyntaxError):  # a default that is no literal is not compared
+                kind = type(ast.literal_eval(known[name]["default"]))
+                if kind is not type(None) and not isinstance(value, (int, float) if kind is float else kind):
+                    raise TypeError(f"parameter {name} of {chapter.name} must be a {kind.__name__}, not {value!r}")
+
+
+def _read(chapter: Chapter) -> Any:
+    import nbformat
+
+    try:
+        return _tidy(nbformat.read(chapter.path, as_version=4))
+    except Exception as error:  # nbformat has its own classes for each way to be malformed
+        raise ValueError(f"{chapter.path} is not a notebook: {type(error).__name__}") from error
+
+
+def execute(
+    chapter: Chapter,
+    parameters: dict[str, Any],
+    *,
+    timeout: float | None = None,
+    chapter_timeout: float | None = None,
+    on_cell: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
+    """Run a chapter through papermill, in its own folder and a kernel of this interpreter, and stop that kernel.
+
+    Args:
+        parameters: values of the cell tagged ``parameters``.
+        timeout, chapter_timeout: seconds for one cell, and for all of them (``None``: no limit).
+        on_cell: called with (cells done, cells) whenever a cell starts.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it logs is in the outcome
+    began, total, status, message = time.monotonic(), len(_read(chapter).cells), "passed", ""
+
+    def limit(cell: Any) -> float | None:
+        left = chapter_timeout and max(chapter_timeout - (time.monotonic() - began), 0.01)
+        return min((value for value in (timeout, left) if value), default=None)
+
+    with tempfile.TemporaryDirectory(prefix="kdnotes-") as folder:
+        path = Path(folder) / chapter.path.name
+        try:
+            papermill.execute_notebook(
+                _read(chapter), str(path), parameters, kernel_name="python3", language="python", progress_bar=False,
+                cwd=str(chapter.path.parent), kernel_manager_class=_kernel_manager(), timeout_func=limit,
+                record_timing=False, on_cell_start=lambda cell, cell_index: on_cell(cell_index, total),
+            )  # fmt: skip
+        except CellTimeoutError:  # before OSError, of which it is a kind
+            over = chapter_timeout is not None and time.monotonic() - began >= chapter_timeout
+            option, value = ("--chapter-timeout", chapter_timeout) if over else ("--timeout", timeout)
+            status, message = "timeout", f"stopped after {value:g} s ({option})"
+        except PapermillExecutionError as error:
+            status, message = "failed", _short(error)
+        except DeadKernelError:
+            status, message = "failed", "DeadKernelError: the kernel died (out of memory?)"
+        import nbformat
+
+        notebook = _tidy(nbformat.read(path, as_version=4))
+    return Outcome(status, round(time.monotonic() - began, 1), message, notebook)
+
+
+def _kernel_manager() -> type:
+    """A kernel of the running interpreter, whatever ``python3`` means elsewhere; its workers are stopped with it."""
+    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
+
+    class OwnKernelManager(AsyncKernelManager):
+        group: int | None = None
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(["--log-level=50"]))
+
+        async def _async_post_start_kernel(self, **options: Any) -> None:
+            await super()._async_post_start_kernel(**options)
+            self.group = getattr(self.provisioner, "pgid", None)
+
+        async def cleanup_resources(self, restart: bool = False) -> None:
+            await super()._async_cleanup_resources(restart=restart)
+            if self.group and self.group != os.getpgrp():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.group, signal.SIGKILL)
+
+    return OwnKernelManager
+
+
+def _short(error: Any) -> str:
+    """Exception name, message, and the line of the cell that raised it."""
+    where = re.compile(rf"Cell In\[{error.exec_count}\], line (\d+)")
+    found = where.search(re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)))
+    lines = error.source.splitlines()
+    line = lines[int(found[1]) - 1].strip() if found and int(found[1]) <= len(lines) else (lines or [""])[0]
+    text = (str(error.evalue).splitlines() or [""])[0][:300]
+    return f"{error.ename}: {text}\n  in [{error.exec_count}]{f', line {found[1]}' if found else ''}: {line}"
+
+
+def _tidy(notebook: Any) -> Any:
+    """Remove papermill's metadata (paths and times), and name the kernel that every machine has."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.cells = [
+        cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
+    ]
+    for cell in notebook.cells:
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+    return notebook
+
+
+def _without(cells: list[Any], tag: str) -> list[Any]:
+    return [cell for cell in cells if tag not in cell.metadata.get("tags", [])]
+
+
+def run(
+    chapters: list[Chapter], everything: list[Chapter], output: Path, parameters: dict[str, Any],
+    about: dict[str, Any], *, update: bool = False, **limits: float | None,
+) -> bool:  # fmt: skip
+    """Execute chapters one after the other and keep ``output`` complete after each; return whether all passed.
+
+    A chapter that does not pass leaves ``NN_name.failed.ipynb`` and ``.html``; the pages of an earlier pass stay.
+
+    Args:
+        everything: all chapters of the course, for the index.
+        about: profile, dataset, seeds, and so on, for results.json.
+        update: write the outputs of a chapter that passed back to its source.
+        limits: ``timeout`` and ``chapter_timeout`` of ``execute``.
+    """
+    entries = _earlier(output, everything)
+    passes = {name: entry for name, entry in entries.items() if entry["status"] == "passed"}
+    seconds = {name: entry["seconds"] for name, entry in passes.items() if entry["profile"] == about["profile"]}
+    progress, passed = _Progress([chapter.name for chapter in chapters], seconds), True
+    for chapter in chapters:
+        source = chapter.path.read_bytes()
+        with progress.chapter(chapter.name) as on_cell:
+            outcome = execute(chapter, parameters, on_cell=on_cell, **limits)
+        entry = {"chapter": chapter.name, "status": outcome.status, "seconds": outcome.seconds, "error": outcome.error}
+        entries[chapter.name] = entry | about
+        _write_chapter(output, chapter, outcome)
+        _write_results(output, everything, entries, about)
+        if update and outcome.status == "passed":
+            _update(chapter, source, outcome.notebook)
+        passed &= outcome.status == "passed"
+        progress.done(chapter.name, outcome)
+    return passed
+
+
+def _earlier(output: Path, everything: list[Chapter]) -> dict[str, dict[str, Any]]:
+    names = {chapter.name for chapter in everything}
+    try:
+        entries = json.loads((output / "results.json").read_text(encoding="utf-8"))["chapters"]
+        return {
+            e["chapter"]: e for e in entries if e["chapter"] in names and {"status", "seconds", "profile"} <= set(e)
+        }
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or not ours: this run writes a new one
+        return {}
+
+
+def _write_chapter(output: Path, chapter: Chapter, outcome: Outcome) -> None:
+    import nbformat
+
+    from kdnotes.pages import notebook_page
+
+    suffix = "" if outcome.status == "passed" else ".failed"
+    write_text(output / f"{chapter.name}{suffix}.ipynb", nbformat.writes(outcome.notebook) + "\n")
+    write_text(output / f"{chapter.name}{suffix}.html", notebook_page(outcome.notebook, chapter.title))
+    if not suffix:
+        for kind in ("ipynb", "html"):
+            (output / f"{chapter.name}.failed.{kind}").unlink(missing_ok=True)
+
+
+def _write_results(
+    output: Path, everything: list[Chapter], entries: dict[str, dict[str, Any]], about: dict[str, Any]
+) -> None:
+    from kdnotes.pages import index_page
+
+    ordered = [entries[chapter.name] for chapter in everything if chapter.name in entries]
+    write_text(output / "results.json", json.dumps({**about, "chapters": ordered}, indent=1) + "\n")
+    rows = []
+    for chapter in everything:
+        entry = entries.get(chapter.name, {"status": "", "seconds": "", "error": ""})
+        stem = chapter.name + {"": "", "passed": ""}.get(entry["status"], ".failed")
+        files = (
+            {"page": f"{stem}.html", "notebook": f"{stem}.ipynb"} if entry["status"] else {"page": "", "notebook": ""}
+        )
+        rows.append({"number": chapter.name[:2], "title": chapter.title, "promise": chapter.promise, **entry, **files})
+    write_text(output / "index.html", index_page(rows, f"Profile {about['profile']}, data set {about['dataset']}"))
+
+
+def _update(chapter: Chapter, source: bytes, notebook: Any) -> None:
+    import nbformat
+
+    if chapter.path.read_bytes() != source:
+        raise ValueError(f"--update: {chapter.path} was changed while it ran; its new text is kept, run it again")
+    notebook.cells = _without(notebook.cells, "injected-parameters")
+    write_text(chapter.path, nbformat.writes(notebook) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file completely or not at all; ``OSError`` names it."""
+    name = None
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
+            name = file.name
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if name:
+            Path(name).unlink(missing_ok=True)
+
+
+class _Progress:
+    """One line a chapter with elapsed and estimated remaining time; on a terminal it is live."""
+
+    def __init__(self, names: list[str], seconds: dict[str, float]) -> None:
+        self.names, self.known, self.began = names, dict(seconds), time.monotonic()
+        self.live = sys.stdout.isatty()
+        self.current, self.cells, self.since = "", (0, 1), self.began
+
+    @contextlib.contextmanager
+    def chapter(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        self.current, self.cells, self.since = name, (0, 1), time.monotonic()
+        stop = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(stop,), daemon=True)
+        ticker.start()
+        try:
+            yield lambda done, total: setattr(self, "cells", (done, total))
+        finally:
+            stop.set()
+            ticker.join()
+
+    def done(self, name: str, outcome: Outcome) -> None:
+        self.known[name], self.current = outcome.seconds, ""
+        left = self.names[self.names.index(name) + 1 :]
+        self._print(f"{self._number(name)} {outcome.status} in {outcome.seconds:.1f} s; {self._times(left)}\n")
+        if outcome.error:
+            print("  " + outcome.error.replace("\n", "\n  "), file=sys.stderr, flush=True)
+
+    def _tick(self, stop: threading.Event) -> None:
+        while self.live and not stop.wait(1.0):
+            left = self.names[self.names.index(self.current) :]
+            text = f"{self._number(self.current)} cell {self.cells[0] + 1}/{self.cells[1]}; {self._times(left)}"
+            self._print(text[: shutil.get_terminal_size().columns - 1])
+
+    def _print(self, text: str) -> None:
+        print(("\r\x1b[2K" if self.live else "") + text, end="", flush=True)
+
+    def _number(self, name: str) -> str:
+        return f"[{self.names.index(name) + 1}/{len(self.names)}] {name}"
+
+    def _times(self, left: list[str]) -> str:
+        """Elapsed time, and the remaining time from earlier runs, or else from the share of cells done."""
+        known, spent = dict(self.known), time.monotonic() - self.since
+        if self.current and self.current not in known and self.cells[0]:
+            known[self.current] = spent * self.cells[1] / self.cells[0]
+        text = f"{_clock(time.monotonic() - self.began)} elapsed"
+        if not left or not known:
+            return text
+        mean = sum(known.values()) / len(known)
+        rest = sum(known.get(name, mean) for name in left) - (spent if self.current else 0)
+        return f"{text}, about {_clock(max(rest, 0))} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
