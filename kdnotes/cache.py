@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import dis
 import functools
 import hashlib
 import inspect
@@ -72,8 +73,12 @@ def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
 def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
     """Write tensors and a JSON record as one safetensors file, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"record": json.dumps(record), "checksum": _checksum(tensors)}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    text = json.dumps(record)
+    metadata = {"record": text, "checksum": _checksum(tensors, text)}
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(save(tensors, metadata=metadata))
@@ -98,7 +103,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         record = json.loads(metadata["record"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is missing or damaged ({error})") from error
-    if metadata.get("checksum") != _checksum(tensors):
+    if metadata.get("checksum") != _checksum(tensors, metadata["record"]):
         raise ValueError(f"{path} is damaged (its checksum differs)")
     return tensors, record
 
@@ -125,16 +130,16 @@ def _describe(value: Any) -> Any:
         return {"tensor": _checksum({"": value})}
     if isinstance(value, functools.partial):
         return {"partial": [_describe(value.func), _describe(value.args), _describe(value.keywords)]}
-    if isinstance(value, (type, types.FunctionType, types.MethodType)):
+    if isinstance(value, types.MethodType):
+        return {"method": [_describe_code(value.__func__), _describe(value.__self__)]}
+    if isinstance(value, (type, types.FunctionType)):
         return _describe_code(value)
     if isinstance(key := getattr(value, "key", None), str):
         return {"key": key}
-    if dataclasses.is_dataclass(value) or isinstance(value, Method):
-        settings = (
-            {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            if dataclasses.is_dataclass(value)
-            else vars(value)
-        )
+    if isinstance(value, Method):  # a subclass of a dataclass may have attributes that are not fields
+        return {"class": _describe_code(type(value)), "settings": _describe(vars(value))}
+    if dataclasses.is_dataclass(value):
+        settings = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {"class": _describe_code(type(value)), "settings": _describe(settings)}
     raise TypeError(
         f"a {type(value).__name__} cannot be part of a cached run: use numbers, strings, tensors, dataclasses, "
@@ -143,30 +148,52 @@ def _describe(value: Any) -> Any:
 
 
 def _describe_code(value: Any) -> Any:
-    """Name and source of a class (with its bases) or function; of code outside packages also the globals it uses."""
+    """Name and source of a class (with its bases) or function, and what notebook code takes from outside itself."""
     if isinstance(value, type):
         parts = [base for base in value.__mro__ if base.__module__ not in ("builtins", "typing", "abc")]
         parts = [base for base in parts if not base.__module__.startswith("torch")]
     else:
         parts = [value]
     described = [[f"{part.__module__}.{part.__qualname__}", _source_key(part)] for part in parts]
-    return {"code": described, "globals": _describe(_globals_used(value)) if value.__module__ == "__main__" else {}}
+    outside = {}
+    for part in parts:
+        outside |= _taken_from_outside(part, parts)
+    return {"code": described, "outside": _describe(outside)}
 
 
-def _globals_used(value: Any) -> dict[str, Any]:
-    """Values of the notebook's own globals that a notebook's function or class mentions, so that they enter the key."""
-    functions = [value] if isinstance(value, types.FunctionType) else [
-        item for item in vars(value).values() if isinstance(item, types.FunctionType)
+def _taken_from_outside(part: Any, own: list[Any]) -> dict[str, Any]:
+    """Closure variables; of code in ``__main__`` (a notebook) also default arguments and the globals that it loads."""
+    functions = [part] if isinstance(part, types.FunctionType) else [
+        item for item in (getattr(item, "__func__", item) for item in vars(part).values())
+        if isinstance(item, types.FunctionType)
     ]  # fmt: skip
-    used = {}
+    taken: dict[str, Any] = {}
     for function in functions:
-        used |= {f"free {name}": item for name, item in inspect.getclosurevars(function).nonlocals.items()}
-        for name in sorted(set(function.__code__.co_names) & set(function.__globals__)):
-            item = function.__globals__[name]
-            mine = getattr(item, "__module__", "__main__") == "__main__" and item is not value
-            if mine and not isinstance(item, types.ModuleType):
-                used[name] = item
-    return used
+        if function.__module__.startswith("kdnotes."):
+            continue
+        taken |= {f"closure {name}": item for name, item in inspect.getclosurevars(function).nonlocals.items()}
+        if function.__module__ == "__main__":
+            taken[f"defaults of {function.__qualname__}"] = [function.__defaults__, function.__kwdefaults__]
+            names = _globals_loaded(function.__code__) & function.__globals__.keys()
+            taken |= {name: function.__globals__[name] for name in sorted(names)}
+    return {
+        f"{part.__qualname__}: {name}": item
+        for name, item in taken.items()
+        if not _has_own_source(item) and not any(item is one for one in own)
+    }
+
+
+def _globals_loaded(code: types.CodeType) -> set[str]:
+    """Names that a function, or a function inside it, looks up as globals."""
+    names = {item.argval for item in dis.get_instructions(code) if item.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return names.union(*(_globals_loaded(item) for item in code.co_consts if isinstance(item, types.CodeType)))
+
+
+def _has_own_source(item: Any) -> bool:
+    """Modules, and functions and classes of modules: not the notebook's own, whose content may change."""
+    if isinstance(item, types.ModuleType):
+        return True
+    return isinstance(item, (type, types.FunctionType, types.BuiltinFunctionType)) and item.__module__ != "__main__"
 
 
 def _source_key(part: Any) -> str:
@@ -241,8 +268,8 @@ def _read_run(path: Path) -> Run:
     )
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: dict[str, Tensor], record: str = "") -> str:
+    digest = hashlib.sha256(record.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

@@ -52,7 +52,7 @@ class Splits:
     """Train, validation and test ``Split``, the class names, and the statistics that normalised the images.
 
     A ``Splits`` that came from ``load`` is pickled as the arguments of that call, so that a worker process reads the
-    images from its own disk.
+    images from its own disk; one made from it with ``dataclasses.replace`` is pickled with its images.
     """
 
     train: Split
@@ -62,7 +62,7 @@ class Splits:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     name: str
-    recipe: dict[str, Any] | None = field(default=None, repr=False)
+    recipe: dict[str, Any] | None = field(default=None, repr=False, init=False)
 
     @property
     def num_classes(self) -> int:
@@ -182,20 +182,37 @@ def load(
     Raises:
         ValueError: unknown name, wrong size, or files missing or damaged.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, not {type(name).__name__}")
+    sizes = {"train_images": train_images, "validation_images": validation_images, "test_images": test_images}
+    _check_load(name, sizes, without_classes, subset_seed)
     return _load_recipe(
         {
             "name": name,
-            "train_images": train_images,
-            "validation_images": validation_images,
-            "test_images": test_images,
+            **sizes,
             "without_classes": tuple(without_classes),
             "subset_seed": subset_seed,
             "root": root,
             "download": download,
         }
     )
+
+
+def _check_load(name: str, sizes: dict[str, int | None], without_classes: tuple[int, ...], subset_seed: int) -> None:
+    """Check the kinds before the cache of loaded data, for which 500.0 and 500 are the same."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {type(name).__name__}")
+    for size_name, size in sizes.items():
+        if size is not None and not _is_integer(size):
+            raise TypeError(f"{size_name} must be an integer or None, not {type(size).__name__}")
+    if not isinstance(without_classes, (tuple, list, set)) or not all(map(_is_integer, without_classes)):
+        raise TypeError(f"without_classes must be a tuple of class indices, not {without_classes!r}")
+    if not _is_integer(subset_seed):
+        raise TypeError(f"subset_seed must be an integer, not {type(subset_seed).__name__}")
+    if subset_seed < 0:
+        raise ValueError(f"subset_seed must be at least 0, not {subset_seed}")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def cache_folder() -> Path:
@@ -218,7 +235,9 @@ def _load_cached(items: tuple[tuple[str, Any], ...]) -> Splits:
     validation = _subset("validation_images", full.validation, recipe["validation_images"], full.num_classes, seed)
     test = _subset("test_images", full.test, recipe["test_images"], full.num_classes, seed)
     train = _without(train, recipe["without_classes"], full.num_classes)
-    return Splits(train, validation, test, full.classes, full.mean, full.std, full.name, recipe)
+    splits = Splits(train, validation, test, full.classes, full.mean, full.std, full.name)
+    object.__setattr__(splits, "recipe", recipe)
+    return splits
 
 
 @functools.lru_cache(maxsize=2)
@@ -317,8 +336,6 @@ def _read_images(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 def _subset(name: str, split: Split, count: int | None, classes: int, seed: int) -> Split:
     if count is None:
         return split
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"{name} must be an integer or None, not {type(count).__name__}")
     if not classes <= count <= len(split):
         raise ValueError(f"{name} must lie in {classes} … {len(split)} (at least one a class), not {count}")
     return split.take(_stratified(split.targets, count, classes, seed))
@@ -338,6 +355,6 @@ def _stratified(targets: Tensor, count: int, classes: int, seed: int) -> Tensor:
 def _without(split: Split, dropped: tuple[int, ...], classes: int) -> Split:
     if not dropped:
         return split
-    if any(isinstance(c, bool) or not isinstance(c, int) or not 0 <= c < classes for c in dropped):
+    if any(not 0 <= c < classes for c in dropped):
         raise ValueError(f"without_classes must hold class indices in 0 … {classes - 1}, not {dropped!r}")
     return split.take(torch.nonzero(~torch.isin(split.targets, torch.tensor(dropped))).flatten())

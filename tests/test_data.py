@@ -1,0 +1,282 @@
+"""Data sets and views: sizes, identity, normalisation, independence of company, and image folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import own_cache, tiny_data  # noqa: F401
+from PIL import Image
+
+from kdnotes import data
+from kdnotes.data import Split, Views, load
+
+OFFICIAL = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion-mnist
+
+
+@pytest.fixture(scope="module")
+def fashion():
+    return load("fashion-mnist")
+
+
+def test_sizes_kinds_and_stratification(fashion):
+    for split, count in ((fashion.train, 10_000), (fashion.validation, 2_000), (fashion.test, 10_000)):
+        assert split.images.shape == (count, 1, 32, 32) and split.images.dtype == torch.float32
+        assert split.targets.shape == split.index.shape == (count,) and split.targets.dtype == torch.int64
+        assert torch.bincount(split.targets).tolist() == [count // 10] * 10
+        assert torch.equal(split.index, torch.arange(count)) and len(split) == count
+    assert (fashion.num_classes, fashion.in_channels, len(set(fashion.classes))) == (10, 1, 10)
+
+
+def test_train_is_normalised_with_its_own_statistics(fashion):
+    std, mean = torch.std_mean(fashion.train.images.double())
+    assert abs(mean) < 1e-5 and abs(std - 1) < 1e-5
+    assert abs(fashion.test.images.mean()) > 1e-4  # by train's statistics, not its own
+    pixels = fashion.pixels(fashion.test.images[:50]) * 255
+    with np.load(data.EMBEDDED) as arrays:
+        official = torch.from_numpy(arrays["test_images"][:50]).float()
+    assert (pixels[:, 0, 2:30, 2:30] - official).abs().max() < 1e-2
+    border = torch.cat([pixels[:, 0, :2], pixels[:, 0, 30:]], 1)
+    assert border.abs().max() < 1e-2
+
+
+def test_no_image_is_in_two_splits(fashion):
+    """Fashion-MNIST holds duplicates of its own; train and validation are disjoint as positions of the official set."""
+    parts = [{image.numpy().tobytes() for image in split.images} for split in (fashion.train, fashion.validation)]
+    assert len(parts[0]) > 9_990 and len(parts[1]) > 1_990
+    assert not parts[0] & parts[1]
+
+
+def test_embedded_file_has_its_checksum_and_damage_is_reported(tmp_path):
+    raw = data.EMBEDDED.read_bytes()
+    damaged = tmp_path / "fashion_mnist.npz"
+    damaged.write_bytes(raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:])
+    with pytest.raises(ValueError, match=r"fashion_mnist\.npz is damaged"):
+        data._embedded(damaged, data.EMBEDDED_SHA256)
+    with pytest.raises(ValueError, match="missing from the package"):
+        data._embedded(tmp_path / "nothing.npz", data.EMBEDDED_SHA256)
+    assert data._embedded(data.EMBEDDED, data.EMBEDDED_SHA256)["train"][0].shape == (10_000, 28, 28)
+
+
+@pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not installed")
+def test_build_script_makes_the_embedded_arrays(tmp_path, monkeypatch):
+    from kdnotes.assets import build_fashion_mnist
+
+    kept = {}
+    monkeypatch.setattr(np, "savez_compressed", lambda target, **arrays: (kept.update(arrays), target.touch()))
+    build_fashion_mnist.build(OFFICIAL, tmp_path / "again.npz")
+    with np.load(data.EMBEDDED) as arrays:
+        assert set(arrays) == set(kept)
+        assert all(np.array_equal(arrays[name], kept[name]) for name in kept)
+
+
+def test_subsets_are_stratified_keep_index_and_normalisation_and_depend_on_the_seed(fashion):
+    subset = load(train_images=53, validation_images=20, test_images=10)
+    assert (len(subset.train), len(subset.validation), len(subset.test)) == (53, 20, 10)
+    counts = torch.bincount(subset.train.targets, minlength=10)
+    assert counts.min() == 5 and counts.max() == 6
+    assert torch.equal(subset.train.images, fashion.train.images[subset.train.index])
+    assert torch.equal(subset.train.targets, fashion.train.targets[subset.train.index])
+    assert (subset.mean, subset.std) == (fashion.mean, fashion.std)
+    other = load(train_images=53, validation_images=20, test_images=10, subset_seed=1)
+    assert not torch.equal(other.train.index, subset.train.index)
+    assert len({fashion.key, subset.key, other.key}) == 3
+    data._load_cached.cache_clear()
+    assert load(train_images=53, validation_images=20, test_images=10).key == subset.key
+
+
+def test_stratified_gives_uneven_classes_their_share():
+    targets = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
+    chosen = data._stratified(targets, 10, 3, seed=0)
+    assert torch.bincount(targets[chosen]).tolist() == [6, 3, 1]
+    assert len(set(chosen.tolist())) == 10 and chosen.tolist() == sorted(chosen.tolist())
+
+
+def test_without_classes_removes_them_from_training_alone(fashion):
+    missing = load(train_images=100, without_classes=(3, 7))
+    assert set(missing.train.targets.tolist()) == set(range(10)) - {3, 7} and len(missing.train) == 80
+    assert len(missing.validation) == 2_000 and len(missing.test) == 10_000 and missing.num_classes == 10
+    whole = load(train_images=100)
+    kept = ~torch.isin(whole.train.targets, torch.tensor([3, 7]))
+    assert torch.equal(missing.train.index, whole.train.index[kept])
+
+
+def test_loaded_data_is_pickled_as_its_recipe():
+    subset = load(train_images=50, test_images=20)
+    raw = pickle.dumps(subset)
+    assert len(raw) < 1_000
+    data._load_cached.cache_clear()
+    assert pickle.loads(raw).key == subset.key
+
+
+def test_data_made_from_loaded_data_is_pickled_with_its_own_images():
+    subset = load(train_images=50, test_images=20)
+    changed = dataclasses.replace(subset, train=subset.train.take(torch.arange(7)))
+    again = pickle.loads(pickle.dumps(changed))
+    assert len(again.train) == 7 and again.key == changed.key != subset.key
+
+
+def test_key_depends_on_images_targets_and_index():
+    base = tiny_data()
+    keys = {base.key}
+    for name in ("images", "targets", "index"):
+        changed = getattr(base.test, name).clone()
+        changed.view(-1)[0] += 1
+        keys.add(dataclasses.replace(base, test=dataclasses.replace(base.test, **{name: changed})).key)
+    assert len(keys) == 4
+
+
+# Views
+
+
+def slow_view(split: Split, position: int, views: Views, view: int) -> torch.Tensor:
+    """One image, padded by repeating its border, cropped and flipped: the reference."""
+    image, index = split.images[position], int(split.index[position])
+    bits = int(np.random.Philox(key=[views.seed, view % views.count]).random_raw(index + 1)[-1]) >> 1
+    span, pad = 2 * views.padding + 1, views.padding
+    top, left = pad + bits % span - pad, pad + (bits >> 16) % span - pad
+    padded = np.pad(image.numpy(), ((0, 0), (pad, pad), (pad, pad)), mode="edge")[:, top : top + 32, left : left + 32]
+    return torch.from_numpy(padded[:, :, ::-1].copy() if views.flip and (bits >> 32) % 2 else padded.copy())
+
+
+@pytest.mark.parametrize("views", [Views(), Views(3, padding=4, flip=False, seed=5), Views(1, padding=0), Views(2, 40)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_views_equal_a_slow_reference(views, channels):
+    split = tiny_data(channels).train
+    for view in range(views.count):
+        taken = views.take(split, torch.arange(20), view)
+        expected = torch.stack([slow_view(split, position, views, view) for position in range(20)])
+        assert torch.equal(taken, expected)
+
+
+def test_a_view_depends_on_the_image_alone_not_on_company_order_or_subset():
+    split, views = tiny_data().train, Views()
+    everything = views.take(split, torch.arange(60), 3)
+    positions = torch.tensor([41, 7, 0, 59])
+    assert torch.equal(views.take(split, positions, 3), everything[positions])
+    assert torch.equal(views.take(split, torch.tensor([7]), 3), everything[[7]])
+    subset = split.take(torch.tensor([7, 41]))
+    assert torch.equal(views.take(subset, torch.tensor([1, 0]), 3), everything[[41, 7]])
+
+
+def test_views_are_deterministic_leave_generators_alone_and_differ():
+    split, views, everything = tiny_data().train, Views(), torch.arange(60)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    taken = [views.take(split, everything, view) for view in range(8)]
+    assert torch.equal(torch.get_rng_state(), states[0]) and np.array_equal(np.random.get_state()[1], states[1])
+    data._draws.cache_clear()
+    assert torch.equal(views.take(split, everything, 5), taken[5])
+    assert torch.equal(views.take(split, everything, 8 + 5), taken[5])
+    distinct = len({tuple(v.flatten().tolist()) for v in taken})
+    assert distinct == 8
+    assert not torch.equal(Views(seed=1).take(split, everything, 0), taken[0])
+
+
+def test_plain_view_is_the_image_and_shifts_and_flips_are_uniform():
+    split = tiny_data().train
+    plain = Views(count=1, padding=0, flip=False).take(split, torch.arange(60), 0)
+    assert torch.equal(plain, split.images)
+    draws = data._draws(0, 0, 50_000)
+    for shift in (0, 16):
+        shares = np.bincount((draws >> shift) % 5) / len(draws)
+        assert np.abs(shares - 0.2).max() < 0.01
+    assert abs(((draws >> 32) % 2).mean() - 0.5) < 0.01
+    pairs = np.bincount((draws % 5) * 5 + (draws >> 16) % 5) / len(draws)
+    assert np.abs(pairs - 0.04).max() < 0.005  # row and column shift are independent
+
+
+# Other sources
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """Two classes of coloured noise, 12 training and 3 test images each, of a size that must be changed."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 3)):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 120 if name == "cat" else 255, (40, 48, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    return tmp_path
+
+
+def test_image_folder(image_folder):
+    splits = load(f"folder:{image_folder}")
+    assert splits.classes == ("cat", "dog") and splits.in_channels == 3
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (22, 2, 6)
+    assert torch.bincount(splits.validation.targets).tolist() == [1, 1]
+    assert torch.bincount(splits.test.targets).tolist() == [3, 3]
+    std, mean = torch.std_mean(splits.train.images.double(), dim=(0, 2, 3))
+    assert mean.abs().max() < 1e-5 and (std - 1).abs().max() < 1e-5
+    with Image.open(image_folder / "test" / "dog" / "1.png") as image:
+        expected = torch.from_numpy(np.asarray(image.resize((32, 32))).copy()).permute(2, 0, 1).float() / 255
+    assert (splits.pixels(splits.test.images)[4] - expected).abs().max() < 1e-5
+
+
+def test_image_folder_with_validation(image_folder):
+    for name in ("cat", "dog"):
+        (image_folder / "validation" / name).mkdir(parents=True)
+        Image.new("L", (8, 8), 90).save(image_folder / "validation" / name / "grey.png")
+    splits = load(f"folder:{image_folder}")
+    assert (len(splits.train), len(splits.validation)) == (24, 2)
+    assert (splits.pixels(splits.validation.images) - 90 / 255).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("harm", ["no test", "empty", "empty class", "damaged", "text", "other classes", "one class"])
+def test_bad_image_folders_are_named(image_folder, harm):
+    if harm == "no test":
+        (image_folder / "test").rename(image_folder / "tset")
+    elif harm in ("empty", "one class"):
+        for name in ("cat", "dog") if harm == "empty" else ("dog",):
+            for part in ("train", "test"):
+                (image_folder / part / name).rename(image_folder / f"{part} {name}")
+    elif harm == "empty class":
+        for file in (image_folder / "train" / "cat").iterdir():
+            file.unlink()
+    elif harm == "damaged":
+        file = image_folder / "train" / "cat" / "3.png"
+        file.write_bytes(file.read_bytes()[:200])
+    elif harm == "text":
+        (image_folder / "train" / "cat" / "3.png").write_text("not an image")
+    else:
+        (image_folder / "test" / "dog").rename(image_folder / "test" / "wolf")
+    fragment = {
+        "no test": "test does not exist", "empty": "train is empty", "empty class": "train is empty",
+        "damaged": "holds a damaged image", "text": "holds a damaged image",
+        "other classes": r"folders of train, .*not \('cat', 'wolf'\)", "one class": "at least 2 class folders, not 1",
+    }[harm]  # fmt: skip
+    with pytest.raises(ValueError, match=fragment):
+        load(f"folder:{image_folder}")
+
+
+def test_missing_image_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        load(f"folder:{tmp_path / 'nowhere'}")
+
+
+def test_cifar10_without_files_names_the_offline_default(own_cache):  # noqa: F811
+    with pytest.raises(ValueError, match=r"cifar10 is not in .*download=True.*'fashion-mnist' is part of the package"):
+        load("cifar10")
+
+
+def test_cifar10_from_files_sets_5000_validation_images_aside(tmp_path, monkeypatch):
+    """The official files are large: torchvision's reader is replaced by one with 50,000 small random arrays."""
+    import torchvision.datasets
+
+    class Fake:
+        classes = [f"c{i}" for i in range(10)]  # noqa: RUF012
+
+        def __init__(self, root, train, download):
+            count = 50_000 if train else 10_000
+            self.targets = (np.arange(count) % 10).tolist()
+            self.data = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 32, 32, 3))
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", Fake)
+    arrays, classes = data._cifar10(tmp_path, download=False)
+    assert [len(arrays[part][1]) for part in ("train", "validation", "test")] == [45_000, 5_000, 10_000]
+    assert np.bincount(arrays["validation"][1]).tolist() == [500] * 10 and classes == tuple(Fake.classes)
