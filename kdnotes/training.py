@@ -45,7 +45,7 @@ class Config:
 
     epochs: int = 40
     batch_size: int = 32
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 0.01
     views: Views = field(default_factory=Views)
     seed: int = 0
