@@ -77,7 +77,8 @@ class ResidualStudent(StagedNet):
     """Small residual network (arXiv 1512.03385): the student, or peer, of another architecture.
 
     A 3×3 stem with stride 2, then 1, 1 and 2 basic blocks of ``width``, 2·``width`` and 4·``width`` channels, the
-    second and third stage starting with stride 2; global average pooling, linear. About 0.15 M parameters with ``width=16``.
+    second and third stage starting with stride 2; global average pooling, linear. About 0.15 M parameters with
+    ``width=16``.
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 3, width: int = 16):
