@@ -70,12 +70,12 @@ class Study:
         """Mean of an arm over seeds, with the 95 % interval of Student's t."""
         return mean_interval(self.values(arm, metric))
 
-    def difference(self, arm: str, baseline: str, metric: str = "test_accuracy") -> Interval:
-        """Mean of (arm − baseline) seed by seed, with the 95 % interval of the paired t-test.
+    def difference(self, arm: str, baseline: str, metric: str = "test_accuracy", *, level: float = 0.95) -> Interval:
+        """Mean of (arm − baseline) seed by seed, with the interval of the paired t-test at ``level``.
 
         It unpacks as ``mean, low, high``; ``.resolved`` tells whether 0 lies outside.
         """
-        return mean_interval(self.values(arm, metric) - self.values(baseline, metric))
+        return mean_interval(self.values(arm, metric) - self.values(baseline, metric), level)
 
     def table(self, baseline: str, metric: str = "test_accuracy") -> pd.DataFrame:
         """One row an arm: the metric, and the paired difference from ``baseline``, mean ± half-width in points."""
@@ -130,7 +130,7 @@ def compare(
     complete = {name: _complete(name, arm, student, data, config) for name, arm in _check_arms(arms, seeds).items()}
     fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
     jobs = [(name, seed) for seed in range(seeds) for name in complete]
-    work = (delayed(_run)(name, seed, complete[name], fresh) for name, seed in jobs)
+    work = (delayed(_run)(name, seed, complete[name], fresh, _key(complete[name], seed)) for name, seed in jobs)
     runs: dict[tuple[str, int], Run] = {}
     # The whole pool shares one import of torch a worker; results arrive as they finish.
     for name, seed, run in Parallel(n_jobs=_workers(workers), return_as="generator_unordered")(work):
@@ -141,11 +141,15 @@ def compare(
     return Study(_frame(runs), runs)
 
 
-def _run(name: str, seed: int, arm: Arm, fresh: bool) -> tuple[str, int, Run]:
+def _key(arm: Arm, seed: int) -> str:
+    return cache.run_key(arm.student, arm.method, arm.data, dataclasses.replace(arm.config, seed=seed))
+
+
+def _run(name: str, seed: int, arm: Arm, fresh: bool, key: str) -> tuple[str, int, Run]:
     config = dataclasses.replace(arm.config, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        return name, seed, cache.cached_run(arm.student, arm.method, arm.data, config, fresh=fresh)
+        return name, seed, cache.cached_run(arm.student, arm.method, arm.data, config, fresh=fresh, key=key)
 
 
 def _complete(name: str, arm: Method | Arm, student, data, config) -> Arm:

@@ -1,0 +1,95 @@
+"""Exercises of chapter 2: parameters of a separable convolution, calibration error, a teacher's outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from kdnotes.check import Exercise, Trap
+
+
+def _parameters(c: int, d: int) -> int:
+    return 9 * c + c + c * d + d
+
+
+def _calibration_error(confidence: Tensor, correct: Tensor, bins: int, mean_of_bins: bool = False) -> float:
+    where = (confidence * bins).ceil().long().clamp(1, bins)
+    members = [where == number for number in range(1, bins + 1) if bool((where == number).any())]
+    gaps = [float((correct - confidence)[inside].mean().abs()) for inside in members]
+    weights = [1 / len(members) if mean_of_bins else float(inside.double().mean()) for inside in members]
+    return sum(gap * weight for gap, weight in zip(gaps, weights, strict=True))
+
+
+def _calibration_cases() -> list[tuple]:
+    generator = torch.Generator().manual_seed(0)
+    cases = []
+    for count, bins in ((40, 5), (200, 15)):
+        confidence = 0.3 + 0.7 * torch.rand(count, generator=generator, dtype=torch.double)
+        correct = (torch.rand(count, generator=generator, dtype=torch.double) < confidence**2).double()
+        cases.append((confidence, correct, bins))
+    return cases
+
+
+def _network_in_train_mode() -> list[tuple]:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+        images = torch.randn(16, 1, 8, 8) + 1
+    return [(model.train(), images)]
+
+
+def _outputs(model: nn.Module, images: Tensor, evaluating: bool = True, gradients: bool = False) -> Tensor:
+    model.train(not evaluating)
+    with torch.set_grad_enabled(gradients):
+        return model(images)
+
+
+EXERCISES = {
+    "02.1": Exercise(
+        _parameters,
+        lambda: [(32, 64), (128, 256), (5, 3)],
+        (
+            Trap(lambda c, d: 9 * c * d + d, "this is a standard convolution; the 3×3 part sees one channel at a time"),
+            Trap(lambda c, d: 9 * c + c * d, "the weights are right; each part also has a bias an output channel"),
+            Trap(lambda c, d: 9 * c + c * d + d, "the depthwise part has biases too, one a channel"),
+            Trap(lambda c, d: 9 * c * c + c + c * d + d, "the depthwise part has 9 weights a channel, not 9 a pair"),
+        ),
+    ),
+    "02.2": Exercise(
+        _calibration_error,
+        _calibration_cases,
+        (
+            Trap(
+                lambda confidence, correct, bins: _calibration_error(confidence, correct, bins, mean_of_bins=True),
+                "all bins count equally here; weigh each by its share of the samples",
+            ),
+            Trap(
+                lambda confidence, correct, bins: float((correct - confidence).mean().abs()),
+                "this is one bin: over- and under-confidence cancel; bin first, then take absolute values",
+            ),
+            Trap(
+                lambda confidence, correct, bins: float((correct - confidence).abs().mean()),
+                "this compares single samples, which are always 0 or 1; average within a bin before comparing",
+            ),
+        ),
+    ),
+    "02.3": Exercise(
+        _outputs,
+        _network_in_train_mode,
+        (
+            Trap(
+                lambda model, images: _outputs(model, images, evaluating=False),
+                "the model was in training mode: batch norm used this batch, and its statistics moved; call eval()",
+            ),
+            Trap(
+                lambda model, images: _outputs(model, images, gradients=True),
+                "the values are right, but they carry gradients into the teacher; compute them under no_grad()",
+            ),
+            Trap(
+                lambda model, images: _outputs(model, images, evaluating=False, gradients=True),
+                "the model is in training mode, and the outputs carry gradients: eval() and no_grad() are missing",
+            ),
+        ),
+        observe=lambda logits: (logits.detach(), "with gradient" if logits.requires_grad else "without gradient"),
+    ),
+}
