@@ -20,7 +20,6 @@ import textwrap
 import types
 import warnings
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,22 @@ from kdnotes.data import Splits, cache_folder
 from kdnotes.methods import Method
 from kdnotes.training import Config, Run
 
-__all__ = ["cached_run", "cached_tensor", "fingerprint", "read", "write"]
+__all__ = ["cached_run", "cached_tensor", "fingerprint", "read", "run_key", "write"]
+
+
+def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
+    """The key under which ``cached_run`` stores this run."""
+    return fingerprint([_package_key(), factory, method, data, config])
 
 
 def cached_run(
-    factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config, *, fresh: bool = False
+    factory: Callable[[], nn.Module],
+    method: Method,
+    data: Splits,
+    config: Config,
+    *,
+    fresh: bool = False,
+    key: str | None = None,
 ) -> Run:
     """``training.fit`` of a newly built student, or its stored result (then ``run.cached`` is true).
 
@@ -49,8 +59,10 @@ def cached_run(
         factory: builds the student, such as ``functools.partial(StudentNet, in_channels=1)``; called with the generator
             seeded by ``config.seed``.
         fresh: compute even if a result is stored, and replace it.
+        key: ``run_key`` of these arguments, where it is known: a worker process cannot compute it for code that was
+            written in a notebook, whose source it does not have.
     """
-    path = _path("runs", [factory, method, data, config])
+    path = _path("runs", key or run_key(factory, method, data, config))
     with _lock(path):
         if path.exists() and not fresh and (stored := _guarded(_read_run, path)):
             return stored
@@ -61,7 +73,7 @@ def cached_run(
 
 def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
     """The tensor that ``compute`` returns, or the stored one, keyed by the fingerprints of ``parts``."""
-    path = _path("banks", parts)
+    path = _path("banks", fingerprint([_package_key(), *parts]))
     with _lock(path):
         if path.exists() and (stored := _guarded(read, path)):
             return stored[0]["tensor"]
@@ -163,12 +175,8 @@ def _describe_code(value: Any) -> Any:
 
 def _taken_from_outside(part: Any, own: list[Any]) -> dict[str, Any]:
     """Closure variables; of code in ``__main__`` (a notebook) also default arguments and the globals that it loads."""
-    functions = [part] if isinstance(part, types.FunctionType) else [
-        item for item in (getattr(item, "__func__", item) for item in vars(part).values())
-        if isinstance(item, types.FunctionType)
-    ]  # fmt: skip
     taken: dict[str, Any] = {}
-    for function in functions:
+    for function in _functions(part):
         if function.__module__.startswith("kdnotes."):
             continue
         taken |= {f"closure {name}": item for name, item in inspect.getclosurevars(function).nonlocals.items()}
@@ -181,6 +189,20 @@ def _taken_from_outside(part: Any, own: list[Any]) -> dict[str, Any]:
         for name, item in taken.items()
         if not _has_own_source(item) and not any(item is one for one in own)
     }
+
+
+def _functions(part: Any) -> list[types.FunctionType]:
+    """The function itself, or the functions that were written in the class (not those that ``dataclass`` adds)."""
+    if isinstance(part, types.FunctionType):
+        return [part]
+    inside = (getattr(item, "fget", getattr(item, "__func__", item)) for item in vars(part).values())
+    return [
+        item
+        for item in inside
+        if isinstance(item, types.FunctionType)
+        and item.__globals__.get("__name__") == part.__module__
+        and item.__code__.co_filename != "<string>"
+    ]
 
 
 def _globals_loaded(code: types.CodeType) -> set[str]:
@@ -198,10 +220,18 @@ def _has_own_source(item: Any) -> bool:
 
 def _source_key(part: Any) -> str:
     try:
-        source = textwrap.dedent(inspect.getsource(part))
+        try:
+            source = inspect.getsource(part)
+        except (OSError, TypeError):  # a class of a notebook: Python finds the source of its functions alone
+            if not isinstance(part, type):
+                raise
+            sources = [textwrap.dedent(inspect.getsource(function)) for function in _functions(part)]
+            simple = {name: item for name, item in vars(part).items() if isinstance(item, (bool, int, float, str))}
+            simple = {name: item for name, item in simple.items() if not name.startswith("__")}
+            return fingerprint([[_code_key(source) for source in sources], simple])
     except (OSError, TypeError) as error:
         raise TypeError(f"the source of {part.__qualname__} is not available, so its runs cannot be cached") from error
-    return _code_key(source)
+    return _code_key(textwrap.dedent(source))
 
 
 @functools.lru_cache(maxsize=256)
@@ -225,8 +255,7 @@ def _package_key() -> list[str]:
     return [_code_key(Path(module.__file__).read_text(encoding="utf-8")) for module in modules] + [torch.__version__]
 
 
-def _path(kind: str, parts: list[Any]) -> Path:
-    key = fingerprint([_package_key(), *parts])
+def _path(kind: str, key: str) -> Path:
     return cache_folder() / kind / f"{key}.safetensors"
 
 
@@ -250,13 +279,13 @@ def _write_run(path: Path, run: Run) -> None:
     tensors = {"logits.validation": run.validation_logits, "logits.test": run.test_logits}
     tensors |= {f"state.{name}": tensor for name, tensor in run.state.items()}
     record = {name: getattr(run, name) for name in ("metrics", "seconds", "start", "order", "created")}
-    record["history"] = run.history.to_json(orient="split", double_precision=15)
+    record["history"] = run.history.to_dict(orient="list")  # JSON of Python's floats is exact; pandas' is not
     write(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, record)
 
 
 def _read_run(path: Path) -> Run:
     tensors, record = read(path)
-    history = pd.read_json(StringIO(record.pop("history")), orient="split")
+    history = pd.DataFrame(record.pop("history"))
     state = {name.removeprefix("state."): item for name, item in tensors.items() if name.startswith("state.")}
     return Run(
         history=history,

@@ -60,10 +60,21 @@ class Config:
                 raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        for name, kind in (
+            ("learning_rate", (int, float)),
+            ("weight_decay", (int, float)),
+            ("views", Views),
+            ("device", str),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                wanted = "a number" if isinstance(kind, tuple) else f"a {kind.__name__}"
+                raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be a finite number above 0, not {self.learning_rate!r}")
         if not 0 <= self.weight_decay < float("inf"):
             raise ValueError(f"weight_decay must be a finite number, 0 or more, not {self.weight_decay!r}")
+        _check_device(self.device)
 
 
 @dataclass
@@ -113,12 +124,13 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
 
     Raises:
         ValueError: the student's classes or channels are not the data's, or the loss became NaN or infinite.
+        TypeError: the method's terms are not a dict of scalar tensors.
     """
     _check_fit(student, method, data, config)
     device = torch.device(config.device)
     with isolated(), single_thread():
         model = copy.deepcopy(student).to(device, memory_format=torch.channels_last)
-        method = copy.copy(method)
+        method = copy.deepcopy(method)
         torch.default_generator.manual_seed(_stream(config.seed, "method"))
         method.prepare(model, data.train, config.views, device)
         start, began = state_key(model), time.perf_counter()
@@ -196,7 +208,7 @@ def _train(
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
                 logits = model(images)
             batch = Batch(images, targets[where], where, view, step / steps, model, logits.float())
-            terms = method.terms(batch)
+            terms = _check_terms(method, method.terms(batch))
             optimizer.zero_grad(set_to_none=True)
             sum(terms.values()).backward()
             optimizer.step()
@@ -231,10 +243,23 @@ def _optimizer(
         {"params": [p for p in parameters if p.ndim <= 1] + list(method.parameters()), "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    total = max(steps + 1, 6)  # of 5 steps, OneCycleLR gives the first phase none and divides by zero
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps + 1, pct_start=0.2, cycle_momentum=False
+        optimizer, config.learning_rate, total_steps=total, pct_start=0.2, cycle_momentum=False
     )
     return optimizer, scheduler
+
+
+def _check_terms(method: Method, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not isinstance(terms, dict) or not terms:
+        raise TypeError(
+            f"terms of {type(method).__name__} must be a non-empty dict, not {type(terms).__name__} {terms!r}"
+        )
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.ndim:
+            found = f"shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+            raise TypeError(f"terms of {type(method).__name__} must be scalar tensors, but {name!r} has {found}")
+    return terms
 
 
 def _stream(seed: int, purpose: str) -> int:
@@ -252,6 +277,14 @@ def _seed_step(seed: int, step: int, device: torch.device) -> None:
         torch.cuda.manual_seed(value)
 
 
+def _check_device(device: str) -> None:
+    """Only its form: a ``Config`` for a GPU may be made where there is none."""
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device must be 'cpu' or 'cuda' (or 'cuda:0' …), not {device!r}") from None
+
+
 def _check_fit(student: nn.Module, method: Method, data: Splits, config: Config) -> None:
     for name, value, kind in (
         ("student", student, nn.Module), ("method", method, Method), ("data", data, Splits), ("config", config, Config),
@@ -264,5 +297,7 @@ def _check_fit(student: nn.Module, method: Method, data: Splits, config: Config)
     ):
         if has != needs:
             raise ValueError(f"student must have {name}={needs} for the data set {data.name!r}, not {has}")
+    if config.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device must be 'cpu' on a machine without a usable GPU, not {config.device!r}")
     if len(data.train) < 2:
         raise ValueError(f"data.train must hold at least 2 images, not {len(data.train)}")

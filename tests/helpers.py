@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from joblib.externals.loky import reusable_executor
 from torch import nn
 
 from kdnotes.data import Split, Splits, Views
@@ -22,21 +23,14 @@ CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    """An empty cache folder, also in worker processes (those of an earlier test know an earlier folder)."""
-    from joblib.externals.loky import get_reusable_executor
-
+    """An empty cache folder, also for worker processes (those of an earlier test would use an earlier folder)."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("KDNOTES_CACHE", str(folder))
-    monkeypatch.delenv("KDNOTES_FRESH", raising=False)
-    monkeypatch.delenv("KDNOTES_WORKERS", raising=False)
-    get_reusable_executor(max_workers=1).shutdown() if _workers_running() else None
+    for name in ("KDNOTES_FRESH", "KDNOTES_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.shutdown(kill_workers=True)
     return folder
-
-
-def _workers_running() -> bool:
-    from joblib.externals.loky import reusable_executor
-
-    return reusable_executor._executor is not None
 
 
 def tiny_split(count: int, seed: int, channels: int = 1) -> Split:

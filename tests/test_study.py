@@ -1,0 +1,222 @@
+"""Comparisons: paired by construction, bit-equal for any number of workers, and summarised correctly."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import (
+    CLASSES,
+    CONFIG,
+    STUDENT,
+    Drawing,
+    DrawingStudent,
+    equal_states,
+    own_cache,  # noqa: F401
+    tiny_data,
+)
+from scipy import stats
+
+from kdnotes import training
+from kdnotes.data import load
+from kdnotes.methods import KD, CrossEntropy, LabelSmoothing
+from kdnotes.models import ResidualStudent, StudentNet
+from kdnotes.study import Arm, NotPairedError, Study, compare
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+BIT_EQUAL = ["seconds", "created", "cached"]
+
+
+def study(arms, seeds=2, **changes):
+    shared = {"student": STUDENT, "data": tiny_data(), "config": CONFIG, "workers": 1, "report": None}
+    return compare(arms, seeds, **(shared | changes))
+
+
+def made_up(**columns):
+    """A study whose results are given, not trained."""
+    rows = [
+        {"arm": arm, "seed": seed, "validation_accuracy": value - 0.01, "test_accuracy": value}
+        for arm, values in columns.items()
+        for seed, value in enumerate(values)
+    ]
+    return Study(pd.DataFrame(rows), {})
+
+
+# Pairedness
+
+
+def test_arms_start_from_equal_weights_and_see_equal_batches(monkeypatch):
+    """Seen from inside the methods: whole state dicts before the first step, and every image of every batch."""
+    starts, batches = {}, {}
+
+    class Watching(CrossEntropy):
+        label = ""
+
+        def prepare(self, student, train, views, device):
+            starts.setdefault(self.label, []).append({k: v.clone() for k, v in student.state_dict().items()})
+
+        def terms(self, batch):
+            batches.setdefault(self.label, []).append((batch.images.clone(), batch.positions.clone()))
+            return super().terms(batch)
+
+    class First(Watching):
+        label = "first"
+
+    class Second(Watching):
+        label = "second"
+
+        def terms(self, batch):
+            torch.rand(5)
+            return {"hard": 0.5 * super().terms(batch)["hard"]}
+
+    arms = {"first": Arm(First(), config=CONFIG), "second": Arm(Second(), config=CONFIG)}
+    monkeypatch.setattr("kdnotes.cache.fingerprint", lambda value: f"{id(value[2])} {value[4].seed}")
+    result = study(arms)
+    assert all(equal_states(a, b) for a, b in zip(starts["first"], starts["second"], strict=True))
+    assert len(batches["first"]) == len(batches["second"]) == 2 * 2 * 4
+    for (images, positions), (other, other_positions) in zip(batches["first"], batches["second"], strict=True):
+        assert torch.equal(images, other) and torch.equal(positions, other_positions)
+    assert not equal_states(starts["first"][0], starts["first"][1])  # seeds differ
+    for seed in (0, 1):
+        assert result.runs["first", seed].start == result.runs["second", seed].start
+        assert result.runs["first", seed].order == result.runs["second", seed].order
+        assert not equal_states(result.runs["first", seed].state, result.runs["second", seed].state)
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_one_extra_draw_at_construction_is_refused(draws):
+    network = DrawingStudent if draws else StudentNet
+    other = Arm(LabelSmoothing(0.2), student=functools.partial(network, **STUDENT.keywords))
+    if draws:
+        with pytest.raises(NotPairedError, match="arms 'plain' and 'other' start from other weights at seed 0"):
+            study({"plain": CrossEntropy(), "other": other}, 1)
+    else:
+        assert study({"plain": CrossEntropy(), "other": other}, 1).arms == ["plain", "other"]
+
+
+def test_other_batches_are_refused(monkeypatch):
+    honest, calls = training._batches, []
+
+    def shifted(count, config, epoch):
+        calls.append(epoch)
+        return honest(count, config, epoch + (len(calls) > CONFIG.epochs))  # the second run's epochs come one early
+
+    monkeypatch.setattr(training, "_batches", shifted)
+    with pytest.raises(NotPairedError, match="see other batches at seed 0"):
+        study({"plain": CrossEntropy(), "smooth": LabelSmoothing(0.2)}, 1)
+
+
+def test_a_drawing_method_changes_nothing_for_itself_or_others():
+    result = study({"plain": CrossEntropy(), "drawing": Drawing()})
+    for seed in (0, 1):
+        assert equal_states(result.runs["plain", seed].state, result.runs["drawing", seed].state)
+
+
+def test_arms_may_differ_in_architecture_schedule_and_data():
+    arms = {
+        "plain": CrossEntropy(),
+        "longer": Arm(CrossEntropy(), config=dataclasses.replace(CONFIG, epochs=3)),
+        "residual": Arm(
+            CrossEntropy(), student=functools.partial(ResidualStudent, num_classes=CLASSES, in_channels=1, width=2)
+        ),
+        "fewer": Arm(
+            CrossEntropy(), data=dataclasses.replace(tiny_data(), train=tiny_data().train.take(torch.arange(30)))
+        ),
+    }
+    assert study(arms, 1).frame["test_accuracy"].notna().all()
+
+
+# Determinism
+
+
+def test_frames_are_bit_equal_for_1_and_2_workers_and_when_run_again(tmp_path, monkeypatch):
+    data = load(train_images=40, validation_images=20, test_images=20)  # pickled as a recipe
+    student = functools.partial(StudentNet, in_channels=1, width=2)
+    teacher = functools.partial(StudentNet, in_channels=1, width=4)
+    from kdnotes.teachers import Teacher
+
+    arms = {"ce": CrossEntropy(), "kd": KD(Teacher(training.build(teacher, 3), {}), 2.0, 0.5)}
+    shared = {"student": student, "data": data, "config": CONFIG, "report": None}
+    results = []
+    for folder, workers in (("a", 1), ("b", 2)):
+        monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / folder))
+        results.append(compare(arms, 2, workers=workers, **shared))
+        assert len(list((tmp_path / folder / "runs").glob("*.safetensors"))) == 4
+    results.append(compare(arms, 2, workers=1, fresh=True, **shared))
+    results.append(compare(arms, 2, workers=1, **shared))
+    assert [bool(result.frame["cached"].all()) for result in results] == [False, False, False, True]
+    for other in results[1:]:
+        pd.testing.assert_frame_equal(
+            results[0].frame.drop(columns=BIT_EQUAL), other.frame.drop(columns=BIT_EQUAL), check_exact=True
+        )
+        assert all(equal_states(results[0].runs[job].state, other.runs[job].state) for job in other.runs)
+        assert all(
+            results[0].runs[job].history.drop(columns="seconds").equals(other.runs[job].history.drop(columns="seconds"))
+            for job in other.runs
+        )
+
+
+def test_frame_is_tidy_and_in_the_order_of_the_arms():
+    lines = []
+    result = study({"b": CrossEntropy(), "a": LabelSmoothing(0.2)}, report=lines.append)
+    assert result.frame[["arm", "seed"]].values.tolist() == [["b", 0], ["b", 1], ["a", 0], ["a", 1]]
+    assert result.arms == ["b", "a"] and result.values("a").index.tolist() == [0, 1]
+    for (arm, seed), run in result.runs.items():
+        row = result.frame[(result.frame["arm"] == arm) & (result.frame["seed"] == seed)].iloc[0]
+        assert all(row[name] == value for name, value in run.metrics.items())
+    assert len(lines) == 2 and all("2 runs" in line and "computed now" in line for line in lines)
+    study({"b": CrossEntropy()}, report=lines.append)
+    assert "2 of 2 cached, computed 20" in lines[-1]
+
+
+# Summaries
+
+
+def test_difference_equals_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    baseline = rng.normal(0.8, 0.03, 7)
+    better = baseline + rng.normal(0.01, 0.004, 7)
+    result = made_up(ce=baseline, kd=better)
+    mean, low, high = result.difference("kd", "ce")
+    expected = stats.ttest_rel(better, baseline).confidence_interval(0.95)
+    assert (mean, low, high) == pytest.approx((np.mean(better - baseline), expected.low, expected.high), rel=1e-9)
+    assert result.difference("kd", "ce").resolved == (stats.ttest_rel(better, baseline).pvalue < 0.05)
+    assert result.difference("ce", "kd").mean == pytest.approx(-mean)
+    single = stats.ttest_1samp(baseline, 0).confidence_interval(0.95)
+    assert tuple(result.interval("ce"))[1:] == pytest.approx((single.low, single.high))
+
+
+def test_pairing_is_by_seed_not_by_row():
+    rows = made_up(ce=[0.1, 0.2, 0.3], kd=[0.2, 0.3, 0.4])
+    shuffled = Study(rows.frame.iloc[[2, 0, 1, 4, 5, 3]], {})
+    assert shuffled.difference("kd", "ce").half_width == pytest.approx(0, abs=1e-12)
+
+
+def test_table_says_which_differences_are_resolved():
+    table = made_up(ce=[0.80, 0.81, 0.82], kd=[0.85, 0.86, 0.871], noise=[0.70, 0.95, 0.80]).table("ce")
+    assert table["resolved"].to_dict() == {"ce": "", "kd": "yes", "noise": "no"}
+    assert table.loc["kd", "difference from ce"].startswith("+5.03 ± ")
+    assert table.loc["ce", "test_accuracy %"].startswith("81.00 ± ")
+
+
+def test_best_is_chosen_on_validation_only():
+    result = made_up(a=[0.5, 0.6], b=[0.7, 0.8], c=[0.6, 0.6])
+    assert result.best() == "b" and result.best(among=["a", "c"]) == "c"
+    with pytest.raises(ValueError, match="must not be a test metric, but 'test_accuracy'"):
+        result.best("test_accuracy")
+
+
+def test_workers_come_from_the_environment_and_fresh_too(monkeypatch):
+    from kdnotes.study import _workers
+
+    monkeypatch.setenv("KDNOTES_WORKERS", "3")
+    assert _workers(None) == 3 and _workers(2) == 2
+    first = study({"ce": CrossEntropy()}, 1).frame
+    monkeypatch.setenv("KDNOTES_FRESH", "1")
+    assert not study({"ce": CrossEntropy()}, 1).frame["cached"].any() and not first["cached"].any()
+    monkeypatch.delenv("KDNOTES_FRESH")
+    assert study({"ce": CrossEntropy()}, 1).frame["cached"].all()

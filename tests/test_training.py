@@ -1,0 +1,316 @@
+"""The loop and the methods: isolation, determinism, paired streams, optimiser, history, errors."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import (
+    CLASSES,
+    CONFIG,
+    STUDENT,
+    Drawing,
+    Scaled,
+    equal_states,
+    own_cache,  # noqa: F401
+    tiny_data,
+    tiny_teacher,
+)
+
+from kdnotes import losses, training
+from kdnotes.data import Views
+from kdnotes.methods import KD, Batch, CrossEntropy, LabelSmoothing, Method
+from kdnotes.models import StudentNet
+from kdnotes.training import Config, build, fit, predict
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def train(method=None, config=CONFIG, student=STUDENT, data=None):
+    return fit(build(student, config.seed), method or CrossEntropy(), data or tiny_data(), config)
+
+
+def batch_of(view=0, count=6):
+    torch.manual_seed(0)
+    logits = torch.randn(count, CLASSES, requires_grad=True)
+    targets, positions = torch.arange(count) % CLASSES, torch.arange(count) + 3
+    return Batch(torch.zeros(count, 1, 32, 32), targets, positions, view, 0.5, torch.nn.Identity(), logits)
+
+
+# Methods
+
+
+def test_cross_entropy_and_label_smoothing_terms():
+    batch = batch_of()
+    onehot = F.one_hot(batch.targets, CLASSES)
+    hard = losses.soft_cross_entropy(batch.student_logits, onehot.float())
+    torch.testing.assert_close(CrossEntropy().terms(batch)["hard"], hard)
+    smooth = losses.soft_cross_entropy(batch.student_logits, 0.7 * onehot + 0.3 / CLASSES)
+    torch.testing.assert_close(LabelSmoothing(0.3).terms(batch)["hard"], smooth)
+    assert LabelSmoothing(0.0).terms(batch)["hard"] == CrossEntropy().terms(batch)["hard"]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_kd_terms_use_the_teachers_logits_of_the_same_view_and_images(alpha):
+    teacher, data, views = tiny_teacher(), tiny_data(), Views(3)
+    method = KD(teacher, temperature=2.0, alpha=alpha)
+    method.prepare(torch.nn.Identity(), data.train, views, torch.device("cpu"))
+    batch = batch_of(view=2)
+    seen = views.take(data.train, batch.positions, 2)
+    soft = losses.kd_loss(batch.student_logits, teacher.model(seen), 2.0)
+    hard = F.cross_entropy(batch.student_logits, batch.targets)
+    total = sum(method.terms(batch).values())
+    torch.testing.assert_close(total, alpha * hard + (1 - alpha) * soft, rtol=1e-4, atol=1e-6)
+    assert set(method.terms(batch)) == ({"soft"} if alpha == 0 else {"hard", "soft"})
+
+
+# Isolation
+
+
+def test_fit_leaves_student_method_data_and_generators_as_they_were():
+    student, method, data = build(STUDENT, 0), KD(tiny_teacher(), 2.0, 0.5), tiny_data()
+    student.stages.stem[1].eval()  # an unusual mode must survive too
+    before = copy.deepcopy(student.state_dict())
+    modes = [module.training for module in student.modules()]
+    settings, key = dict(vars(method)), data.key
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), torch.get_num_threads()
+    run = fit(student, method, data, CONFIG)
+    assert equal_states(student.state_dict(), before) and not equal_states(run.state, before)
+    assert [module.training for module in student.modules()] == modes
+    assert all(parameter.grad is None for parameter in student.parameters())
+    assert vars(method) == settings
+    assert dataclasses.replace(data).key == key
+    assert torch.equal(torch.get_rng_state(), states[0]) and np.array_equal(np.random.get_state()[1], states[1])
+    assert random.getstate() == states[2] and torch.get_num_threads() == states[3]
+
+
+def test_fit_leaves_a_methods_parameters_made_at_construction_as_they_were():
+    method = Scaled()
+    method.prepare(None, None, None, torch.device("cpu"))  # as if its constructor had made them
+    method.prepare = lambda *_: None
+    fit(build(STUDENT, 0), method, tiny_data(), CONFIG)
+    assert method.scale.item() == 1.0 and method.scale.grad is None
+
+
+def test_teacher_is_not_changed_by_distillation():
+    teacher = tiny_teacher()
+    before = copy.deepcopy(teacher.model.state_dict())
+    train(KD(teacher, 2.0, 0.5))
+    assert equal_states(teacher.model.state_dict(), before)  # parameters and batch-norm buffers
+    assert not any(module.training for module in teacher.model.modules())
+    assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
+
+
+def test_predict_is_in_eval_mode_without_gradients_and_restores_the_mode():
+    model, images = build(STUDENT, 0).train(), tiny_data().test.images
+    first, second = (predict(model, images, batch_size=size) for size in (7, 500))
+    torch.testing.assert_close(first, second)
+    assert model.training and not first.requires_grad and not first.is_inference()
+    model.eval()
+    torch.testing.assert_close(first, model(images).detach())
+    predict(model, images)
+    assert not model.training
+
+
+# Determinism and paired streams
+
+
+def test_same_seed_twice_is_bit_equal_and_another_seed_is_not():
+    first, second, other = train(), train(), train(config=dataclasses.replace(CONFIG, seed=1))
+    assert equal_states(first.state, second.state) and torch.equal(first.test_logits, second.test_logits)
+    assert first.metrics == second.metrics and (first.start, first.order) == (second.start, second.order)
+    assert first.history.drop(columns="seconds").equals(second.history.drop(columns="seconds"))
+    assert not equal_states(first.state, other.state)
+    assert first.start != other.start and first.order != other.order
+
+
+def test_thread_settings_of_the_caller_change_nothing():
+    threads, runs = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            runs.append(train())
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert equal_states(runs[0].state, runs[1].state) and equal_states(runs[0].state, runs[2].state)
+
+
+def test_the_callers_generator_state_changes_nothing():
+    torch.manual_seed(1)
+    first = train()
+    torch.manual_seed(2)
+    assert equal_states(train().state, first.state)
+
+
+def test_a_method_that_draws_shifts_neither_batches_nor_views_nor_dropout():
+    plain, drawing = train(CrossEntropy()), train(Drawing())
+    assert equal_states(plain.state, drawing.state) and plain.order == drawing.order
+
+
+def test_dropout_is_on_while_training_and_differs_between_steps_and_seeds():
+    masks = []
+
+    class Spy(StudentNet):
+        def forward(self, images):
+            if self.training:
+                masks.append(F.dropout(torch.ones(64), 0.5).bool().tolist())
+            return super().forward(images)
+
+    factory = functools.partial(Spy, num_classes=CLASSES, in_channels=1, width=2)
+    for seed in (0, 0, 1):
+        train(student=factory, config=dataclasses.replace(CONFIG, seed=seed))
+    steps = len(masks) // 3
+    assert masks[:steps] == masks[steps : 2 * steps]
+    assert len({tuple(mask) for mask in masks}) == 2 * steps
+
+
+def test_batch_order_depends_on_seed_and_epoch_and_holds_every_image_once():
+    def order(seed, epoch, **changes):
+        return list(training._batches(50, dataclasses.replace(CONFIG, seed=seed, **changes), epoch))
+
+    first = order(0, 0)
+    assert [len(part) for part in first] == [16, 16, 16, 2]
+    assert sorted(torch.cat(first).tolist()) == list(range(50))
+    orders = {tuple(torch.cat(order(seed, epoch)).tolist()) for seed in (0, 1) for epoch in (0, 1)}
+    assert len(orders) == 4
+    assert torch.equal(torch.cat(order(0, 0)), torch.cat(first))
+    assert [len(part) for part in order(0, 0, batch_size=7)] == [7] * 7  # one image left over cannot be normalised
+
+
+def test_epoch_e_sees_view_e_mod_count_and_the_images_are_those_of_the_view():
+    seen, data, config = [], tiny_data(), dataclasses.replace(CONFIG, epochs=3)
+
+    class Spy(CrossEntropy):
+        def terms(self, batch):
+            assert torch.equal(batch.images, config.views.take(data.train, batch.positions, batch.view))
+            assert torch.equal(batch.targets, data.train.targets[batch.positions])
+            seen.append((batch.view, batch.progress))
+            return super().terms(batch)
+
+    train(Spy(), config)
+    assert [view for view, _ in seen] == [0] * 4 + [1] * 4 + [0] * 4
+    assert [progress for _, progress in seen] == pytest.approx([step / 12 for step in range(12)])
+
+
+# Optimiser
+
+
+def test_parameters_of_a_method_get_gradients_and_change_in_one_step():
+    kept = []
+
+    class Kept(Scaled):
+        def prepare(self, *arguments):
+            super().prepare(*arguments)
+            kept.append(self.scale)
+
+    train(Kept(), dataclasses.replace(CONFIG, epochs=1, batch_size=60))  # one step
+    assert kept[0].grad is not None and kept[0].grad != 0 and kept[0].item() != 1.0
+
+
+def test_every_weight_of_the_student_changes():
+    start, run = build(STUDENT, 0).state_dict(), train()
+    assert not [name for name in start if torch.equal(start[name], run.state[name])]
+    assert run.state["stages.stem.1.num_batches_tracked"] == 8
+
+
+def test_only_matrices_and_kernels_decay():
+    model, method = build(STUDENT, 0), Scaled()
+    method.prepare(model, None, None, torch.device("cpu"))
+    optimizer, scheduler = training._optimizer(model, method, dataclasses.replace(CONFIG, weight_decay=0.3), 20)
+    groups = {
+        id(parameter): (group["weight_decay"], group["lr"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    for name, parameter in model.named_parameters():
+        assert groups[id(parameter)][0] == (0.3 if parameter.ndim > 1 else 0.0), name
+    assert groups[id(method.scale)][0] == 0.0 and len(groups) == len(list(model.parameters())) + 1
+    rates = []
+    for _ in range(20):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(CONFIG.learning_rate, rel=0.02) and rates[0] < rates[3] > rates[-1]
+
+
+def test_training_learns_what_can_be_learned():
+    factory = functools.partial(STUDENT, width=4)
+    config = dataclasses.replace(CONFIG, epochs=12, views=Views(2, flip=False))  # a mirrored quadrant is another class
+    run = train(config=config, student=factory)
+    assert run.metrics["test_accuracy"] > 0.9
+    assert run.history["loss"].iloc[-1] < 0.6 * run.history["loss"].iloc[0]
+
+
+# What a run reports
+
+
+def test_history_and_run_hold_what_they_should():
+    run = train(KD(tiny_teacher(), 2.0, 0.3), dataclasses.replace(CONFIG, epochs=3, validate_every=2))
+    columns = ["epoch", "learning_rate", "loss", "hard", "soft", "seconds", "validation_accuracy"]
+    assert sorted(run.history.columns) == sorted(columns)
+    assert run.history["epoch"].tolist() == [0, 1, 2]
+    assert run.history["validation_accuracy"].notna().tolist() == [False, True, False]
+    assert np.allclose(run.history["loss"], run.history["hard"] + run.history["soft"])
+    assert set(run.metrics) == {
+        f"{part}_{name}" for part in ("validation", "test") for name in ("accuracy", "nll", "ece")
+    }
+    assert run.validation_logits.shape == (20, CLASSES) and run.test_logits.shape == (40, CLASSES)
+    assert run.seconds > 0 and not run.cached and run.created.endswith("Z")
+    model = build(STUDENT, 5)
+    model.load_state_dict(run.state)
+    torch.testing.assert_close(predict(model, tiny_data().test.images), run.test_logits, rtol=1e-4, atol=1e-5)
+    assert run.start == training.state_key(build(STUDENT, 0))
+
+
+def test_history_has_no_validation_column_unless_asked_for():
+    assert "validation_accuracy" not in train().history
+
+
+# Errors
+
+
+class Diverging(CrossEntropy):
+    def terms(self, batch):
+        return {"hard": super().terms(batch)["hard"] * (float("nan") if batch.progress > 0.5 else 1)}
+
+
+class Vector(CrossEntropy):
+    def terms(self, batch):
+        return {"hard": F.cross_entropy(batch.student_logits, batch.targets, reduction="none")}
+
+
+class Nothing(Method):
+    def terms(self, batch):
+        return {}
+
+
+class Bare(Method):
+    def terms(self, batch):
+        return F.cross_entropy(batch.student_logits, batch.targets)
+
+
+@pytest.mark.parametrize(
+    ("method", "fragment"),
+    [
+        (Diverging(), r"the loss became nan in epoch 1: lower learning_rate \(0\.01\)"),
+        (Vector(), r"terms of Vector must be scalar tensors, but 'hard' has shape \[16\]"),
+        (Nothing(), "terms of Nothing must be"),
+        (Bare(), "terms of Bare must be"),
+    ],
+)
+def test_methods_that_cannot_be_minimised_are_named(method, fragment):
+    states = torch.get_rng_state(), torch.get_num_threads()
+    with pytest.raises((TypeError, ValueError), match=fragment):
+        train(method)
+    assert torch.equal(torch.get_rng_state(), states[0]) and torch.get_num_threads() == states[1]
+
+
+def test_config_is_a_value():
+    assert Config() == Config() and hash(Config()) == hash(Config()) and Config(seed=1) != Config()
