@@ -47,7 +47,7 @@ def _residual(width: int) -> Callable[..., nn.Module]:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 2, 200, 200, 300, _residual(width=4), Config(epochs=2, batch_size=50, views=Views(2))),
+        Profile("smoke", 2, 200, 200, 300, _residual(width=4), Config(epochs=2, batch_size=20, views=Views(2))),
         Profile("lesson", 5, 500, 2000, 10_000, _residual(width=8), Config(epochs=60, batch_size=50)),
         Profile("full", 5, None, None, None, models.StudentNet, Config(epochs=120, batch_size=128, views=Views(120))),
     )
@@ -87,21 +87,27 @@ class Settings:
             architecture or self.profile.student, num_classes=splits.num_classes, in_channels=splits.in_channels
         )
 
+    def teacher_factory(self) -> Callable[[], nn.Module]:
+        """Builds an untrained teacher for this data set: TeacherNet, of the paper's width in the full profile."""
+        splits = data_module.load(self.dataset)
+        sizes = {"num_classes": splits.num_classes, "in_channels": splits.in_channels}
+        return functools.partial(models.TeacherNet, width=self.pick(smoke=16, lesson=16, full=64), **sizes)
+
+    def teacher_config(self, **changes: object) -> Config:
+        """The teacher's schedule: that of the shipped teacher, shorter in smoke and longer in full."""
+        epochs = self.pick(smoke=1, lesson=teachers.LESSON_CONFIG.epochs, full=120)
+        changes = {"epochs": epochs, "device": self.config().device} | changes
+        return dataclasses.replace(teachers.LESSON_CONFIG, views=Views(changes["epochs"]), **changes)
+
     def teacher(self) -> Teacher:
-        """The teacher trained on *all* training images: the shipped one, or trained on first use and stored."""
+        """The data-rich teacher: the shipped one, or one trained on all training images on first use and stored.
+
+        In the smoke profile a teacher for another data set is trained on the student's few images.
+        """
         if self.dataset == "fashion-mnist" and self.profile.name != "full":
             return teachers.lesson_teacher()
-        splits = data_module.load(self.dataset)
-        factory = functools.partial(
-            models.TeacherNet,
-            num_classes=splits.num_classes,
-            in_channels=splits.in_channels,
-            width=self.pick(smoke=8, lesson=16, full=64),
-        )
-        epochs = self.pick(smoke=1, lesson=teachers.LESSON_CONFIG.epochs, full=120)
-        return teachers.train_or_load(
-            factory, splits, dataclasses.replace(teachers.LESSON_CONFIG, epochs=epochs, views=Views(epochs))
-        )
+        splits = self.splits() if self.profile.name == "smoke" else data_module.load(self.dataset)
+        return teachers.train_or_load(self.teacher_factory(), splits, self.teacher_config())
 
 
 def settings(profile: str | None = None, dataset: str = "fashion-mnist", seeds: int | None = None) -> Settings:
