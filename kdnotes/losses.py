@@ -26,7 +26,7 @@ def soften(logits: Tensor, temperature: float) -> Tensor:
     Returns:
         Probabilities ``[batch, classes]``; each row sums to 1.
     """
-    _check_logits(logits=logits)
+    check_logits(logits=logits)
     return F.softmax(logits / check_temperature(temperature), dim=1)
 
 
@@ -46,7 +46,7 @@ def kd_loss(
         temperature: T > 0.
         reduction: "mean" over samples, or "none" for ``[batch]``.
     """
-    _check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
+    check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
     temperature = check_temperature(temperature)
     log_p_s = F.log_softmax(student_logits / temperature, dim=1)
     log_p_t = F.log_softmax(teacher_logits / temperature, dim=1)
@@ -62,7 +62,7 @@ def soft_cross_entropy(student_logits: Tensor, target_probabilities: Tensor, *, 
         target_probabilities: q, same shape, not negative, rows summing to 1 (within 1e-3).
         reduction: "mean" over samples, or "none" for ``[batch]``.
     """
-    _check_logits(student_logits=student_logits, target_probabilities=target_probabilities)
+    check_logits(student_logits=student_logits, target_probabilities=target_probabilities)
     _check_distribution("target_probabilities", target_probabilities)
     return _reduce(-(target_probabilities * F.log_softmax(student_logits, dim=1)).sum(dim=1), reduction)
 
@@ -97,7 +97,7 @@ def _reduce(per_sample: Tensor, reduction: str) -> Tensor:
     raise ValueError(f"reduction must be 'mean' or 'none', not {reduction!r}")
 
 
-def _check_logits(**tensors: Tensor) -> None:
+def check_logits(**tensors: Tensor) -> None:
     """Floating-point, rank 2, two classes or more, and all of one shape."""
     first_name, first = next(iter(tensors.items()))
     for name, tensor in tensors.items():

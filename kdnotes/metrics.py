@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes.losses import check_targets
+from kdnotes.losses import check_logits, check_targets
 
 __all__ = ["Interval", "accuracy", "agreement", "evaluate", "expected_calibration_error", "gap_recovered", "mcnemar",
            "mean_interval", "negative_log_likelihood"]  # fmt: skip
@@ -18,12 +18,14 @@ __all__ = ["Interval", "accuracy", "agreement", "evaluate", "expected_calibratio
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
     """Fraction of samples whose largest logit is the target's; logits ``[N, K]``, targets ``[N]``."""
-    return float((logits.argmax(1) == check_targets(targets, logits.shape[1])).double().mean())
+    _check(logits, targets)
+    return float((logits.argmax(1) == targets).double().mean())
 
 
 def negative_log_likelihood(logits: Tensor, targets: Tensor) -> float:
     """Mean of −log p(target), in nats."""
-    return float(F.cross_entropy(logits.double(), check_targets(targets, logits.shape[1])))
+    _check(logits, targets)
+    return float(F.cross_entropy(logits.double(), targets))
 
 
 def expected_calibration_error(logits: Tensor, targets: Tensor, bins: int = 15) -> float:
@@ -31,8 +33,11 @@ def expected_calibration_error(logits: Tensor, targets: Tensor, bins: int = 15) 
 
     A fraction in 0 … 1. Confidence is the largest probability of the softmax at T = 1.
     """
+    _check(logits, targets)
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
+        raise ValueError(f"bins must be a whole number of at least 1, not {bins!r}")
     confidence, predicted = F.softmax(logits.double(), dim=1).max(1)
-    correct = (predicted == check_targets(targets, logits.shape[1])).double()
+    correct = (predicted == targets).double()
     bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
     gap = torch.zeros(bins, dtype=torch.double).index_add_(0, bin_of, correct - confidence)
     return float(gap.abs().sum() / len(targets))
@@ -40,8 +45,7 @@ def expected_calibration_error(logits: Tensor, targets: Tensor, bins: int = 15) 
 
 def agreement(logits: Tensor, other: Tensor) -> float:
     """Fraction of samples for which two networks predict the same class: top-1 fidelity (arXiv 2106.05945)."""
-    if logits.shape != other.shape:
-        raise ValueError(f"other must have the shape of logits, {list(logits.shape)}, not {list(other.shape)}")
+    check_logits(logits=logits, other=other)
     return float((logits.argmax(1) == other.argmax(1)).double().mean())
 
 
@@ -96,6 +100,8 @@ def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
     """
     from scipy import stats
 
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, not {level!r}")
     values = np.asarray(samples, dtype=float)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"samples must be a non-empty list of finite numbers, not {samples!r}")
@@ -110,6 +116,17 @@ def mcnemar(logits: Tensor, other: Tensor, targets: Tensor) -> float:
     """Exact McNemar test: the p-value for "two networks err equally often" on the same test images."""
     from scipy import stats
 
+    check_logits(logits=logits, other=other)
+    _check(logits, targets)
     right, other_right = logits.argmax(1) == targets, other.argmax(1) == targets
     only, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
     return float(stats.binomtest(only, only + only_other).pvalue) if only + only_other else 1.0
+
+
+def _check(logits: Tensor, targets: Tensor) -> None:
+    check_logits(logits=logits)
+    check_targets(targets, logits.shape[1])
+    if len(targets) != len(logits) or not len(targets):
+        raise ValueError(
+            f"targets must be one class for each of the {len(logits)} logits (1 or more), not {len(targets)}"
+        )

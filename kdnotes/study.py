@@ -96,6 +96,8 @@ class Study:
         """The arm with the highest mean of a *validation* metric: settings are never chosen on the test set."""
         if metric.startswith("test_"):
             raise ValueError(f"metric must not be a test metric, but {metric!r} is: choose on validation")
+        if among is not None and not among:
+            raise ValueError(f"among must name at least one of {self.arms}, or be None, not {among!r}")
         return max(among or self.arms, key=lambda arm: self.values(arm, metric).mean())
 
 
@@ -177,13 +179,10 @@ def _check_arms(arms: Mapping[str, Method | Arm], seeds: int) -> Mapping[str, Me
 
 def _workers(workers: int | None) -> int:
     value = workers if workers is not None else os.environ.get("KDNOTES_WORKERS") or os.cpu_count() or 1
-    try:
-        value = int(value)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise ValueError(f"workers (KDNOTES_WORKERS) must be a whole number of at least 1, not {workers!r}")
-    return value
+    text = str(value)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"workers (KDNOTES_WORKERS) must be a whole number of at least 1, not {value!r}")
+    return int(text)
 
 
 def _report_arm(name: str, seeds: int, runs: dict[tuple[str, int], Run], report: Callable[[str], None] | None) -> None:

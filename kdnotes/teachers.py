@@ -37,6 +37,8 @@ class Teacher:
     record: dict[str, Any]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, not {type(self.model).__name__}")
         self.model.eval().requires_grad_(False)
 
     @functools.cached_property
@@ -50,6 +52,11 @@ class Teacher:
 
     def bank(self, split: Split, views: Views) -> Tensor:
         """Logits ``[views, N, classes]`` for every view of every image: computed once, then read from the disk."""
+        if not isinstance(split, Split):
+            raise TypeError(f"split must be a kdnotes.data.Split (such as data.train), not {type(split).__name__}")
+        channels, needs = split.images.shape[1], getattr(self.model, "in_channels", split.images.shape[1])
+        if channels != needs:
+            raise ValueError(f"split must have images of {needs} channels, which this teacher sees, not {channels}")
         return cache.cached_tensor([self.key, split_key(split), views], lambda: self._outputs(split, views))
 
     def _outputs(self, split: Split, views: Views) -> Tensor:

@@ -108,6 +108,11 @@ class Run:
 
 def build(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Call ``factory`` with torch's generator seeded: the same seed gives the same initial weights, in every arm."""
+    if not callable(factory) or isinstance(factory, nn.Module):
+        raise TypeError(
+            "factory must be a function that builds the network, such as functools.partial(StudentNet, width=16), "
+            f"not {type(factory).__name__}"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_stream(seed, "weights"))
         return factory()

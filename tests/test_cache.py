@@ -222,7 +222,7 @@ def test_notebook_code_enters_the_key_with_the_globals_that_it_loads(tmp_path):
 
 def test_a_class_without_source_cannot_be_keyed_but_runs_under_a_given_key(own_cache):  # noqa: F811
     """As in a worker process, which gets a notebook's class by value, without its source."""
-    scope = {"CrossEntropy": CrossEntropy, "__name__": "__main__"}
+    scope = {"CrossEntropy": CrossEntropy, "__name__": "notebook"}
     source = "class Mine(CrossEntropy):\n    def terms(self, batch):\n        return super().terms(batch)\n"
     exec(compile(source, "ipykernel_9/1.py", "exec"), scope)
     with pytest.raises(TypeError, match="the source of Mine is not available"):
@@ -240,23 +240,9 @@ def test_what_has_no_stable_meaning_is_refused(value):
 
 
 def test_fingerprints_tell_kinds_of_numbers_and_containers_apart():
-    values = [
-        None,
-        True,
-        1,
-        1.0,
-        "1",
-        [1],
-        (1, 2),
-        {"a": 1},
-        {"b": 1},
-        torch.ones(1),
-        torch.ones(1, 1),
-        0.1,
-        0.1 + 1e-17,
-    ]
-    keys = [fingerprint(value) for value in values]
-    assert len(set(keys)) == len(keys) - 1  # 0.1 + 1e-17 is 0.1
+    values = [None, True, 1, 1.0, "1", [1], (1, 2), {"a": 1}, {"b": 1}, 0.1, 0.1 + 2e-17]
+    values += [torch.ones(1), torch.ones(1, 1), torch.ones(1, dtype=torch.int32)]
+    assert len({fingerprint(value) for value in values}) == len(values)
     assert fingerprint(float("nan")) == fingerprint(float("nan"))
 
 
@@ -302,7 +288,7 @@ def test_any_flipped_bit_is_noticed(tmp_path):
     raw = path.read_bytes()
     for place in range(len(raw)):
         path.write_bytes(raw[:place] + bytes([raw[place] ^ (1 << place % 8)]) + raw[place + 1 :])
-        with pytest.raises(ValueError, match="missing or damaged|is damaged"):
+        with pytest.raises(ValueError, match="damaged"):
             cache.read(path)
 
 

@@ -1,0 +1,200 @@
+"""Wrong calls: each is refused by the package itself, naming the argument, the value and what is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+
+import pandas as pd
+import pytest
+import torch
+from helpers import CONFIG, STUDENT, own_cache, tiny_data, tiny_teacher  # noqa: F401
+
+from kdnotes import check, losses, metrics, training
+from kdnotes.data import Views, load
+from kdnotes.methods import KD, CrossEntropy, LabelSmoothing
+from kdnotes.models import ResidualStudent, StudentNet, TeacherNet
+from kdnotes.profiles import settings
+from kdnotes.study import Study, compare
+from kdnotes.teachers import Teacher
+from kdnotes.training import Config, fit
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+Z, Y = torch.zeros(3, 4), torch.zeros(3, dtype=torch.long)
+NAN, INF = float("nan"), float("inf")
+
+
+def shared_fit(student=STUDENT, method=None, **changes):
+    student = student() if not isinstance(student, torch.nn.Module) and callable(student) else student
+    return fit(student, method or CrossEntropy(), **({"data": tiny_data(), "config": CONFIG} | changes))
+
+
+def shared_compare(arms=None, seeds=1, **changes):
+    arms = {"ce": CrossEntropy()} if arms is None else arms
+    shared = {"student": STUDENT, "data": tiny_data(), "config": CONFIG, "workers": 1, "report": None}
+    return compare(arms, seeds, **(shared | changes))
+
+
+def few_images(count):
+    data = tiny_data()
+    return dataclasses.replace(data, train=data.train.take(torch.arange(count)))
+
+
+def given_study():
+    return Study(pd.DataFrame({"arm": ["a"], "seed": [0], "test_accuracy": [0.5], "validation_accuracy": [0.5]}), {})
+
+
+WRONG = [
+    # losses
+    (lambda: losses.kd_loss(Z, Z, 0), "temperature must be a finite number above 0, not 0"),
+    (lambda: losses.kd_loss(Z, Z, -1.5), "temperature must be a finite number above 0, not -1.5"),
+    (lambda: losses.kd_loss(Z, Z, NAN), "temperature must be a finite number above 0, not nan"),
+    (lambda: losses.soften(Z, INF), "temperature must be a finite number above 0, not inf"),
+    (lambda: losses.soften(Z, "4"), "temperature must be a number, not str"),
+    (lambda: losses.soften(Z, True), "temperature must be a number, not bool"),
+    (lambda: losses.soften(Z, torch.tensor(4.0)), "temperature must be a number, not a float32 tensor"),
+    (lambda: losses.kd_loss(Z, Z[:2]), "teacher_logits must have the shape of student_logits, [3, 4], not [2, 4]"),
+    (lambda: losses.kd_loss(Z, Z[:, :3]), "teacher_logits must have the shape of student_logits, [3, 4], not [3, 3]"),
+    (lambda: losses.kd_loss(Z[0], Z[0]), "student_logits must have the shape [batch, classes], not [4]"),
+    (lambda: losses.kd_loss(Z, Z[None]), "teacher_logits must have the shape [batch, classes], not [1, 3, 4]"),
+    (lambda: losses.kd_loss(Z.long(), Z), "student_logits must be a floating-point tensor, not a int64 tensor"),
+    (lambda: losses.kd_loss(Z, Z.numpy()), "teacher_logits must be a floating-point tensor, not ndarray"),
+    (lambda: losses.kd_loss(None, Z), "student_logits must be a floating-point tensor, not NoneType"),
+    (lambda: losses.kd_loss(Z[:, :1], Z[:, :1]), "student_logits must have at least 2 classes, not 1"),
+    (lambda: losses.kd_loss(Z, Z, reduction="sum"), "reduction must be 'mean' or 'none', not 'sum'"),
+    (lambda: losses.kd_loss(Z, Z, reduction=None), "reduction must be 'mean' or 'none', not None"),
+    (lambda: losses.soft_cross_entropy(Z, Z), "target_probabilities must sum to 1 in each row"),
+    (lambda: losses.soft_cross_entropy(Z, Z - 1), "target_probabilities must not be negative or NaN"),
+    (lambda: losses.soft_cross_entropy(Z, Z * NAN), "target_probabilities must not be negative or NaN"),
+    (lambda: losses.soft_cross_entropy(Z, Y), "target_probabilities must be a floating-point tensor, not a int64"),
+    (lambda: losses.check_targets(Y + 4, 4), "targets must lie in 0 … 3, but they span 4 … 4"),
+    (lambda: losses.check_targets(Y - 1, 4), "targets must lie in 0 … 3, but they span -1 … -1"),
+    (lambda: losses.check_targets(Y.float(), 4), "targets must be an int64 tensor of class indices, not a float32"),
+    (lambda: losses.check_targets(Y[None], 4), "targets must have the shape [batch], not [1, 3]"),
+    # models
+    (lambda: TeacherNet(num_classes=1), "num_classes must be at least 2, not 1"),
+    (lambda: StudentNet(in_channels=0), "in_channels must be at least 1, not 0"),
+    (lambda: StudentNet(width=0), "width must be at least 1, not 0"),
+    (lambda: ResidualStudent(width=1.5), "width must be an integer, not float"),
+    # data
+    (lambda: load("mnist"), "name must be 'fashion-mnist', 'cifar10' or 'folder:PATH', not 'mnist'"),
+    (lambda: load("folder:"), "name must be 'fashion-mnist', 'cifar10' or 'folder:PATH', not 'folder:'"),
+    (lambda: load(3), "name must be a string, not int"),
+    (lambda: load(train_images=9), "train_images must lie in 10 … 10000 (at least one a class), not 9"),
+    (lambda: load(test_images=10_001), "test_images must lie in 10 … 10000 (at least one a class), not 10001"),
+    (lambda: load(validation_images=-5), "validation_images must lie in 10 … 2000"),
+    (lambda: (load(train_images=500), load(train_images=500.0)), "train_images must be an integer or None, not float"),
+    (lambda: load(train_images=[500]), "train_images must be an integer or None, not list"),
+    (lambda: load(without_classes=(10,)), "without_classes must hold class indices in 0 … 9, not (10,)"),
+    (lambda: load(without_classes=7), "without_classes must be a tuple of class indices, not 7"),
+    (lambda: load(without_classes=("bag",)), "without_classes must be a tuple of class indices, not ('bag',)"),
+    (lambda: load(subset_seed=-1), "subset_seed must be at least 0, not -1"),
+    (lambda: load(subset_seed=None), "subset_seed must be an integer, not NoneType"),
+    (lambda: Views(count=0), "count must be at least 1, not 0"),
+    (lambda: Views(padding=-1), "padding must be at least 0, not -1"),
+    (lambda: Views(seed="0"), "seed must be an integer, not str"),
+    # methods
+    (lambda: KD(tiny_teacher(), 0), "temperature must be a finite number above 0, not 0"),
+    (lambda: KD(tiny_teacher(), alpha=1.1), "alpha must lie in [0, 1], not 1.1"),
+    (lambda: KD(tiny_teacher(), alpha=-0.1), "alpha must lie in [0, 1], not -0.1"),
+    (lambda: KD(tiny_teacher(), alpha=NAN), "alpha must lie in [0, 1], not nan"),
+    (lambda: KD(tiny_teacher(), alpha=None), "alpha must be a number, not NoneType"),
+    (lambda: KD(tiny_teacher().model), "teacher must be a kdnotes.teachers.Teacher, not TeacherNet"),
+    (lambda: LabelSmoothing(2.0), "epsilon must lie in [0, 1], not 2.0"),
+    # training
+    (lambda: Config(epochs=0), "epochs must be at least 1, not 0"),
+    (lambda: Config(epochs=1.0), "epochs must be an integer, not float"),
+    (lambda: Config(batch_size=1), "batch_size must be at least 2, not 1"),
+    (lambda: Config(learning_rate=0.0), "learning_rate must be a finite number above 0, not 0.0"),
+    (lambda: Config(learning_rate=NAN), "learning_rate must be a finite number above 0, not nan"),
+    (lambda: Config(learning_rate="fast"), "learning_rate must be a number, not str"),
+    (lambda: Config(weight_decay=-1.0), "weight_decay must be a finite number, 0 or more, not -1.0"),
+    (lambda: Config(seed=-1), "seed must be at least 0, not -1"),
+    (lambda: Config(views=8), "views must be a Views, not int"),
+    (lambda: Config(device="gpu"), "device must be 'cpu' or 'cuda' (or 'cuda:0' …), not 'gpu'"),
+    (lambda: shared_fit(student="StudentNet"), "student must be a torch.nn.modules.module.Module, not str"),
+    (lambda: shared_fit(method=CrossEntropy), "method must be a kdnotes.methods.Method, not type"),
+    (lambda: shared_fit(data="fashion-mnist"), "data must be a kdnotes.data.Splits, not str"),
+    (lambda: shared_fit(config={}), "config must be a kdnotes.training.Config, not dict"),
+    (
+        lambda: shared_fit(functools.partial(STUDENT, num_classes=10)),
+        "student must have num_classes=4 for the data set 'tiny', not 10",
+    ),
+    (
+        lambda: shared_fit(functools.partial(STUDENT, in_channels=3)),
+        "student must have in_channels=1 for the data set 'tiny', not 3",
+    ),
+    (lambda: shared_fit(data=few_images(1)), "data.train must hold at least 2 images, not 1"),
+    (lambda: training.build(STUDENT(), 0), "factory must be a function that builds the network"),
+    (
+        lambda: shared_fit(method=KD(Teacher(StudentNet(num_classes=5, in_channels=1, width=2), {}))),
+        "teacher_logits must have the shape of student_logits, [16, 4], not [16, 5]",
+    ),
+    (
+        lambda: shared_fit(method=KD(Teacher(StudentNet(num_classes=4, width=2), {}))),
+        "split must have images of 3 channels, which this teacher sees, not 1",
+    ),
+    (lambda: Teacher("resnet", {}), "model must be a torch.nn.Module, not str"),
+    (lambda: tiny_teacher().logits(tiny_data().test.images), "split must be a kdnotes.data.Split (such as data.train)"),
+    # study
+    (lambda: shared_compare({}), "arms must be a non-empty mapping of names to methods, not {}"),
+    (lambda: shared_compare([CrossEntropy()]), "arms must be a non-empty mapping of names to methods"),
+    (lambda: shared_compare({"ce": CrossEntropy}), "method of arm 'ce' must be a Method, not type"),
+    (lambda: shared_compare(seeds=0), "seeds must be a whole number of at least 1, not 0"),
+    (lambda: shared_compare(seeds=2.0), "seeds must be a whole number of at least 1, not 2.0"),
+    (lambda: shared_compare(workers=0), "workers (KDNOTES_WORKERS) must be a whole number of at least 1, not 0"),
+    (lambda: shared_compare(workers=1.5), "workers (KDNOTES_WORKERS) must be a whole number of at least 1, not 1.5"),
+    (lambda: shared_compare(data=None), "data of arm 'ce' must be a Splits, not NoneType"),
+    (lambda: shared_compare(student=STUDENT()), "student of arm 'ce' must be a function that builds the network"),
+    (lambda: given_study().values("b"), "arm must be one of ['a'], not 'b'"),
+    (lambda: given_study().difference("a", "b"), "arm must be one of ['a'], not 'b'"),
+    (lambda: given_study().values("a", "f1"), "metric must be one of ['test_accuracy', 'validation_accuracy'], not"),
+    (lambda: given_study().best("test_accuracy"), "metric must not be a test metric, but 'test_accuracy' is"),
+    (lambda: given_study().best(among=[]), "among must name at least one of ['a'], or be None, not []"),
+    # metrics
+    (lambda: metrics.accuracy(Z, Y + 4), "targets must lie in 0 … 3"),
+    (lambda: metrics.accuracy(Z, Y[:2]), "targets must be one class for each of the 3 logits (1 or more), not 2"),
+    (lambda: metrics.accuracy(Z[:0], Y[:0]), "targets must be one class for each of the 0 logits (1 or more), not 0"),
+    (lambda: metrics.negative_log_likelihood(Z[0], Y), "logits must have the shape [batch, classes], not [4]"),
+    (lambda: metrics.expected_calibration_error(Z, Y, bins=0), "bins must be a whole number of at least 1, not 0"),
+    (lambda: metrics.agreement(Z, Z[:2]), "other must have the shape of logits, [3, 4], not [2, 4]"),
+    (lambda: metrics.mcnemar(Z, Z[:2], Y), "other must have the shape of logits, [3, 4], not [2, 4]"),
+    (lambda: metrics.mean_interval([]), "samples must be a non-empty list of finite numbers, not []"),
+    (lambda: metrics.mean_interval([0.1, NAN]), "samples must be a non-empty list of finite numbers"),
+    (lambda: metrics.mean_interval([0.1, 0.2], level=95), "level must lie between 0 and 1, not 95"),
+    # profiles and exercises
+    (lambda: settings("quick"), "profile must be one of smoke, lesson, full, not 'quick'"),
+    (lambda: settings("smoke", seeds=0), "seeds must be a whole number of at least 1, or None, not 0"),
+    (lambda: check.exercise("99.1", abs), "number must be that of an exercise, such as '01.1', not '99.1'"),
+    (lambda: check.exercise("first", abs), "number must be that of an exercise, such as '01.1', not 'first'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_wrong_calls_name_argument_value_and_what_is_allowed(call, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)) as caught:
+        call()
+    assert type(caught.value) in (TypeError, ValueError)
+    assert "\n" not in str(caught.value)
+    raised_in = str(caught.traceback[-1].path)
+    assert f"kdnotes{os.sep}" in raised_in and "site-packages" not in raised_in
+
+
+def test_workers_from_the_environment_are_checked(monkeypatch):
+    monkeypatch.setenv("KDNOTES_WORKERS", "many")
+    with pytest.raises(ValueError, match=r"workers \(KDNOTES_WORKERS\) must be .*, not 'many'"):
+        shared_compare(workers=None)
+
+
+def test_unknown_profile_from_the_environment_is_named(monkeypatch):
+    monkeypatch.setenv("KDNOTES_PROFILE", "huge")
+    with pytest.raises(ValueError, match="profile must be one of smoke, lesson, full, not 'huge'"):
+        settings()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="device must be 'cpu' on a machine without a usable GPU, not 'cuda'"):
+        shared_fit(config=dataclasses.replace(CONFIG, device="cuda"))
