@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from IPython.display import HTML, Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,10 +21,19 @@ __all__ = ["COLORS", "figure", "forest", "image_row", "show", "temperature_slide
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
 
 
+STYLE = {
+    "axes.prop_cycle": plt.cycler(color=COLORS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": "medium",
+    "font.size": 9.5,
+    "legend.frameon": False,
+}
+
+
 def figure(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4, **options: object):
     """A figure in the course's style: ``(figure, axes)`` as ``matplotlib.pyplot.subplots`` returns them."""
-    style = {"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium", "legend.frameon": False}
-    sns.set_theme(context="notebook", style="ticks", palette=COLORS, font_scale=0.85, rc=style)
+    plt.rcParams.update(STYLE)
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **options)
 
 
