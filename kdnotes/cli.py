@@ -32,16 +32,18 @@ def run(
         str | None, typer.Option(help="smoke, lesson or full; default KDNOTES_PROFILE, or lesson.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="fashion-mnist (default), cifar10 or folder:PATH.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Paired seeds of each comparison; default: the profile's.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N", help="Paired seeds of each comparison; default: the profile's.")
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter of the chapters."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of what is written.")] = Path("runs"),
-    timeout: Annotated[float | None, typer.Option(help="Seconds for one cell.")] = None,
-    chapter_timeout: Annotated[float | None, typer.Option(help="Seconds for one chapter.")] = None,
+    timeout: Annotated[str | None, typer.Option(metavar="S", help="Seconds for one cell.")] = None,
+    chapter_timeout: Annotated[str | None, typer.Option(metavar="S", help="Seconds for one chapter.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore stored runs.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes a chapter uses; default: the number of cores.")] = None,
+    workers: Annotated[str | None, typer.Option(metavar="N", help="Processes; default: the number of cores.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Download cifar10 first if it is missing.")] = False,
     notebooks: Notebooks = NOTEBOOKS,
     update: Annotated[
@@ -51,11 +53,11 @@ def run(
     """Execute chapters; write notebooks, HTML pages, index.html and results.json to the output folder."""
     from kdnotes import runner
 
-    for option, value in (("--timeout", timeout), ("--chapter-timeout", chapter_timeout)):
-        if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"{option} must be a number of seconds above 0, not {value:g}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers must be a whole number of at least 1, not {workers}")
+    limits = {
+        "timeout": _number("--timeout", timeout, float),
+        "chapter_timeout": _number("--chapter-timeout", chapter_timeout, float),
+    }
+    workers, seeds = _number("--workers", workers, int), _number("--seeds", seeds, int)
     everything = runner.find(notebooks)
     chosen = runner.choose(everything, chapters or [])
     options = {"profile": profile, "dataset": dataset, "seeds": seeds}
@@ -68,7 +70,6 @@ def run(
     os.environ |= {"KDNOTES_WORKERS": str(workers)} if workers else {}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"{len(chosen)} of {len(everything)} chapters, profile {about['profile']}, into {output}", flush=True)
-    limits = {"timeout": timeout, "chapter_timeout": chapter_timeout}
     passed = runner.run(chosen, everything, output, parameters, about, update=update, **limits)
     print(f"Pages: {output / 'index.html'}")
     raise typer.Exit(0 if passed else 1)
@@ -86,14 +87,19 @@ def list_chapters(notebooks: Notebooks = NOTEBOOKS) -> None:
 @app.command()
 def lab(
     notebooks: Notebooks = NOTEBOOKS,
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8888,
+    port: Annotated[str, typer.Option(metavar="N")] = "8888",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> None:
     """Open JupyterLab on the notebooks, reachable from this computer only."""
     from kdnotes import runner
 
     runner.find(notebooks)
-    options = ["--ip=127.0.0.1", f"--port={port}", *([] if browser else ["--no-browser"]), str(notebooks)]
+    options = [
+        "--ip=127.0.0.1",
+        f"--port={_number('--port', port, int, 65535)}",
+        *([] if browser else ["--no-browser"]),
+        str(notebooks),
+    ]
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *options]))
 
 
@@ -125,7 +131,7 @@ def bench(
     """Measure the course's speed against a plain training loop, and print the table."""
     from kdnotes import bench as module
 
-    raise typer.Exit(module.run(quick=quick, output=output) or 0)
+    module.run(quick=quick, output=output)
 
 
 @app.callback(invoke_without_command=True)
@@ -135,6 +141,18 @@ def options(
     """kdnotes: the executable course on knowledge distillation."""
     if context.invoked_subcommand is None:
         print(f"kdnotes {kdnotes.__version__}" if version else context.get_help())
+
+
+def _number(option: str, text: str | None, kind: type, most: float = float("inf")) -> Any:
+    """The number that an option gives, above 0 (``None`` stays)."""
+    try:
+        if text is None or (0 < kind(text) <= most and kind(text) < float("inf")):
+            return text and kind(text)
+    except ValueError:
+        pass
+    what = "a number of seconds above 0" if kind is float else "a whole number of at least 1"
+    limit = f", at most {most:g}" if most < float("inf") else ""
+    raise ValueError(f"{option} must be {what}{limit}, not {text!r}")
 
 
 def _parameters(given: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
@@ -197,15 +215,19 @@ def _check_output(output: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code, and no traceback reaches the user."""
     try:
-        return typer.main.get_command(app).main(arguments, prog_name="kdnotes", standalone_mode=False) or 0
-    except KeyboardInterrupt:
-        message, code = "interrupted", 130
+        code = typer.main.get_command(app).main(arguments, prog_name="kdnotes", standalone_mode=False) or 0
+        if code != 130:
+            return code
+        message = "interrupted"
     except (ValueError, TypeError, OSError) as error:
         message, code = str(error), 2
     except Exception as error:  # usage errors; typer and click have one class each for them
-        if not hasattr(error, "format_message"):
+        if type(error).__name__ == "Abort":  # an interruption, in older versions of typer
+            message, code = "interrupted", 130
+        elif hasattr(error, "format_message"):
+            message, code = error.format_message(), 2
+        else:
             raise
-        message, code = error.format_message(), 2
     print(f"kdnotes: {' '.join(message.split())}", file=sys.stderr)
     return code
 

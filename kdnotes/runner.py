@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -62,9 +62,10 @@ def _read_chapter(path: Path) -> Chapter:
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{path} is not a notebook: {type(error).__name__}: {error}") from error
     heading, _, rest = first.strip().partition("\n")
-    title = re.sub(r"^#+\s*(Chapter\s+)?(\d+\s*[.:–-]\s*)?", "", heading) or path.stem
-    promise = re.sub(r"\s+", " ", re.split(r"\n\s*\n", rest.strip())[0])
-    return Chapter(path, title, re.sub(r"^\**\s*Promise\s*[.:]\s*\**\s*|[*_`$]", "", promise))
+    title = re.sub(r"^#+\s*(Chapter\s+)?(\d+\s*[.:·–-]\s*)?", "", heading) or path.stem
+    promise = re.sub(r"[*_`$]|\s+", lambda match: match[0].isspace() * " ", re.split(r"\n\s*\n", rest.strip())[0])
+    promise = re.sub(r"^(Promise|In one sentence)[.:] ", "", promise)
+    return Chapter(path, title, promise[:1].upper() + promise[1:])
 
 
 def choose(chapters: list[Chapter], wanted: list[str]) -> list[Chapter]:
@@ -121,7 +122,8 @@ def execute(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it logs is in the outcome
+    for name in ("papermill", "asyncio"):  # what they log is in the outcome
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     began, total, status, message = time.monotonic(), len(_read(chapter).cells), "passed", ""
 
     def limit(cell: Any) -> float | None:
@@ -151,27 +153,36 @@ def execute(
 
 
 def _kernel_manager() -> type:
-    """A kernel of the running interpreter, whatever ``python3`` means elsewhere; its workers are stopped with it."""
+    """A kernel of the running interpreter, whatever ``python3`` means elsewhere, and a guard that ends its workers.
+
+    The guard waits for the end of a pipe from this process, then kills the kernel's process group.
+    """
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
 
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # of the process, not of its cells
+
     class OwnKernelManager(AsyncKernelManager):
-        group: int | None = None
+        guard: subprocess.Popen[bytes] | None = None
 
         @property
         def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict(["--log-level=50"]))
+            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+            await super()._async_launch_kernel(kernel_cmd, **(options | quiet))
 
         async def _async_post_start_kernel(self, **options: Any) -> None:
             await super()._async_post_start_kernel(**options)
-            self.group = getattr(self.provisioner, "pgid", None)
+            if group := getattr(self.provisioner, "pgid", None):  # POSIX; it holds when this process is killed, too
+                kill = ["sh", "-c", "read line; kill -s KILL -- -$0", str(group)]
+                self.guard = subprocess.Popen(kill, stdin=subprocess.PIPE, start_new_session=True, **quiet)
 
         async def cleanup_resources(self, restart: bool = False) -> None:
             await super()._async_cleanup_resources(restart=restart)
-            if self.group and self.group != os.getpgrp():
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self.group, signal.SIGKILL)
+            if self.guard:
+                self.guard.communicate()
 
     return OwnKernelManager
 

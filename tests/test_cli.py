@@ -1,0 +1,466 @@
+"""The command: results, failures, time limits, interruption, resuming, bad input, and no process left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from kdnotes import __version__, cli, pages, runner
+
+PARAMETERS = 'profile = None\ndataset = "fashion-mnist"\nseeds = None'
+TINY_STUDY = """
+import functools, json
+from kdnotes import data, methods, models, study, training
+splits = data.load(train_images=100, validation_images=50, test_images=100)
+student = functools.partial(models.StudentNet, in_channels=1, width=4)
+config = training.Config(epochs=12, batch_size=10, views=data.Views(2))
+arms = {"cross-entropy": methods.CrossEntropy(), "smoothing": methods.LabelSmoothing(0.1)}
+found = study.compare(arms, seeds=3, student=student, data=splits, config=config, workers=1)
+"""
+SHOW_STUDY = 'print("results", found.frame.drop(columns=["seconds", "created", "cached"]).to_json(double_precision=15))'
+SHOW_REUSE = 'print("reused", int(found.frame["cached"].sum()))'
+SLOW = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\n"
+
+
+def write(folder: Path, name: str, *cells: str, parameters: str = PARAMETERS) -> Path:
+    """A chapter with a heading, a promise, a parameters cell and these code cells."""
+    folder.mkdir(exist_ok=True)
+    first = f"# {int(name[:2])}. The {name[3:]} chapter\n\n**Promise.** You see *{name[3:]}*.\n\nTime: none."
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook = new_notebook(cells=[new_markdown_cell(first), tagged, *map(new_code_cell, cells)])
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course of three chapters, the second of which fails."""
+    folder = tmp_path_factory.mktemp("course")
+    write(folder, "01_first", "print('profile', profile, 'seeds', seeds)", "1 + 1")
+    write(folder, "02_broken", "def f():\n    raise ValueError('T must be above 0')", "x = 1\nf()", "print('never')")
+    write(folder, "03_last", "print('rate', rate)", parameters=PARAMETERS + "\nrate = 0.5")
+    return folder
+
+
+def command(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kdnotes.cli", *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, check=False, env=os.environ | variables,
+    )  # fmt: skip
+
+
+def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "kdnotes.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables,
+    )  # fmt: skip
+
+
+def results(output: Path) -> dict[str, dict]:
+    return {entry["chapter"]: entry for entry in json.loads((output / "results.json").read_text())["chapters"]}
+
+
+def printed(path: Path, word: str) -> str:
+    """The line that starts with ``word`` among a notebook's printed output."""
+    cells = nbformat.read(path, 4).cells
+    text = "\n".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+    return next(line for line in text.splitlines() if line.startswith(word))
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def tagged_processes(tag: str) -> list[psutil.Process]:
+    """Living processes whose environment holds KDNOTES_TEST=tag: the command, its kernel and their workers."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("KDNOTES_TEST") == tag and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(course, tmp_path_factory):
+    """The course, run once in the smoke profile."""
+    output = tmp_path_factory.mktemp("output")
+    return command("run", "--notebooks", course, "--output", output, "--profile", "smoke", "--seeds", 3), output
+
+
+def test_a_failing_chapter_stops_no_other_and_is_shown_short(finished):
+    done, output = finished
+    assert done.returncode == 1
+    assert [entry["status"] for entry in results(output).values()] == ["passed", "failed", "passed"]
+    assert done.stderr.splitlines() == ["  ValueError: T must be above 0", "    in [4], line 2: f()"]
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"\[2/3\] 02_broken failed in [\d.]+ s; 0:\d\d elapsed, about 0:\d\d left", lines[2])
+    assert len(lines) == 5 and "\x1b" not in done.stdout, "plain lines where there is no terminal"
+
+
+def test_results_json_holds_the_documented_fields(finished):
+    _, output = finished
+    whole = json.loads((output / "results.json").read_text())
+    assert (whole["profile"], whole["dataset"], whole["seeds"]) == ("smoke", "fashion-mnist", 3)
+    assert whole["kdnotes"] == __version__ and re.match(r"\d+\.\d+", whole["torch"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", whole["started"])
+    for entry in whole["chapters"]:
+        assert set(entry) == {
+            "chapter", "status", "seconds", "error", "profile", "dataset", "seeds", "started", "kdnotes", "torch",
+        }  # fmt: skip
+        assert entry["seconds"] > 0 and bool(entry["error"]) == (entry["status"] != "passed")
+
+
+def test_parameters_reach_the_chapter(finished):
+    _, output = finished
+    assert printed(output / "01_first.ipynb", "profile") == "profile smoke seeds 3"
+    assert printed(output / "03_last.ipynb", "rate") == "rate 0.5"
+
+
+def test_index_links_existing_files_and_says_what_failed(finished):
+    _, output = finished
+    index = (output / "index.html").read_text()
+    links = set(re.findall(r'href="([^"]+)"', index))
+    assert links == {f"{stem}.{kind}" for stem in ("01_first", "02_broken.failed", "03_last") for kind in ("html", "ipynb")}  # noqa: E501  # fmt: skip
+    assert all((output / link).is_file() for link in links)
+    assert "You see first." in index and "T must be above 0" in index and 'name="viewport"' in index
+
+
+def test_pages_and_notebooks_hold_no_papermill_metadata_and_no_path(finished):
+    _, output = finished
+    for path in output.glob("*.ipynb"):
+        notebook = nbformat.read(path, 4)
+        nbformat.validate(notebook)
+        assert "papermill" not in json.dumps(notebook.metadata) and str(output.parent) not in path.read_text()
+        assert not any({"papermill", "execution"} & set(cell.metadata) for cell in notebook.cells)
+
+
+def test_one_chapter_again_keeps_the_others_and_a_failure_keeps_earlier_pages(course, finished, tmp_path):
+    _, output = finished
+    copy = tmp_path / "course"
+    shutil.copytree(course, copy)
+    kept = tmp_path / "output"
+    shutil.copytree(output, kept)
+    page = (kept / "03_last.html").read_bytes()
+    write(copy, "03_last", "1 / 0", parameters=PARAMETERS + "\nrate = 0.5")
+    assert command("run", 3, "--notebooks", copy, "--output", kept).returncode == 1
+    assert [entry["status"] for entry in results(kept).values()] == ["passed", "failed", "failed"]
+    assert (kept / "03_last.html").read_bytes() == page and (kept / "03_last.failed.html").is_file()
+    write(copy, "03_last", "print('rate', rate)", parameters=PARAMETERS + "\nrate = 0.5")
+    done = command("run", "last", "--notebooks", copy, "--output", kept, "-p", "rate=2")
+    assert done.returncode == 0 and not (kept / "03_last.failed.html").exists()
+    assert printed(kept / "03_last.ipynb", "rate") == "rate 2"
+    assert results(kept)["01_first"]["profile"] == "smoke" and results(kept)["03_last"]["profile"] == "lesson"
+
+
+def test_list_shows_number_name_title_and_promise(course, capsys):
+    assert cli.main(["list", "--notebooks", str(course)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["01  first: The first chapter", "    You see first."] and len(lines) == 6
+
+
+@pytest.mark.parametrize("wanted", [["3", "1"], ["03", "01_first"], ["last", "first", "1"]])
+def test_chapters_are_chosen_by_number_or_name_in_order(course, wanted):
+    assert [chapter.name for chapter in runner.choose(runner.find(course), wanted)] == ["01_first", "03_last"]
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"kdnotes {__version__}\n"
+
+
+BAD = {
+    "unknown chapter": (["run", "9"], "CHAPTER must be one of 01_first, 02_broken, 03_last (or its number), not '9'"),
+    "unknown chapter name": (["run", "entropy"], "not 'entropy'"),
+    "unknown profile": (["run", "--profile", "quick"], "profile must be one of smoke, lesson, full, not 'quick'"),
+    "unknown data set": (["run", "--dataset", "mnist"], "'fashion-mnist', 'cifar10' or 'folder:PATH', not 'mnist'"),
+    "missing folder": (["run", "--dataset", "folder:nowhere"], "nowhere/train does not exist"),
+    "empty folder": (["run", "--dataset", "folder:{tmp}/empty"], "is empty or holds a damaged image"),
+    "damaged image": (["run", "--dataset", "folder:{tmp}/damaged"], "is empty or holds a damaged image"),
+    "missing CIFAR-10": (["run", "--dataset", "cifar10"], "--download"),
+    "no seeds": (["run", "--seeds", "0"], "--seeds must be a whole number of at least 1, not '0'"),
+    "seeds no number": (["run", "--seeds", "many"], "--seeds must be a whole number of at least 1, not 'many'"),
+    "negative timeout": (["run", "--timeout", "-1"], "--timeout must be a number of seconds above 0, not '-1'"),
+    "timeout not finite": (["run", "--timeout", "nan"], "--timeout must be a number of seconds above 0, not 'nan'"),
+    "chapter timeout 0": (["run", "--chapter-timeout", "0"], "--chapter-timeout must be a number of seconds above 0"),
+    "no workers": (["run", "--workers", "0"], "--workers must be a whole number of at least 1, not '0'"),
+    "unknown parameter": (["run", "1", "-p", "alpha=1"], "01_first has no parameter 'alpha': it has profile, dataset"),
+    "parameter of some": (["run", "-p", "rate=1"], "01_first has no parameter 'rate'"),
+    "parameter of a wrong kind": (
+        ["run", "3", "-p", "rate=high"],
+        "parameter rate of 03_last must be a float, not 'high'",
+    ),
+    "parameter without a value": (["run", "-p", "rate"], "--parameter must be NAME=VALUE, not 'rate'"),
+    "parameter given twice": (["run", "--seeds", "2", "-p", "seeds=3"], "'seeds' is given twice"),
+    "seeds as text": (["run", "-p", "seeds=two"], "seeds must be a whole number of at least 1, or None, not 'two'"),
+    "output is a file": (["run", "--output", "{tmp}/file"], "file must be a folder to write to"),
+    "output below a file": (["run", "--output", "{tmp}/file/runs"], "must be a folder to write to"),
+    "no notebooks": (["run", "--notebooks", "{tmp}/empty"], "no chapter (NN_name.ipynb) in {tmp}/empty"),
+    "notebook no JSON": (["run", "--notebooks", "{tmp}/garbage"], "01_garbage.ipynb is not a notebook"),
+    "update with a profile": (
+        ["run", "--update", "--profile", "smoke"],
+        "--update writes the default outputs, so it cannot go with profile",
+    ),
+    "unknown option": (["run", "--seed", "1"], "No such option: --seed"),
+    "option without a value": (["run", "--notebooks", ".", "--profile"], "Option '--profile' requires an argument"),
+    "unknown command": (["rum"], "No such command 'rum'"),
+    "teacher into no folder": (["train-teacher", "--output", "nowhere/t.safetensors"], "folder nowhere does not exist"),
+    "port out of range": (
+        ["lab", "--port", "99999"],
+        "at least 1, at most 65535, not '99999'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_commands_end_with_one_line_and_code_2_before_anything_runs(case, course, tmp_path, capsys, monkeypatch):
+    arguments, message = BAD[case]
+    for part in ("train", "test"):
+        (tmp_path / "empty" / part).mkdir(parents=True)
+        (tmp_path / "damaged" / part / "a").mkdir(parents=True)
+        (tmp_path / "damaged" / part / "a" / "image.png").write_bytes(b"no image")
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "garbage").mkdir()
+    (tmp_path / "garbage" / "01_garbage.ipynb").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "execute", lambda *a, **b: pytest.fail("a chapter ran"))
+    arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    if arguments[0] in ("run", "lab") and "--notebooks" not in arguments:
+        arguments += ["--notebooks", str(course)]
+    code = cli.main(arguments)
+    shown = capsys.readouterr()
+    assert code == 2 and shown.out == "", shown
+    assert shown.err.startswith("kdnotes: ") and shown.err.count("\n") == 1, shown.err
+    assert message.replace("{tmp}", str(tmp_path)) in shown.err
+    assert (tmp_path / "file").read_text() == "kept" and not (tmp_path / "runs").exists()
+
+
+def test_an_unset_profile_variable_is_checked_too(course, capsys, monkeypatch):
+    monkeypatch.setenv("KDNOTES_PROFILE", "tiny")
+    assert cli.main(["run", "--notebooks", str(course)]) == 2
+    assert "profile must be one of smoke, lesson, full, not 'tiny'" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_earlier_results(course, finished, tmp_path, capsys, monkeypatch):
+    _, output = finished
+    kept = tmp_path / "output"
+    shutil.copytree(output, kept)
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    outcome = runner.Outcome("passed", 1.0, "", nbformat.read(output / "01_first.ipynb", 4))
+    monkeypatch.setattr(runner, "execute", lambda *a, **b: outcome)
+    replace = os.replace
+
+    def full(source, target):
+        if not str(target).endswith(".writable"):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    assert cli.main(["run", "1", "--notebooks", str(course), "--output", str(kept)]) == 2
+    shown = capsys.readouterr().err
+    assert shown == f"kdnotes: cannot write {kept}/01_first.ipynb: No space left on device\n"
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before, "and no temporary file is left"
+
+
+@pytest.mark.parametrize(("option", "seconds"), [("--timeout", 1), ("--chapter-timeout", 3)])
+def test_a_time_limit_ends_the_chapter_and_its_processes(option, seconds, tmp_path):
+    tag = f"limit-{option}-{os.getpid()}"
+    folder = write(tmp_path / "course", "01_slow", SLOW, "time.sleep(300)")
+    done = command("run", "--notebooks", folder, "--output", tmp_path, option, seconds, KDNOTES_TEST=tag)
+    assert done.returncode == 1
+    assert done.stderr == f"  stopped after {seconds} s ({option})\n"
+    assert results(tmp_path)["01_slow"]["status"] == "timeout"
+    assert tagged_processes(tag) == []
+
+
+def test_a_dead_kernel_fails_its_chapter_only(tmp_path):
+    folder = write(tmp_path / "course", "01_dies", "import os\nos._exit(9)")
+    write(folder, "02_fine", "1")
+    done = command("run", "--notebooks", folder, "--output", tmp_path)
+    assert done.returncode == 1 and "DeadKernelError: the kernel died" in done.stderr
+    assert [entry["status"] for entry in results(tmp_path).values()] == ["failed", "passed"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_in_one_line_and_stops_the_kernel(number, tmp_path):
+    tag = f"interrupt-{number}-{os.getpid()}"
+    begun = tmp_path / "begun"
+    folder = write(tmp_path / "course", "01_slow", SLOW + f"open({str(begun)!r}, 'w').close()", "time.sleep(300)")
+    process = start("run", "--notebooks", folder, "--output", tmp_path, KDNOTES_TEST=tag)
+    wait_for(begun.exists)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and errors == "kdnotes: interrupted\n"
+    assert tagged_processes(tag) == []
+
+
+def test_a_foreign_kernel_called_python3_is_not_used(course, tmp_path):
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    spec.joinpath("kernel.json").write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
+    done = command("run", 1, "--notebooks", course, "--output", tmp_path, JUPYTER_PATH=str(tmp_path / "jupyter"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_update_writes_outputs_and_nothing_else_back(tmp_path):
+    folder = write(tmp_path / "course", "01_first", "print('hello')", "1 / 1")
+    before = nbformat.read(folder / "01_first.ipynb", 4)
+    assert command("run", "--notebooks", folder, "--output", tmp_path, "--update").returncode == 0
+    text = (folder / "01_first.ipynb").read_text()
+    after = nbformat.read(folder / "01_first.ipynb", 4)
+    assert [(c.id, c.source, c.get("metadata")) for c in after.cells] == [(c.id, c.source, c.get("metadata")) for c in before.cells]  # noqa: E501  # fmt: skip
+    assert after.cells[2].outputs[0].text == "hello\n" and [c.get("execution_count") for c in after.cells] == [None, 1, 2, 3]  # noqa: E501  # fmt: skip
+    assert after.metadata.kernelspec.name == "python3" and "papermill" not in text
+    assert command("run", "--notebooks", folder, "--output", tmp_path, "--update").returncode == 0
+    assert (folder / "01_first.ipynb").read_text() == text, "a second update changes nothing"
+
+
+def test_update_keeps_a_notebook_that_was_edited_meanwhile(tmp_path):
+    folder = write(tmp_path / "course", "01_first", "1")
+    chapter = runner.find(folder)[0]
+    stale, edited = chapter.path.read_bytes(), chapter.path.read_text().replace('"1"', '"2"')
+    chapter.path.write_text(edited)
+    with pytest.raises(ValueError, match="changed while it ran"):
+        runner._update(chapter, stale, nbformat.reads(stale.decode(), 4))
+    assert chapter.path.read_text() == edited
+
+
+@pytest.fixture(scope="module")
+def study_course(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("study"), "01_study", TINY_STUDY, SHOW_STUDY, SHOW_REUSE)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study_course, tmp_path_factory):
+    """What the small study prints when nothing disturbs it."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    done = command("run", "--notebooks", study_course, "--output", output, KDNOTES_CACHE=str(output / "cache"))
+    assert done.returncode == 0, done.stderr
+    return printed(output / "01_study.ipynb", "results")
+
+
+def test_killed_three_times_a_run_goes_on_and_ends_with_equal_results(undisturbed, tmp_path):
+    tag = f"kill-{os.getpid()}"
+    stored = tmp_path / "cache" / "runs"
+    course = write(
+        tmp_path / "course", "01_study", TINY_STUDY.replace("workers=1", "workers=2"), SHOW_STUDY, SHOW_REUSE
+    )
+    arguments, variables = (
+        ("run", "--notebooks", course, "--output", tmp_path),
+        {"KDNOTES_CACHE": str(tmp_path / "cache")},
+    )
+    for least in (0, 1, 3):
+        process = start(*arguments, **variables, KDNOTES_TEST=tag)
+        wait_for(lambda n=least: stored.is_dir() and len(list(stored.glob("*.safetensors"))) >= n)
+        process.kill()
+        process.communicate()
+        wait_for(lambda: tagged_processes(tag) == [], 15)
+        assert not (tmp_path / "results.json").exists(), "it was killed too late to test anything"
+        assert least <= len(list(stored.glob("*.safetensors"))) < 6
+    done = command(*arguments, **variables)
+    assert done.returncode == 0, done.stderr
+    assert printed(tmp_path / "01_study.ipynb", "results") == undisturbed
+    assert 3 <= int(printed(tmp_path / "01_study.ipynb", "reused").split()[1]) < 6
+
+
+def test_fresh_ignores_stored_runs_and_workers_leave_with_the_command(study_course, undisturbed, tmp_path):
+    tag = f"fresh-{os.getpid()}"
+    folder = tmp_path / "course"
+    shutil.copytree(study_course, folder)
+    write(folder, "01_study", TINY_STUDY.replace("workers=1", "workers=None"), SHOW_STUDY, SHOW_REUSE)
+    for options in (["--workers", "2"], ["--fresh"]):
+        variables = {"KDNOTES_CACHE": str(tmp_path / "cache"), "KDNOTES_TEST": tag}
+        assert command("run", "--notebooks", folder, "--output", tmp_path, *options, **variables).returncode == 0
+        assert printed(tmp_path / "01_study.ipynb", "reused") == "reused 0"
+        assert printed(tmp_path / "01_study.ipynb", "results") == undisturbed
+        assert tagged_processes(tag) == []
+
+
+def test_no_network_is_needed(course, tmp_path):
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-n", "true"], check=False).returncode:
+        pytest.skip("unshare -n is not allowed here")
+    # The kernel talks over the loopback interface, which is down in a new network namespace.
+    script = 'ip link set lo up 2>/dev/null || python3 -c "$LOOPBACK_UP"; exec "$@"'
+    words = ["unshare", "-n", "sh", "-c", script, "sh", sys.executable, "-m", "kdnotes.cli"]
+    done = subprocess.run(
+        [*words, "run", "1", "--notebooks", course, "--output", tmp_path],
+        capture_output=True, text=True, timeout=120, check=False, env=os.environ | {"LOOPBACK_UP": LOOPBACK_UP},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+LOOPBACK_UP = """
+import fcntl, socket, struct
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    fcntl.ioctl(s, 0x8914, struct.pack('16sH14s', b'lo', 0x1 | 0x40, b''))
+"""
+FORMULAS = r"""# 1. Formulas
+
+Inline $T^2\,\mathrm{KL}(p_t \,\|\, p_s)$, a price of \$5 and `"$a$ and $b$"`.
+
+$$L = \frac{1}{K} \sum_{k=1}^{K} p_{t,k} \log\frac{p_{t,k}}{p_{s,k}}$$
+
+$$
+\begin{aligned}
+a &= b < c \\
+d &\approx e
+\end{aligned}
+$$
+
+\begin{align}
+u &= v \\ w &= x
+\end{align}
+"""
+
+
+@pytest.fixture(scope="module")
+def page():
+    solution = new_code_cell("answer = 42", metadata={"tags": ["solution"], "jupyter": {"source_hidden": True}})
+    code = new_code_cell("price = '$5 and $6'")
+    code.outputs = [nbformat.v4.new_output("display_data", {"text/latex": r"$\frac{1}{2}$", "text/plain": "half"})]
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "a slider"}
+    code.outputs.append(nbformat.v4.new_output("display_data", widget))
+    return pages.notebook_page(new_notebook(cells=[new_markdown_cell(FORMULAS), code, solution]), "1. <Formulas>")
+
+
+def test_formulas_become_mathml(page):
+    assert page.count("<math") == 5 and "math-source" not in page
+    assert page.count("<mtr>") == 4 and "<mfrac>" in page and "(1)" not in page
+    assert "begin{" not in page and "\\frac" not in page
+    assert "<mi>&amp;</mi>" not in page, "an alignment mark was taken for a sign"
+
+
+def test_dollars_in_code_are_no_formulas(page):
+    assert "$5 and $6" in re.sub(r"<[^>]+>", "", page) and '<code>"$a$ and $b$"</code>' in page
+
+
+def test_the_page_needs_no_network_and_no_script(page):
+    assert not re.search(r"<script|<link|@import|<iframe|url\(|src=[\"']http", page)
+    assert "<title>1. &lt;Formulas&gt;</title>" in page and "a slider" in page
+
+
+def test_a_solution_is_folded_away(page):
+    assert len(re.findall(r"<details><summary>Solution</summary>.*?</details>", page, re.DOTALL)) == 1
+    assert "answer" in page[page.index("<details>") :] and "answer" not in page[: page.index("<details>")]
+
+
+def test_a_formula_that_cannot_be_converted_is_shown_as_source():
+    text = pages.notebook_page(new_notebook(cells=[new_markdown_cell(r"$\left( a$")]), "x")
+    assert '<code class="math-source">\\left( a</code>' in text

@@ -1,0 +1,188 @@
+"""Every chapter: lint, a run in the smoke profile by the command, and nbval on the executed copy and on the source.
+
+nbval executes a notebook again and compares what it prints. On the executed copies every output must come out again; on
+the sources, whose outputs are of the lesson profile, those of cells marked ``# NBVAL_CHECK_OUTPUT``.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in PATHS]
+SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
+ABSOLUTE = re.compile(r"(?<![\w.~+/:<\\])/(?:home|root|Users|opt|tmp|work|usr|var|mnt)/\w|\b[A-Z]:\\\\")
+each = pytest.mark.parametrize("path", PATHS, ids=NAMES)
+
+
+def test_there_are_chapters_numbered_without_a_gap():
+    assert [name[:3] for name in NAMES] == [f"{number:02d}_" for number in range(1, len(NAMES) + 1)]
+    assert len(NAMES) >= 4
+
+
+def code_cells(path: Path) -> list:
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+def tagged(path: Path, tag: str) -> list:
+    return [cell for cell in nbformat.read(path, 4).cells if tag in cell.metadata.get("tags", [])]
+
+
+def texts(path: Path) -> list[str]:
+    """All that a reader sees as text: sources and textual outputs."""
+    found = []
+    for cell in nbformat.read(path, 4).cells:
+        found.append(cell.source)
+        for output in cell.get("outputs", []):
+            found.append(output.get("text", ""))
+            found += [str(text) for kind, text in output.get("data", {}).items() if not kind.startswith("image/")]
+    return found
+
+
+@each
+def test_the_file_is_a_valid_small_notebook_for_the_kernel_python3(path):
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor >= 5) == (4, True)
+    identities = [cell.id for cell in notebook.cells]
+    assert len(identities) == len(set(identities))
+    assert notebook.metadata.kernelspec.name == "python3" and "papermill" not in notebook.metadata
+    assert path.stat().st_size <= 1_000_000
+
+
+@each
+def test_one_cell_of_literal_parameters_with_the_common_three(path):
+    (cell,) = tagged(path, "parameters")
+    statements = ast.parse(cell.source).body
+    assert all(isinstance(statement, ast.Assign) for statement in statements)
+    values = {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
+    assert values.items() >= {"profile": None, "dataset": "fashion-mnist", "seeds": None}.items()
+
+
+@each
+def test_every_exercise_is_checked_and_has_a_hidden_solution(path):
+    solutions = tagged(path, "solution")
+    assert solutions
+    number = re.compile(r'exercise\(\s*"(\d\d\.\d+)"')
+    asked = [number.findall(cell.source) for cell in code_cells(path) if cell not in solutions]
+    asked = {name for names in asked for name in names}
+    solved = {name for cell in solutions for name in number.findall(cell.source)}
+    assert asked == solved and {name[:2] for name in asked} == {path.stem[:2]}
+    assert all(cell.metadata.get("jupyter", {}).get("source_hidden") is True for cell in solutions)
+    for cell in solutions:
+        for name in number.findall(cell.source):
+            printed = "".join(output.get("text", "") for output in cell.outputs)
+            assert f"Exercise {name}: correct" in printed, f"the solution of {name} does not pass its own check"
+
+
+@each
+def test_outputs_are_committed_in_order_without_errors_and_warnings(path):
+    cells = [cell for cell in code_cells(path) if cell.source.strip()]
+    counts = [cell.execution_count for cell in cells]
+    assert counts == list(range(1, len(cells) + 1)), "run kdnotes run CHAPTER --update"
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", output.text
+
+
+@each
+def test_the_source_uses_no_shell_no_magic_and_expects_no_exception(path):
+    for cell in code_cells(path):
+        assert "raises-exception" not in cell.metadata.get("tags", [])
+        ast.parse(cell.source)  # "!" and "%" lines are no Python
+
+
+@each
+def test_no_absolute_path_is_shown(path):
+    assert [text for text in texts(path) if ABSOLUTE.search(text)] == []
+
+
+@each
+def test_text_comes_before_nearly_every_code_cell(path):
+    cells = nbformat.read(path, 4).cells
+    assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
+    bare = [
+        after.source
+        for before, after in itertools.pairwise(cells)
+        if after.cell_type == before.cell_type == "code" and not {"parameters", "solution"} & set(after.metadata.get("tags", []))  # noqa: E501
+    ]  # fmt: skip
+    assert len(bare) <= max(2, len(code_cells(path)) // 8), bare
+
+
+@each
+def test_every_figure_has_alternative_text(path):
+    figures = [output for cell in code_cells(path) for output in cell.outputs if "image/png" in output.get("data", {})]
+    for output in figures:
+        metadata = output.metadata
+        assert len(metadata.get("alt") or metadata.get("image/png", {}).get("alt") or "") > 20
+
+
+@each
+def test_formulas_can_be_shown_without_a_network(path):
+    from kdnotes.pages import notebook_page
+
+    assert "math-source" not in notebook_page(nbformat.read(path, 4), path.stem)
+
+
+@pytest.fixture(scope="session")
+def smoke(session_cache, tmp_path_factory):
+    """The whole course in the smoke profile, by the command, into fresh folders: (completed process, output)."""
+    output = tmp_path_factory.mktemp("smoke")
+    arguments = ["run", "--notebooks", str(ROOT / "notebooks"), "--profile", "smoke", "--output", str(output)]
+    environment = os.environ | {"KDNOTES_CACHE": str(tmp_path_factory.mktemp("smoke-cache"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "kdnotes.cli", *arguments, "--chapter-timeout", "180"],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    return done, output, environment
+
+
+def test_the_course_passes_in_the_smoke_profile(smoke):
+    done, output, _ = smoke
+    entries = json.loads((output / "results.json").read_text())["chapters"]
+    assert done.returncode == 0, done.stderr
+    assert [(entry["chapter"], entry["status"]) for entry in entries] == [(name, "passed") for name in NAMES]
+
+
+@each
+def test_the_page_is_complete_and_needs_no_network(path, smoke):
+    page = (smoke[1] / f"{path.stem}.html").read_text(encoding="utf-8")
+    body = page[page.index("<body>") :]
+    assert not re.search(r"<script[^>]*\ssrc|<link\s|@import|<iframe|<img[^>]+src=[\"'](?!data:)", page)
+    assert "math-source" not in page and "$$" not in re.sub(r"<(pre|code).*?</\1>", "", body, flags=re.DOTALL)
+    assert body.count("<details><summary>Solution") == len(tagged(path, "solution"))
+    assert page.count("<img") == len(re.findall(r'<img[^>]+alt="(?!No description)[^"]{20,}"', page))
+
+
+def nbval(target: Path, mode: str, environment: dict[str, str]) -> None:
+    options = [mode, f"--nbval-sanitize-with={SANITIZE}", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(target)],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert re.search(r"\d+ passed", done.stdout)
+
+
+@each
+def test_a_second_run_prints_the_same(path, smoke):
+    _, output, environment = smoke
+    nbval(output / path.name, "--nbval", environment)
+
+
+@each
+def test_marked_outputs_of_the_source_come_out_in_the_smoke_profile_too(path, smoke):
+    nbval(path, "--nbval-lax", smoke[2] | {"KDNOTES_PROFILE": "smoke"})
+    assert "NBVAL_CHECK_OUTPUT" in path.read_text(encoding="utf-8"), "nbval-lax would compare nothing"
