@@ -160,11 +160,17 @@ def _kernel_manager() -> type:
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
+    from traitlets import default
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # of the process, not of its cells
 
     class OwnKernelManager(AsyncKernelManager):
         guard: subprocess.Popen[bytes] | None = None
+
+        @default("transport")
+        def _transport_default(self) -> str:
+            """Sockets in the file system where there are any: no port that another user could reach, no network."""
+            return "ipc" if os.name == "posix" else "tcp"
 
         @property
         def kernel_spec(self) -> KernelSpec:

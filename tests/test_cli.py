@@ -396,21 +396,14 @@ def test_fresh_ignores_stored_runs_and_workers_leave_with_the_command(study_cour
 def test_no_network_is_needed(course, tmp_path):
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-n", "true"], check=False).returncode:
         pytest.skip("unshare -n is not allowed here")
-    # The kernel talks over the loopback interface, which is down in a new network namespace.
-    script = 'ip link set lo up 2>/dev/null || python3 -c "$LOOPBACK_UP"; exec "$@"'
-    words = ["unshare", "-n", "sh", "-c", script, "sh", sys.executable, "-m", "kdnotes.cli"]
+    words = ["unshare", "-n", sys.executable, "-m", "kdnotes.cli"]  # in there, not even the loopback interface is up
     done = subprocess.run(
         [*words, "run", "1", "--notebooks", course, "--output", tmp_path],
-        capture_output=True, text=True, timeout=120, check=False, env=os.environ | {"LOOPBACK_UP": LOOPBACK_UP},
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
-LOOPBACK_UP = """
-import fcntl, socket, struct
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-    fcntl.ioctl(s, 0x8914, struct.pack('16sH14s', b'lo', 0x1 | 0x40, b''))
-"""
 FORMULAS = r"""# 1. Formulas
 
 Inline $T^2\,\mathrm{KL}(p_t \,\|\, p_s)$, a price of \$5 and `"$a$ and $b$"`.
