@@ -76,15 +76,15 @@ class StudentNet(StagedNet):
 class ResidualStudent(StagedNet):
     """Small residual network (arXiv 1512.03385): the student, or peer, of another architecture.
 
-    A 3×3 stem with stride 2, then 1, 1 and 2 basic blocks of ``width``, 2·``width`` and 4·``width`` channels, the
-    second and third stage starting with stride 2; global average pooling, linear. About 0.15 M parameters with
-    ``width=16``.
+    A stem of a 3×3 convolution with stride 2 and max-pooling, then 1, 1 and 2 basic blocks of ``width``, 2·``width``
+    and 4·``width`` channels, the second and third stage starting with stride 2; global average pooling, linear. About
+    0.15 M parameters with ``width=16``.
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 3, width: int = 16):
         _check_sizes(num_classes, in_channels, width)
         stages = {
-            "stem": nn.Sequential(*_conv_norm(in_channels, width, stride=2), nn.ReLU()),
+            "stem": nn.Sequential(*_conv_norm(in_channels, width, stride=2), nn.ReLU(), nn.MaxPool2d(2)),
             "stage1": _BasicBlock(width, width),
             "stage2": _BasicBlock(width, 2 * width, stride=2),
             "stage3": nn.Sequential(_BasicBlock(2 * width, 4 * width, stride=2), _BasicBlock(4 * width, 4 * width)),

@@ -48,7 +48,7 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("smoke", 2, 200, 200, 300, _residual(width=4), Config(epochs=2, batch_size=20, views=Views(2))),
-        Profile("lesson", 5, 500, 2000, 10_000, _residual(width=8), Config(epochs=60, batch_size=50)),
+        Profile("lesson", 5, 500, 2000, 10_000, _residual(width=12), Config(epochs=36, batch_size=50)),
         Profile("full", 5, None, None, None, models.StudentNet, Config(epochs=120, batch_size=128, views=Views(120))),
     )
 }

@@ -10,7 +10,7 @@ from kdnotes.models import ResidualStudent, StudentNet, TeacherNet, count_parame
 STAGES = {
     TeacherNet: {"block1": (64, 16), "block2": (128, 8), "block3": (256, 4), "block4": (512, 2)},
     StudentNet: {"stem": (32, 16), "block1": (64, 8), "block2": (128, 4), "block3": (256, 4)},
-    ResidualStudent: {"stem": (16, 16), "stage1": (16, 16), "stage2": (32, 8), "stage3": (64, 4)},
+    ResidualStudent: {"stem": (16, 8), "stage1": (16, 8), "stage2": (32, 4), "stage3": (64, 2)},
 }
 NETWORKS = pytest.mark.parametrize("network", list(STAGES))
 
