@@ -50,6 +50,7 @@ def notebook_page(notebook: NotebookNode, title: str) -> str:
     """A complete HTML document of an executed notebook, with a link to ``index.html``."""
     exporter = _Exporter(raw_template=TEMPLATE, exclude_input_prompt=True, exclude_output_prompt=True)
     body, _ = exporter.from_notebook_node(notebook)
+    body = re.sub(r'(href="\d\d_\w+)\.ipynb"', r'\1.html"', body)  # the next chapter as a page
     colors = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
     return _document(title, f'<p><a href="index.html">All chapters</a></p>\n{body}', colors)
 

@@ -204,7 +204,7 @@ def _short(error: Any) -> str:
 
 
 def _tidy(notebook: Any) -> Any:
-    """Remove papermill's metadata (paths and times), and name the kernel that every machine has."""
+    """Remove papermill's metadata (paths and times), join split output, name the kernel that every machine has."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -217,7 +217,20 @@ def _tidy(notebook: Any) -> Any:
             cell.metadata.pop(name, None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
     return notebook
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Consecutive pieces of one stream as one output: where a kernel splits what is printed is chance."""
+    joined: list[Any] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _without(cells: list[Any], tag: str) -> list[Any]:
