@@ -114,8 +114,8 @@ def forward_features(model: StagedNet, images: Tensor) -> tuple[Tensor, dict[str
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trainable scalars in the model."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    """Number of weights and biases, frozen or not; buffers such as running statistics do not count."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _vgg_block(channels: int, out: int, depth: int, drop: float) -> nn.Sequential:

@@ -26,11 +26,11 @@ TEMPLATE = """{% extends 'basic/index.html.j2' %}
 """
 STYLE = """
 :root { color-scheme: light }
-body { margin: 0 auto; max-width: 52rem; padding: 1rem; font: 1rem/1.55 system-ui, sans-serif; color: #1b1b1b }
+body { margin: 0 auto; max-width: 66rem; padding: 1rem; font: 1rem/1.55 system-ui, sans-serif; color: #1b1b1b }
 h1, h2, h3 { line-height: 1.25 } a { color: #0b5394 } .anchor-link { visibility: hidden }
 code, pre { font: .875rem/1.45 ui-monospace, Consolas, monospace } :not(pre) > code { overflow-wrap: anywhere }
 .input_area pre, .text_cell_render pre { background: #f5f6f8; border-radius: .3rem; padding: .6rem .8rem }
-pre { overflow-x: auto; margin: .5rem 0 } .output pre { border-left: .2rem solid #c9ced6; padding-left: .8rem }
+.text_cell_render > *, .chapter { max-width: 50rem } pre { overflow-x: auto; margin: .5rem 0 } .output pre { border-left: .2rem solid #c9ced6; padding-left: .8rem }
 .output_stderr pre, .output_error pre { border-color: #b3261e } img { max-width: 100%; height: auto }
 .rendered_html, .formula { overflow-x: auto; overflow-y: hidden } .formula { padding: .8rem 0; margin: 0 }
 [mathvariant^="bold"] { font-weight: bold } mtd[columnalign="left"] { text-align: left }
