@@ -35,7 +35,7 @@ def kd_loss(
 ) -> Tensor:
     """Distillation loss T²·KL(p_t ‖ p_s) at temperature T (Hinton et al. 2015, arXiv 1503.02531, §2).
 
-    The factor T² keeps the gradient's size roughly independent of T. Hinton et al. write the soft term as a
+    Without the factor T² the gradient would fall as 1/T². Hinton et al. write the soft term as a
     cross-entropy; KL differs from it by the teacher's entropy, a constant for the student, so that the gradient is the
     same and the loss is 0 exactly when the two distributions agree. It is computed from log-softmax on both sides: no
     probability is ever turned back into a logarithm.

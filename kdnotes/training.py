@@ -152,7 +152,7 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
     return Run(history, measured, logits["validation"], logits["test"], state, seconds, start, order, created)
 
 
-def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 500) -> Tensor:
+def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 100) -> Tensor:
     """Logits ``[N, classes]`` (float32, on the CPU) in eval mode and without gradients; the mode is restored."""
     was_training = model.training
     model.eval()
