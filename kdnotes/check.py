@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,11 +88,23 @@ def _judge(spec: Exercise, answer: Callable[..., Any]) -> tuple[str, bool]:
         if all(_same(a, b, spec.tolerance) for a, b in zip(given, wrong, strict=True)):
             return f"not yet: {trap.message}", False
     case = next(i for i, (a, b) in enumerate(zip(given, expected, strict=True)) if not _same(a, b, spec.tolerance))
-    return f"not yet: for case {case + 1} expected {_brief(expected[case])}, got {_brief(given[case])}", False
+    wanted, got = expected[case], given[case]
+    if type(wanted) is not type(got) and _same(_number(got), _number(wanted), spec.tolerance):
+        return f"not yet: the value is right, but return a {type(wanted).__name__}, not a {type(got).__name__}", False
+    return f"not yet: for case {case + 1} expected {_brief(wanted)}, got {_brief(got)}", False
+
+
+def _number(value: Any) -> Any:
+    """A scalar tensor as a number, to compare values whose kinds differ."""
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def _same(value: Any, expected: Any, tolerance: float) -> bool:
-    """Equal in structure and within the relative and absolute tolerance."""
+    """Equal in structure and within the tolerance, relative and absolute; numpy's scalars and arrays count as Python's."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(expected, (tuple, list)) and isinstance(value, (np.ndarray, Tensor)):
+        value = value.tolist()
     if isinstance(expected, (tuple, list)):
         if not isinstance(value, (tuple, list)) or len(value) != len(expected):
             return False

@@ -89,8 +89,8 @@ class Interval:
         return iter((self.mean, self.low, self.high))
 
     def points(self, *, signed: bool = True) -> str:
-        """The interval of fractions as percentage points, such as "+1.50 ± 0.30"."""
-        return f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}"
+        """The interval of fractions as percentage points, such as "+1.50 ± 0.30" (with U+2212 for minus)."""
+        return f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}".replace("-", "−")
 
 
 def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:

@@ -17,6 +17,11 @@ def _entropies(logits: Tensor, temperature: float) -> Tensor:
     return -(log_p.exp() * log_p).sum(1)
 
 
+def _entropy_of_mean(logits: Tensor, temperature: float) -> float:
+    p = F.softmax(logits / temperature, dim=1).mean(0)
+    return float(-torch.xlogy(p, p).sum())
+
+
 def _naive_entropy(logits: Tensor, temperature: float) -> float:
     p = F.softmax(logits / temperature, dim=1)
     return float(-(p * p.log()).sum(1).mean())
@@ -29,15 +34,19 @@ def _entropy_cases() -> list[tuple]:
 
 
 def _frames() -> list[tuple]:
-    """Three studies in which the best mean, the best single run and the best test score are different arms."""
+    """Studies in which mean, median, majority, best and worst run, and the test score favour different arms."""
     rows = [
-        ("T=1", (0.80, 0.80, 0.80), (0.79, 0.79, 0.79)),
-        ("T=4", (0.70, 0.90, 0.70), (0.78, 0.78, 0.78)),
-        ("T=8", (0.78, 0.78, 0.78), (0.83, 0.83, 0.83)),
+        ("T=1", (0.74, 0.90, 0.80), (0.79, 0.79, 0.79)),
+        ("T=2", (0.81, 0.70, 0.81), (0.78, 0.78, 0.78)),
+        ("T=4", (0.60, 0.95, 0.60), (0.77, 0.77, 0.77)),
+        ("T=6", (0.79, 0.79, 0.79), (0.75, 0.75, 0.75)),
+        ("T=8", (0.77, 0.77, 0.77), (0.83, 0.83, 0.83)),
+        ("T=20", (0.65, 0.65, 0.65), (0.70, 0.70, 0.70)),
     ]
+    ordered = [name for name, _, _ in rows]
     frames = []
     for shift in range(3):
-        names = ["T=1", "T=4", "T=8"][shift:] + ["T=1", "T=4", "T=8"][:shift]
+        names = ordered[shift:] + ordered[:shift]
         frames.append(
             pd.DataFrame(
                 {"arm": name, "seed": seed, "validation_accuracy": validation[seed], "test_accuracy": test[seed]}
@@ -74,6 +83,15 @@ EXERCISES = {
                 lambda logits, temperature: float(_entropies(logits, temperature).mean()) / logits.shape[1],
                 "this is the mean over classes too; an entropy sums over the classes",
             ),
+            Trap(_entropies, "this is one entropy a sample; return their mean as a float"),
+            Trap(
+                lambda logits, temperature: -float(_entropies(logits, temperature).mean()),
+                "the sign is wrong: an entropy is never negative",
+            ),
+            Trap(
+                _entropy_of_mean,
+                "this is the entropy of the mean prediction; take the entropy of each sample, then the mean",
+            ),
             Trap(
                 lambda logits, temperature: float(_entropies(logits * temperature, 1.0).mean()),
                 "the logits are multiplied by T; softening divides",
@@ -92,6 +110,14 @@ EXERCISES = {
                 lambda frame: str(frame.loc[frame["validation_accuracy"].idxmax(), "arm"]),
                 "this takes the arm of the single best run, which rewards variance; compare means over the seeds",
             ),
+            Trap(
+                lambda frame: str(frame.groupby("arm")["validation_accuracy"].median().idxmax()),
+                "medians, or votes of the seeds, ignore by how much an arm wins; compare means over the seeds",
+            ),
+            Trap(
+                lambda frame: str(frame.groupby("arm")["validation_accuracy"].mean().idxmin()),
+                "this is the arm with the lowest mean; accuracy is better when it is higher",
+            ),
         ),
     ),
     "03.3": Exercise(
@@ -105,6 +131,14 @@ EXERCISES = {
             Trap(
                 lambda alpha, temperature: alpha / (alpha + (1 - alpha) / temperature),
                 "the factor is T squared, not T",
+            ),
+            Trap(
+                lambda alpha, temperature: alpha * temperature**2 / (1 - alpha),
+                "these are the odds α′/(1 − α′); the weight itself is odds/(1 + odds)",
+            ),
+            Trap(
+                lambda alpha, temperature: 1 - alpha / (alpha + (1 - alpha) / temperature**2),
+                "this is the weight of the soft term, 1 − α′; return α′, that of the labels",
             ),
             Trap(
                 lambda alpha, temperature: alpha * temperature**2,

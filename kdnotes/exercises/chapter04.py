@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: the whole loss, the gap recovered, a paired interval, a bias shift."""
+"""Exercises of chapter 4: the whole loss, the gap recovered, a paired interval."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def _loss(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, alpha: float)
 
 def _loss_cases() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
-    z_s, z_t = 3 * torch.randn(2, 8, 10, generator=generator)
+    z_s, z_t = (3 * torch.randn(8, 10, generator=generator) for _ in range(2))
     y = torch.randint(10, (8,), generator=generator)
+    z_s.requires_grad_(True)
     return [(z_s, z_t, y, 4.0, 0.1), (z_s, z_t, y, 2.0, 0.7)]
 
 
@@ -70,6 +71,34 @@ EXERCISES = {
                 lambda z_s, z_t, y, t, a: F.cross_entropy(z_s, y) + losses.kd_loss(z_s, z_t, t),
                 "the weights α and 1 − α are missing",
             ),
+            Trap(
+                lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y) + (1 - a) * losses.kd_loss(z_s, z_t, t) / t,
+                "the soft term has the factor T; it needs T²",
+            ),
+            Trap(
+                lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y)
+                + (1 - a) * losses.kd_loss(z_s, z_t, t) * len(z_s),
+                "the soft term is the sum over the batch; take the mean over samples (reduction='batchmean')",
+            ),
+            Trap(
+                lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y)
+                + (1 - a) * t**2 * losses.soft_cross_entropy(z_s / t, losses.soften(z_t, t)),
+                "the soft term is a cross-entropy: the same gradient, but too large by T² times the teacher's entropy",
+            ),
+            Trap(
+                lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y)
+                + (1 - a) * t**2 * losses.kd_loss(z_s, z_t / t, 1.0),
+                "only the teacher is softened; divide the student's logits by T too",
+            ),
+            Trap(
+                lambda z_s, z_t, y, t, a: _loss(z_s.detach(), z_t, y, t, a),
+                "the value is right, but no gradient reaches the student: do not detach z_s",
+            ),
+        ),
+        observe=lambda value: (
+            (value.detach(), "with gradient" if value.requires_grad else "without gradient")
+            if isinstance(value, Tensor)
+            else value
         ),
     ),
     "04.2": Exercise(
@@ -100,6 +129,12 @@ EXERCISES = {
                  "1.96 is for many samples; with a few seeds use Student's t with n − 1 degrees of freedom"),
             Trap(lambda a, b: _interval(a, b, ddof=0),
                  "the standard deviation divides by n; for a sample divide by n − 1 (ddof=1)"),
+            Trap(lambda a, b: tuple(-bound for bound in reversed(_interval(a, b))),
+                 "the sign is turned round: the difference is a − b"),
+            Trap(lambda a, b: (float(np.mean(np.subtract(a, b))), (_interval(a, b)[1] - _interval(a, b)[0]) / 2),
+                 "this is mean and half-width; return the two ends, low and high"),
+            Trap(lambda a, b: _interval(a, b, ddof=0, normal=True),
+                 "with a few seeds use Student's t with n − 1 degrees of freedom, and ddof=1"),
             Trap(_no_root, "divide the standard deviation by √n: the interval is of the mean, not of single seeds"),
         ),
     ),
