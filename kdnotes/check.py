@@ -100,7 +100,7 @@ def _number(value: Any) -> Any:
 
 
 def _same(value: Any, expected: Any, tolerance: float) -> bool:
-    """Equal in structure and within the tolerance, relative and absolute; numpy's scalars and arrays count as Python's."""
+    """Equal in structure and within the relative and absolute tolerance; numpy's numbers and arrays count too."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(expected, (tuple, list)) and isinstance(value, (np.ndarray, Tensor)):
