@@ -169,7 +169,7 @@ def test_the_page_is_complete_and_needs_no_network(path, smoke):
 def nbval(target: Path, mode: str, environment: dict[str, str]) -> None:
     options = [mode, f"--nbval-sanitize-with={SANITIZE}", "--nbval-current-env", "--nbval-cell-timeout=120"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(target)],
+        [sys.executable, "-m", "pytest", *options, "-q", "-p", "no:cacheprovider", str(target)],
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:]
