@@ -86,7 +86,8 @@ def write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> Non
     """Write tensors and a JSON record as one safetensors file, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record)
-    metadata = {"record": text, "checksum": _checksum(tensors, text)}
+    # One entry: safetensors writes several in an order that differs from call to call.
+    metadata = {"kdnotes": json.dumps([_checksum(tensors, text), text])}
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     except OSError as error:
@@ -112,10 +113,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        record = json.loads(metadata["record"])
+        checksum, text = json.loads(metadata["kdnotes"])
+        record = json.loads(text)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is missing or damaged ({error})") from error
-    if metadata.get("checksum") != _checksum(tensors, metadata["record"]):
+    if checksum != _checksum(tensors, text):
         raise ValueError(f"{path} is damaged (its checksum differs)")
     return tensors, record
 
