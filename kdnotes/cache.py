@@ -115,7 +115,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         checksum, text = json.loads(metadata["kdnotes"])
         record = json.loads(text)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is missing or damaged ({error})") from error
     if checksum != _checksum(tensors, text):
         raise ValueError(f"{path} is damaged (its checksum differs)")

@@ -125,4 +125,7 @@ def _check_distribution(name: str, probabilities: Tensor) -> None:
 
 
 def _kind(value: object) -> str:
-    return f"a {str(value.dtype).removeprefix('torch.')} tensor" if isinstance(value, Tensor) else type(value).__name__
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    name = str(value.dtype).removeprefix("torch.")
+    return f"{'an' if name.startswith('i') else 'a'} {name} tensor"

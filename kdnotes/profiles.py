@@ -27,8 +27,8 @@ Choice = TypeVar("Choice")
 class Profile:
     """Sizes of a profile. ``None`` images means all there are.
 
-    The lesson's student is a narrow ``ResidualStudent``: with few images it trains in seconds and varies little between
-    seeds, so that five seeds resolve what a chapter is about.
+    The lesson's student is a narrow ``ResidualStudent``, which trains on few images in seconds, so that five seeds of
+    several arms fit a lesson; full trains ``StudentNet``.
     """
 
     name: str
