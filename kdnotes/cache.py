@@ -280,6 +280,7 @@ def _guarded(reader: Callable[[Path], Any], path: Path) -> Any:
 def _write_run(path: Path, run: Run) -> None:
     tensors = {"logits.validation": run.validation_logits, "logits.test": run.test_logits}
     tensors |= {f"state.{name}": tensor for name, tensor in run.state.items()}
+    tensors |= {f"kept.{name}": tensor for name, tensor in run.kept.items()}
     record = {name: getattr(run, name) for name in ("metrics", "seconds", "start", "order", "created")}
     record["history"] = run.history.to_dict(orient="list")  # JSON of Python's floats is exact; pandas' is not
     write(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, record)
@@ -288,12 +289,16 @@ def _write_run(path: Path, run: Run) -> None:
 def _read_run(path: Path) -> Run:
     tensors, record = read(path)
     history = pd.DataFrame(record.pop("history"))
-    state = {name.removeprefix("state."): item for name, item in tensors.items() if name.startswith("state.")}
+    state, kept = (
+        {name.removeprefix(prefix): item for name, item in tensors.items() if name.startswith(prefix)}
+        for prefix in ("state.", "kept.")
+    )
     return Run(
         history=history,
         validation_logits=tensors["logits.validation"],
         test_logits=tensors["logits.test"],
         state=state,
+        kept=kept,
         cached=True,
         **record,
     )

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["kd_loss", "soft_cross_entropy", "soften"]
+__all__ = ["confidence_weights", "decoupled_terms", "dkd_loss", "hint_loss", "kd_loss", "multi_teacher_kd_loss",
+           "reverse_gradient", "self_targets", "soft_cross_entropy", "soften", "standardize_logits"]  # fmt: skip
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:
@@ -67,6 +68,187 @@ def soft_cross_entropy(student_logits: Tensor, target_probabilities: Tensor, *, 
     return _reduce(-(target_probabilities * F.log_softmax(student_logits, dim=1)).sum(dim=1), reduction)
 
 
+def decoupled_terms(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    targets: Tensor,
+    temperature: float = 4.0,
+    *,
+    reduction: str = "mean",
+) -> tuple[Tensor, Tensor]:
+    """The two parts of the distillation loss: TCKD and NCKD, each times T² (Zhao et al. 2022, arXiv 2203.08679, eq. 5).
+
+    TCKD is the KL divergence between the binary distributions (p_y, 1 − p_y); NCKD the one between the distributions
+    over the other classes, renormalised to sum to 1. With reduction="none",
+
+        kd_loss = TCKD + (1 − p_t,y)·NCKD
+
+    holds for every sample, p_t,y being the teacher's probability of the target class at T. All is computed from
+    logarithms (``logsumexp``), where the authors' code masks the target's logit with −1000. With two classes the other
+    classes are one, and NCKD is 0.
+
+    Args:
+        student_logits: z_s, ``[batch, classes]``.
+        teacher_logits: z_t, same shape.
+        targets: y, ``[batch]`` int64.
+        temperature: T > 0.
+        reduction: "mean" over samples, or "none" for ``[batch]``.
+
+    Returns:
+        (TCKD, NCKD).
+    """
+    check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
+    _check_batch(targets, *student_logits.shape)
+    temperature = check_temperature(temperature)
+    binary_s, others_s = _split_log_softmax(student_logits / temperature, targets)
+    binary_t, others_t = _split_log_softmax(teacher_logits / temperature, targets)
+    target_class, non_target_class = (
+        F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(dim=1) * temperature**2
+        for log_s, log_t in ((binary_s, binary_t), (others_s, others_t))
+    )
+    return _reduce(target_class, reduction), _reduce(non_target_class, reduction)
+
+
+def dkd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    targets: Tensor,
+    temperature: float = 4.0,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
+    """Decoupled distillation α·TCKD + β·NCKD, each with T² (Zhao et al. 2022, arXiv 2203.08679, eq. 7).
+
+    Args:
+        alpha, beta: finite weights, 0 or more. The paper uses α = 1 and β from 1 to 10, by pair of networks.
+    """
+    target_class, non_target_class = decoupled_terms(
+        student_logits, teacher_logits, targets, temperature, reduction=reduction
+    )
+    return check_weight("alpha", alpha) * target_class + check_weight("beta", beta) * non_target_class
+
+
+def self_targets(targets: Tensor, previous_probabilities: Tensor, alpha: float) -> Tensor:
+    """Targets of progressive self-distillation, (1 − α)·onehot(y) + α·p_previous (Kim et al. 2021, arXiv 2006.12000).
+
+    Args:
+        targets: y, ``[batch]`` int64.
+        previous_probabilities: what the student predicted for the *same samples* an epoch ago, ``[batch, classes]``.
+        alpha: in [0, 1].
+
+    Returns:
+        Probabilities ``[batch, classes]`` for ``soft_cross_entropy``.
+    """
+    check_logits(previous_probabilities=previous_probabilities)
+    _check_batch(targets, *previous_probabilities.shape)
+    _check_distribution("previous_probabilities", previous_probabilities)
+    alpha = check_fraction("alpha", alpha)
+    one_hot = F.one_hot(targets, previous_probabilities.shape[1]).to(previous_probabilities.dtype)
+    return (1 - alpha) * one_hot + alpha * previous_probabilities
+
+
+def multi_teacher_kd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    weights: Tensor,
+    temperature: float = 4.0,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
+    """Weighted distillation from K teachers: Σ_k w_ik·T²·KL(p_t,ik ‖ p_s,i) for sample i, and the mean over samples.
+
+    Args:
+        student_logits: z_s, ``[batch, classes]``.
+        teacher_logits: ``[K, batch, classes]``.
+        weights: w, ``[batch, K]``: a row a sample, not negative, rows summing to 1 (within 1e-3).
+        temperature: T > 0.
+        reduction: "mean" over samples, or "none" for ``[batch]``.
+    """
+    check_logits(student_logits=student_logits)
+    _check_teachers(teacher_logits, student_logits.shape)
+    _check_weights(weights, teacher_logits)
+    divergences = [kd_loss(student_logits, logits, temperature, reduction="none") for logits in teacher_logits]
+    return _reduce((weights * torch.stack(divergences, dim=1)).sum(dim=1), reduction)
+
+
+def confidence_weights(teacher_logits: Tensor, targets: Tensor) -> Tensor:
+    """Per-sample weights of K teachers, w_k = (1 − softmax_k(CE_k)) / (K − 1) (CA-MKD, arXiv 2201.00007, eq. 3).
+
+    A teacher whose cross-entropy with the label is lower weighs more. No teacher can weigh more than 1/(K − 1).
+
+    Args:
+        teacher_logits: ``[K, batch, classes]``.
+        targets: y, ``[batch]`` int64.
+
+    Returns:
+        ``[batch, K]``, rows summing to 1; all ones for one teacher.
+    """
+    _check_teachers(teacher_logits, teacher_logits.shape[1:] if isinstance(teacher_logits, Tensor) else None)
+    count, batch, classes = teacher_logits.shape
+    _check_batch(targets, batch, classes)
+    errors = torch.stack([F.cross_entropy(logits, targets, reduction="none") for logits in teacher_logits], dim=1)
+    return (1 - F.softmax(errors, dim=1)) / (count - 1) if count > 1 else torch.ones_like(errors)
+
+
+def standardize_logits(logits: Tensor, eps: float = 1e-7) -> Tensor:
+    """Logits with mean 0 and standard deviation 1 in each row, (z − mean) / (std + ε) (arXiv 2403.01427).
+
+    Before a softmax with temperature this makes the loss blind to a shift and to the scale of the logits. The
+    standard deviation has K − 1 in its denominator, as in the authors' code; the paper's equation has K.
+
+    Args:
+        logits: z, ``[batch, classes]``.
+        eps: ε > 0; a row of equal logits becomes 0.
+    """
+    check_logits(logits=logits)
+    if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not (math.isfinite(eps) and eps > 0):
+        raise ValueError(f"eps must be a finite number above 0, not {eps!r}")
+    return (logits - logits.mean(dim=1, keepdim=True)) / (logits.std(dim=1, keepdim=True) + eps)
+
+
+def hint_loss(student_feature: Tensor, teacher_feature: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Mean squared difference of two features (FitNets, Romero et al. 2014, arXiv 1412.6550).
+
+    The paper sums ½·(difference)² over the elements; like most code we take the mean of the squares, whose size does
+    not grow with the feature.
+
+    Args:
+        student_feature: ``[batch, ...]``, brought to the teacher's shape by a learned regressor where they differ.
+        teacher_feature: same shape.
+        reduction: "mean" over samples, or "none" for ``[batch]``.
+    """
+    for name, tensor in (("student_feature", student_feature), ("teacher_feature", teacher_feature)):
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+            raise TypeError(f"{name} must be a floating-point tensor, not {_kind(tensor)}")
+    if student_feature.shape != teacher_feature.shape or student_feature.ndim < 2:
+        raise ValueError(
+            f"student_feature must have the shape of teacher_feature, [batch, ...]: {list(teacher_feature.shape)}, not "
+            f"{list(student_feature.shape)}; a learned 1×1 convolution brings it there"
+        )
+    return _reduce((student_feature - teacher_feature).square().flatten(1).mean(dim=1), reduction)
+
+
+def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
+    """Return ``x``; in the backward pass its gradient is multiplied by −``strength`` (arXiv 1409.7495).
+
+    An optimiser that descends on the loss then *ascends* on it in whatever ``x`` was computed from.
+    """
+    return _ReverseGradient.apply(x, check_weight("strength", strength))
+
+
+class _ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradient, None
+
+
 def check_temperature(temperature: float) -> float:
     """Return ``temperature`` if it is a finite number above 0, else raise."""
     if isinstance(temperature, bool) or not isinstance(temperature, (int, float)):
@@ -74,6 +256,24 @@ def check_temperature(temperature: float) -> float:
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be a finite number above 0, not {temperature!r}")
     return float(temperature)
+
+
+def check_fraction(name: str, value: float) -> float:
+    """Return ``value`` if it is a number in [0, 1], else raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
+    return float(value)
+
+
+def check_weight(name: str, value: float) -> float:
+    """Return ``value`` if it is a finite number, 0 or more, else raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number, 0 or more, not {value!r}")
+    return float(value)
 
 
 def check_targets(targets: Tensor, classes: int) -> Tensor:
@@ -111,6 +311,47 @@ def check_logits(**tensors: Tensor) -> None:
             raise ValueError(
                 f"{name} must have the shape of {first_name}, {list(first.shape)}, not {list(tensor.shape)}"
             )
+
+
+def _split_log_softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of target against rest ``[batch, 2]``, and of the other classes alone ``[batch, K − 1]``."""
+    batch, classes = logits.shape
+    is_target = F.one_hot(targets, classes).bool()
+    target, others = logits[is_target].view(batch, 1), logits[~is_target].view(batch, classes - 1)
+    rest = torch.logsumexp(others, dim=1, keepdim=True)
+    return F.log_softmax(torch.cat([target, rest], dim=1), dim=1), others - rest
+
+
+def _check_batch(targets: Tensor, batch: int, classes: int) -> None:
+    if len(check_targets(targets, classes)) != batch:
+        raise ValueError(f"targets must be one class for each of the {batch} samples, not {len(targets)}")
+
+
+def _check_teachers(teacher_logits: Tensor, shape: torch.Size | None) -> None:
+    if not isinstance(teacher_logits, Tensor) or not teacher_logits.is_floating_point():
+        raise TypeError(
+            "teacher_logits must be a floating-point tensor [teachers, batch, classes], not "
+            f"{_kind(teacher_logits)}: torch.stack(list) makes one"
+        )
+    if teacher_logits.ndim != 3 or not len(teacher_logits) or teacher_logits.shape[1:] != shape:
+        wanted = ", ".join(map(str, shape)) if shape is not None and len(shape) == 2 else "batch, classes"
+        raise ValueError(
+            f"teacher_logits must have the shape [teachers, {wanted}], 1 teacher or more, not "
+            f"{list(teacher_logits.shape)}"
+        )
+    check_logits(teacher_logits=teacher_logits[0])
+
+
+def _check_weights(weights: Tensor, teacher_logits: Tensor) -> None:
+    if not isinstance(weights, Tensor) or not weights.is_floating_point():
+        raise TypeError(f"weights must be a floating-point tensor [batch, teachers], not {_kind(weights)}")
+    count, batch = teacher_logits.shape[:2]
+    if weights.shape != (batch, count):
+        raise ValueError(
+            f"weights must have the shape [batch, teachers], {[batch, count]}, not {list(weights.shape)}: "
+            "one row a sample"
+        )
+    _check_distribution("weights", weights)
 
 
 def _check_distribution(name: str, probabilities: Tensor) -> None:

@@ -8,10 +8,12 @@ A stage boundary is a block boundary (pooling and dropout belong to the block th
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["ResidualStudent", "StudentNet", "TeacherNet", "count_parameters", "forward_features"]
+__all__ = ["MultiExitStudent", "ResidualStudent", "StudentNet", "TeacherNet", "count_parameters", "forward_features"]
 
 
 class StagedNet(nn.Module):
@@ -93,6 +95,60 @@ class ResidualStudent(StagedNet):
         super().__init__(stages, head, num_classes, in_channels)
 
 
+class MultiExitStudent(StagedNet):
+    """A staged network with an exit after every stage but the first: the student of be-your-own-teacher (1905.08094).
+
+    Each shallow exit is a bottleneck (3×3 convolutions, with stride 2 as often as it takes to reach the deepest stage's
+    size) and a linear head. ``forward`` gives the deepest exit, which is the backbone's own head. Exits are built after
+    the backbone, so that it starts from the weights that it would have alone.
+
+    Args:
+        backbone: builds the network without exits, such as ``functools.partial(ResidualStudent, in_channels=1)``.
+    """
+
+    def __init__(self, backbone: Callable[[], StagedNet]):
+        network = backbone()
+        super().__init__(dict(network.stages.named_children()), network.head, network.num_classes, network.in_channels)
+        shapes = _feature_shapes(network)
+        deepest = shapes.popitem()[1]
+        shapes.popitem(last=False)
+        if not shapes:
+            raise ValueError("backbone must have at least 3 stages, the exits lie between the first and the last")
+        self.exits = nn.ModuleDict({name: _Exit(shape, deepest, network.num_classes) for name, shape in shapes.items()})
+
+    def forward_exits(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits ``[batch, classes]`` of every exit, from the shallowest to the deepest."""
+        logits, features = forward_features(self, images)
+        shallow = {name: exit(features[name]) for name, exit in self.exits.items()}
+        return shallow | {list(features)[-1]: logits}
+
+    def forward_until(self, images: Tensor, exit: str) -> Tensor:
+        """Logits of one exit, computing no stage beyond it."""
+        if exit not in self.stages._modules or (exit not in self.exits and exit != list(self.stages._modules)[-1]):
+            raise ValueError(f"exit must be one of {[*self.exits, list(self.stages._modules)[-1]]}, not {exit!r}")
+        x = images
+        for name, stage in self.stages.named_children():
+            x = stage(x)
+            if name == exit and name in self.exits:
+                return self.exits[name](x)
+        return self.head(x)
+
+
+class _Exit(nn.Module):
+    def __init__(self, shape: torch.Size, deepest: torch.Size, num_classes: int):
+        super().__init__()
+        (channels, size), (out, target) = (shape[0], shape[1]), (deepest[0], deepest[1])
+        layers, stride = [], 2 if size > target else 1
+        while not layers or size > target:
+            layers += [*_conv_norm(channels, out, stride), nn.ReLU()]
+            channels, size = out, -(-size // stride)
+        self.bottleneck = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(out, num_classes))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return self.head(self.bottleneck(feature))
+
+
 class _BasicBlock(nn.Module):
     def __init__(self, channels: int, out: int, stride: int = 1):
         super().__init__()
@@ -116,6 +172,15 @@ def forward_features(model: StagedNet, images: Tensor) -> tuple[Tensor, dict[str
 def count_parameters(model: nn.Module) -> int:
     """Number of weights and biases, frozen or not; buffers such as running statistics do not count."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _feature_shapes(model: StagedNet) -> OrderedDict[str, torch.Size]:
+    """Shape ``[channels, height, width]`` of every stage's output for a 32×32 image; the model is left as it was."""
+    training = model.training
+    with torch.no_grad():
+        _, features = forward_features(model.eval(), torch.zeros(1, model.in_channels, 32, 32))
+    model.train(training)
+    return OrderedDict((name, feature.shape[1:]) for name, feature in features.items())
 
 
 def _vgg_block(channels: int, out: int, depth: int, drop: float) -> nn.Sequential:

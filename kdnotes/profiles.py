@@ -109,6 +109,23 @@ class Settings:
         splits = self.splits() if self.profile.name == "smoke" else data_module.load(self.dataset)
         return teachers.train_or_load(self.teacher_factory(), splits, self.teacher_config())
 
+    def more_teachers(self) -> dict[str, Teacher]:
+        """Teachers that differ from ``teacher()`` and from each other in architecture, width and data, by name.
+
+        A residual network that saw the student's images alone, and a depthwise-separable one that saw others; trained
+        on first use and stored.
+        """
+        epochs = self.pick(smoke=1, lesson=40, full=120)
+        own = self.student(functools.partial(models.ResidualStudent, width=self.pick(smoke=8, lesson=24, full=32)))
+        other = self.student(functools.partial(models.StudentNet, width=self.pick(smoke=8, lesson=24, full=32)))
+        images = self.pick(smoke=300, lesson=2000, full=None)
+        images = images and min(images, len(data_module.load(self.dataset).train))
+        elsewhere = self.splits(train_images=images, subset_seed=1)
+        return {
+            "residual, own images": teachers.train_or_load(own, self.splits(), self.config(epochs=epochs)),
+            "separable, other images": teachers.train_or_load(other, elsewhere, self.config(epochs=epochs)),
+        }
+
 
 def settings(profile: str | None = None, dataset: str = "fashion-mnist", seeds: int | None = None) -> Settings:
     """Settings of a chapter.

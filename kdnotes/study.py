@@ -30,13 +30,13 @@ class Arm:
     """One side of a comparison; what is ``None`` is taken from ``compare``'s arguments.
 
     Args:
-        method: how the student is trained.
+        method: how the student is trained; or a function from the seed to it, where each seed has a teacher of its own.
         student: builds the student, such as ``functools.partial(StudentNet, in_channels=1, width=16)``.
         data: the splits.
         config: the schedule; its seed is replaced by each seed of the study.
     """
 
-    method: Method
+    method: Method | Callable[[int], Method]
     student: Callable[[], nn.Module] | None = None
     data: Splits | None = None
     config: Config | None = None
@@ -130,35 +130,44 @@ def compare(
             other batches.
     """
     complete = {name: _complete(name, arm, student, data, config) for name, arm in _check_arms(arms, seeds).items()}
+    each = {(name, seed): _at_seed(name, arm, seed) for name, arm in complete.items() for seed in range(seeds)}
     fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
     jobs = [(name, seed) for seed in range(seeds) for name in complete]
-    work = (delayed(_run)(name, seed, complete[name], fresh, _key(complete[name], seed)) for name, seed in jobs)
+    work = (delayed(_run)(job, each[job], fresh, _key(each[job])) for job in jobs)
     runs: dict[tuple[str, int], Run] = {}
     # The whole pool shares one import of torch a worker; results arrive as they finish.
-    for name, seed, run in Parallel(n_jobs=_workers(workers), return_as="generator_unordered")(work):
-        runs[name, seed] = run
-        _report_arm(name, seeds, runs, report)
+    for job, run in Parallel(n_jobs=_workers(workers), return_as="generator_unordered")(work):
+        runs[job] = run
+        _report_arm(job[0], seeds, runs, report)
     runs = {job: runs[job] for job in sorted(jobs, key=lambda job: (list(complete).index(job[0]), job[1]))}
     _check_paired(complete, runs)
     return Study(_frame(runs), runs)
 
 
-def _key(arm: Arm, seed: int) -> str:
-    return cache.run_key(arm.student, arm.method, arm.data, dataclasses.replace(arm.config, seed=seed))
+def _at_seed(name: str, arm: Arm, seed: int) -> Arm:
+    method = arm.method if isinstance(arm.method, Method) else arm.method(seed)
+    if not isinstance(method, Method):
+        raise TypeError(f"method of arm {name!r} must give a Method for each seed, not {type(method).__name__}")
+    return dataclasses.replace(arm, method=method, config=dataclasses.replace(arm.config, seed=seed))
 
 
-def _run(name: str, seed: int, arm: Arm, fresh: bool, key: str) -> tuple[str, int, Run]:
-    config = dataclasses.replace(arm.config, seed=seed)
+def _key(arm: Arm) -> str:
+    return cache.run_key(arm.student, arm.method, arm.data, arm.config)
+
+
+def _run(job: tuple[str, int], arm: Arm, fresh: bool, key: str) -> tuple[tuple[str, int], Run]:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        return name, seed, cache.cached_run(arm.student, arm.method, arm.data, config, fresh=fresh, key=key)
+        return job, cache.cached_run(arm.student, arm.method, arm.data, arm.config, fresh=fresh, key=key)
 
 
 def _complete(name: str, arm: Method | Arm, student, data, config) -> Arm:
     arm = arm if isinstance(arm, Arm) else Arm(arm)
+    if not isinstance(arm.method, Method) and (not callable(arm.method) or isinstance(arm.method, type)):
+        raise TypeError(f"method of arm {name!r} must be a Method, not {_kind(arm.method)}")
     defaults = {"student": student, "data": data, "config": config}
     arm = dataclasses.replace(arm, **{key: value for key, value in defaults.items() if getattr(arm, key) is None})
-    for key, kind in (("method", Method), ("data", Splits), ("config", Config)):
+    for key, kind in (("data", Splits), ("config", Config)):
         if not isinstance(getattr(arm, key), kind):
             raise TypeError(f"{key} of arm {name!r} must be a {kind.__name__}, not {type(getattr(arm, key)).__name__}")
     if not callable(arm.student) or isinstance(arm.student, nn.Module):
@@ -167,6 +176,10 @@ def _complete(name: str, arm: Method | Arm, student, data, config) -> Arm:
             f"functools.partial(StudentNet, width=16), not {type(arm.student).__name__}"
         )
     return arm
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _check_arms(arms: Mapping[str, Method | Arm], seeds: int) -> Mapping[str, Method | Arm]:

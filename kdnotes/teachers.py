@@ -17,7 +17,7 @@ from kdnotes.methods import CrossEntropy, Method
 from kdnotes.models import TeacherNet
 from kdnotes.training import Config
 
-__all__ = ["LESSON_CONFIG", "Teacher", "lesson_teacher", "train_lesson_teacher", "train_or_load"]
+__all__ = ["LESSON_CONFIG", "Teacher", "from_run", "lesson_teacher", "train_lesson_teacher", "train_or_load"]
 
 SHIPPED = Path(__file__).parent / "assets" / "teacher.safetensors"
 LESSON_FACTORY = functools.partial(TeacherNet, num_classes=10, in_channels=1, width=16)
@@ -77,7 +77,13 @@ def train_or_load(
 ) -> Teacher:
     """Train a teacher with ``method`` (cross-entropy unless given), or load it if this very training is stored."""
     method = method or CrossEntropy()
-    run = cache.cached_run(factory, method, data, config, fresh=fresh)
+    return from_run(cache.cached_run(factory, method, data, config, fresh=fresh), factory, data, config, method)
+
+
+def from_run(
+    run: training.Run, factory: Callable[[], nn.Module], data: Splits, config: Config, method: Method
+) -> Teacher:
+    """The network of a finished run as a teacher: yesterday's student (``study.runs[arm, seed]``) teaches today's."""
     model = training.build(factory, config.seed)
     model.load_state_dict(run.state)
     record = {

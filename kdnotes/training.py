@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from kdnotes import metrics
 from kdnotes.data import Splits, Views
 from kdnotes.methods import Batch, Method
+from kdnotes.models import StagedNet, forward_features
 
 __all__ = ["Config", "Run", "build", "fit", "predict", "single_thread"]
 
@@ -82,8 +83,8 @@ class Run:
     """A finished training.
 
     Args:
-        history: one row an epoch: epoch, learning_rate, loss, each term of the method (mean over steps), seconds, and
-            validation_accuracy where it was measured.
+        history: one row an epoch: epoch, learning_rate, loss, each term of the method (mean over steps), what the
+            method observed, seconds, and validation_accuracy where it was measured.
         metrics: accuracy, nll and ece of the last epoch, prefixed "validation_" and "test_".
         validation_logits, test_logits: ``[N, classes]`` float32 on the CPU.
         state: the student's weights and buffers, on the CPU.
@@ -91,6 +92,7 @@ class Run:
         start: SHA-256 of the student's state before the first step.
         order: SHA-256 of the sequence of batches and views.
         created: when it was computed (ISO 8601, UTC).
+        kept: what the method kept, such as a gate's weights, on the CPU.
         cached: whether it was read from the cache.
     """
 
@@ -103,6 +105,7 @@ class Run:
     start: str
     order: str
     created: str
+    kept: dict[str, Tensor] = field(default_factory=dict)
     cached: bool = False
 
 
@@ -147,9 +150,12 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
         for part, values in logits.items()
         for name, value in metrics.evaluate(values, getattr(data, part).targets).items()
     }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state, kept = (
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        for tensors in (model.state_dict(), method.keep())
+    )
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Run(history, measured, logits["validation"], logits["test"], state, seconds, start, order, created)
+    return Run(history, measured, logits["validation"], logits["test"], state, seconds, start, order, created, kept)
 
 
 def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 100) -> Tensor:
@@ -211,8 +217,9 @@ def _train(
             where = positions.to(device)
             _seed_step(config.seed, step, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
-                logits = model(images)
-            batch = Batch(images, targets[where], where, view, step / steps, model, logits.float())
+                logits, features = forward_features(model, images) if method.needs_features else (model(images), {})
+            done = (step / steps, model, logits.float(), features, epoch, config.epochs)
+            batch = Batch(images, targets[where], where, view, *done)
             terms = _check_terms(method, method.terms(batch))
             optimizer.zero_grad(set_to_none=True)
             sum(terms.values()).backward()
@@ -225,7 +232,14 @@ def _train(
         loss = sum(row.values())
         if not np.isfinite(loss):
             raise ValueError(f"the loss became {loss} in epoch {epoch}: lower learning_rate ({config.learning_rate})")
-        row = {"epoch": epoch, "learning_rate": rate, "loss": loss, **row, "seconds": time.perf_counter() - began}
+        row = {
+            "epoch": epoch,
+            "learning_rate": rate,
+            "loss": loss,
+            **row,
+            **method.observe(),
+            "seconds": time.perf_counter() - began,
+        }
         if config.validate_every and (epoch + 1) % config.validate_every == 0:
             logits = predict(model, data.validation.images, device)
             row["validation_accuracy"] = metrics.accuracy(logits, data.validation.targets)
@@ -302,6 +316,8 @@ def _check_fit(student: nn.Module, method: Method, data: Splits, config: Config)
     ):
         if has != needs:
             raise ValueError(f"student must have {name}={needs} for the data set {data.name!r}, not {has}")
+    if method.needs_features and not isinstance(student, StagedNet):
+        raise TypeError(f"student must be a network with named stages for {type(method).__name__}, such as StudentNet")
     if config.device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device must be 'cpu' on a machine without a usable GPU, not {config.device!r}")
     if len(data.train) < 2:

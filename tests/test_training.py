@@ -40,7 +40,8 @@ def batch_of(view=0, count=6):
     torch.manual_seed(0)
     logits = torch.randn(count, CLASSES, requires_grad=True)
     targets, positions = torch.arange(count) % CLASSES, torch.arange(count) + 3
-    return Batch(torch.zeros(count, 1, 32, 32), targets, positions, view, 0.5, torch.nn.Identity(), logits)
+    images, student = torch.zeros(count, 1, 32, 32), torch.nn.Identity()
+    return Batch(images, targets, positions, view, 0.5, student, logits, features={}, epoch=1, epochs=2)
 
 
 # Methods
