@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+import torch
+
+# Two threads that wait for each other on a busy machine make a test of small tensors a hundred times slower.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

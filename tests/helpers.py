@@ -5,20 +5,80 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from joblib.externals.loky import reusable_executor
 from torch import nn
 
+from kdnotes import methods
 from kdnotes.data import Split, Splits, Views
-from kdnotes.methods import CrossEntropy, Method
-from kdnotes.models import StudentNet, TeacherNet
+from kdnotes.methods import Batch, CrossEntropy, Method
+from kdnotes.models import MultiExitStudent, StudentNet, TeacherNet
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, build
 
 CLASSES = 4
 STUDENT = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=2)
+MULTI_EXIT = functools.partial(MultiExitStudent, STUDENT)
 CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
+
+# Every method of the package, with settings other than the defaults where these would hide a part of it; ``t`` is a
+# list of three teachers.
+METHODS = {
+    "CrossEntropy": lambda t: methods.CrossEntropy(),
+    "LabelSmoothing": lambda t: methods.LabelSmoothing(0.2),
+    "KD": lambda t: methods.KD(t[0], 2.0, 0.5),
+    "DecoupledKD": lambda t: methods.DecoupledKD(t[0], warmup=0.5),
+    "UncertaintyKD": lambda t: methods.UncertaintyKD(t[0], 2.0, 0.5),
+    "UncertaintyKD, selecting": lambda t: methods.UncertaintyKD(t[0], 2.0, 0.5, keep_share=0.5),
+    "AnnealedKD": lambda t: methods.AnnealedKD(t[0], (4.0, 1.0), (0.0, 0.5)),
+    "StandardizedKD": lambda t: methods.StandardizedKD(t[0], 2.0, 0.5),
+    "CurriculumKD": lambda t: methods.CurriculumKD(t[0], 4.0, 0.5),
+    "CurriculumKD, not adversarial": lambda t: methods.CurriculumKD(t[0], 4.0, 0.5, adversarial=False),
+    "SelfKD": lambda t: methods.SelfKD(),
+    "BeYourOwnTeacher": lambda t: methods.BeYourOwnTeacher(),
+    "MultiTeacherKD": lambda t: methods.MultiTeacherKD(tuple(t), 2.0, 0.5),
+    "ConfidenceKD": lambda t: methods.ConfidenceKD(tuple(t), 2.0, 0.5),
+    "GatedKD": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5),
+    "GatedKD, by imitation": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5, train_gate_by="imitation"),
+}
+
+few = settings(max_examples=60, deadline=None)
+temperatures = st.floats(0.5, 20)
+
+
+@st.composite
+def logits(draw, number=1, limit=1e4):
+    """``number`` float64 arrays [batch, classes] of one shape, within ±limit."""
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(2, 12)))
+    values = hnp.arrays(np.float64, shape, elements=st.floats(-limit, limit))
+    return tuple(draw(values) for _ in range(number))
+
+
+def log_softmax(z, temperature=1.0):
+    z = z / temperature
+    top = z.max(axis=1, keepdims=True)
+    return z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+
+
+def closed_kd(z_s, z_t, temperature):
+    """T²·Σ p_t (log p_t − log p_s), one value a sample."""
+    log_s, log_t = log_softmax(z_s, temperature), log_softmax(z_t, temperature)
+    return temperature**2 * (np.exp(log_t) * (log_t - log_s)).sum(axis=1)
+
+
+def random_case(rng, largest=(8, 100)):
+    """A random shape, scale (up to ±1e4) and temperature."""
+    shape = rng.integers(1, largest[0] + 1), rng.integers(2, largest[1] + 1)
+    scale = 10.0 ** rng.uniform(-2, 4)
+    z_s, z_t = (np.clip(scale * rng.standard_normal(shape), -1e4, 1e4) for _ in range(2))
+    if rng.random() < 0.1:  # the extremes themselves
+        z_s, z_t = (1e4 * np.sign(z) for z in (z_s, z_t))
+    return z_s, z_t, float(rng.uniform(0.5, 20))
 
 
 @pytest.fixture
@@ -54,6 +114,39 @@ def tiny_data(channels: int = 1) -> Splits:
 def tiny_teacher(seed: int = 0) -> Teacher:
     """An untrained teacher with distinctive outputs: enough for everything but accuracy."""
     return Teacher(build(functools.partial(TeacherNet, num_classes=CLASSES, in_channels=1, width=2), seed), {})
+
+
+@dataclass(eq=False)
+class Outputs:
+    """A teacher whose outputs ``[views, N, classes]`` are given."""
+
+    logits: torch.Tensor
+
+    def bank(self, split, views):
+        return self.logits
+
+
+def student_of(method):
+    """Builds the student that this method needs."""
+    return MULTI_EXIT if isinstance(method, methods.BeYourOwnTeacher) else STUDENT
+
+
+def batch_of(view=0, count=6, **changes):
+    """A batch of random logits; the positions are 3, 4, …"""
+    torch.manual_seed(0)
+    given = {
+        "images": torch.zeros(count, 1, 32, 32),
+        "targets": torch.arange(count) % CLASSES,
+        "positions": torch.arange(count) + 3,
+        "view": view,
+        "progress": 0.5,
+        "student": nn.Identity(),
+        "student_logits": torch.randn(count, CLASSES, requires_grad=True),
+        "features": {},
+        "epoch": 1,
+        "epochs": 2,
+    }
+    return Batch(**(given | changes))
 
 
 def equal_states(first: dict, second: dict) -> bool:

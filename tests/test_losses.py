@@ -8,44 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from helpers import closed_kd, few, log_softmax, logits, random_case, temperatures
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from kdnotes import losses
-
-few = settings(max_examples=60, deadline=None)
-temperatures = st.floats(0.5, 20)
-
-
-@st.composite
-def logits(draw, number=1, limit=1e4):
-    """``number`` float64 arrays [batch, classes] of one shape, within ±limit."""
-    shape = draw(st.tuples(st.integers(1, 6), st.integers(2, 12)))
-    values = hnp.arrays(np.float64, shape, elements=st.floats(-limit, limit))
-    return tuple(draw(values) for _ in range(number))
-
-
-def log_softmax(z, temperature=1.0):
-    z = z / temperature
-    top = z.max(axis=1, keepdims=True)
-    return z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
-
-
-def closed_kd(z_s, z_t, temperature):
-    """T²·Σ p_t (log p_t − log p_s), one value a sample."""
-    log_s, log_t = log_softmax(z_s, temperature), log_softmax(z_t, temperature)
-    return temperature**2 * (np.exp(log_t) * (log_t - log_s)).sum(axis=1)
-
-
-def random_case(rng):
-    """A random shape, scale (up to ±1e4) and temperature."""
-    shape = rng.integers(1, 9), rng.integers(2, 101)
-    scale = 10.0 ** rng.uniform(-2, 4)
-    z_s, z_t = (np.clip(scale * rng.standard_normal(shape), -1e4, 1e4) for _ in range(2))
-    if rng.random() < 0.1:  # the extremes themselves
-        z_s, z_t = (1e4 * np.sign(z) for z in (z_s, z_t))
-    return z_s, z_t, float(rng.uniform(0.5, 20))
 
 
 @few

@@ -17,6 +17,7 @@ from helpers import (
     STUDENT,
     Drawing,
     Scaled,
+    batch_of,
     equal_states,
     own_cache,  # noqa: F401
     tiny_data,
@@ -25,7 +26,7 @@ from helpers import (
 
 from kdnotes import losses, training
 from kdnotes.data import Views
-from kdnotes.methods import KD, Batch, CrossEntropy, LabelSmoothing, Method
+from kdnotes.methods import KD, CrossEntropy, LabelSmoothing, Method
 from kdnotes.models import StudentNet
 from kdnotes.training import Config, build, fit, predict
 
@@ -34,14 +35,6 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 def train(method=None, config=CONFIG, student=STUDENT, data=None):
     return fit(build(student, config.seed), method or CrossEntropy(), data or tiny_data(), config)
-
-
-def batch_of(view=0, count=6):
-    torch.manual_seed(0)
-    logits = torch.randn(count, CLASSES, requires_grad=True)
-    targets, positions = torch.arange(count) % CLASSES, torch.arange(count) + 3
-    images, student = torch.zeros(count, 1, 32, 32), torch.nn.Identity()
-    return Batch(images, targets, positions, view, 0.5, student, logits, features={}, epoch=1, epochs=2)
 
 
 # Methods
