@@ -109,7 +109,7 @@ def test_decoupled_terms_equal_the_closed_form_and_sum_to_kd_in_1000_random_case
         assert relative(losses.kd_loss(student, teacher, temperature), kd.mean()) < 1e-12
     found = ", ".join(f"{name} {value:.1e}" for name, value in worst.items())
     say(capsys, f"decoupled_terms, {CASES:,} cases: largest differences {found}")
-    assert worst["float64"] < 1e-12 and worst["identity"] < 1e-12 and worst["dkd"] < 1e-12
+    assert worst["float64"] < 1e-11 and worst["identity"] < 1e-11 and worst["dkd"] < 1e-11
     # In float32 log-softmax subtracts max + log(sum) at once: near 1e4/T that rounds by some 1e-5.
     assert worst["float32"] < 1e-4 and worst["identity32"] < 1e-4
 
