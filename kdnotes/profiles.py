@@ -115,15 +115,15 @@ class Settings:
         A residual network that saw the student's images alone, and a depthwise-separable one that saw others; trained
         on first use and stored.
         """
-        epochs = self.pick(smoke=1, lesson=40, full=120)
-        own = self.student(functools.partial(models.ResidualStudent, width=self.pick(smoke=8, lesson=24, full=32)))
+        own = self.student(functools.partial(models.ResidualStudent, width=24))
         other = self.student(functools.partial(models.StudentNet, width=self.pick(smoke=8, lesson=24, full=32)))
         images = self.pick(smoke=300, lesson=2000, full=None)
         images = images and min(images, len(data_module.load(self.dataset).train))
         elsewhere = self.splits(train_images=images, subset_seed=1)
+        epochs = {"own": self.pick(smoke=1, lesson=40, full=120), "other": self.pick(smoke=1, lesson=16, full=120)}
         return {
-            "residual, own images": teachers.train_or_load(own, self.splits(), self.config(epochs=epochs)),
-            "separable, other images": teachers.train_or_load(other, elsewhere, self.config(epochs=epochs)),
+            "residual, own images": teachers.train_or_load(own, self.splits(), self.config(epochs=epochs["own"])),
+            "separable, other images": teachers.train_or_load(other, elsewhere, self.config(epochs=epochs["other"])),
         }
 
 
