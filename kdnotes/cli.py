@@ -1,4 +1,4 @@
-"""The command ``kdnotes``: run, list, lab, bench and train-teacher.
+"""The command ``kdnotes``: run, list, lab, compare, bench and train-teacher.
 
 Wrong input ends with one line on stderr and exit code 2; a chapter that does not pass with exit code 1.
 """
@@ -121,6 +121,34 @@ def train_teacher(
     print(f"trained in {record['seconds']:.0f} s on {record['created']}, cache folder {cache.cache_folder()}")
     equal = "equal" if written == shipped else "differ from"
     print(f"{output}: the weights {equal} the shipped ones" + (" bit for bit" if written == shipped else ""))
+
+
+@app.command()
+def compare(
+    profile: Annotated[
+        str | None, typer.Option(help="smoke, lesson or full; default KDNOTES_PROFILE, or lesson.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="fashion-mnist, cifar10 or folder:PATH.")] = "fashion-mnist",
+    seeds: Annotated[str | None, typer.Option(metavar="N", help="Paired seeds; default: the profile's.")] = None,
+    output: Annotated[Path | None, typer.Option(help="CSV file to write, with all intervals.")] = None,
+    workers: Annotated[str | None, typer.Option(metavar="N", help="Processes; default: the number of cores.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore stored runs.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Download cifar10 first if it is missing.")] = False,
+) -> None:
+    """Compare all methods of the course, as chapter 9 does, and print the table."""
+    if output is not None and not output.parent.is_dir():
+        raise ValueError(f"--output: the folder {output.parent} does not exist")
+    workers, seeds = _number("--workers", workers, int), _number("--seeds", seeds, int)
+    chosen = {"profile": profile, "dataset": dataset, "seeds": seeds}
+    _about(chosen, download)
+    from kdnotes import comparison, profiles
+    from kdnotes.runner import write_text
+
+    result = comparison.compare_methods(profiles.settings(**chosen), workers=workers, fresh=fresh or None)
+    print(result.table().to_string())
+    if output is not None:
+        write_text(output, result.numbers().to_csv())
+        print(f"All intervals: {output}")
 
 
 @app.command()

@@ -1,0 +1,238 @@
+"""Every method of chapters 3 to 8 from equal starts: the study of chapter 9 and of the command ``kdnotes compare``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from kdnotes import metrics, models, study, teachers
+from kdnotes.data import Splits
+from kdnotes.methods import (
+    KD,
+    AnnealedKD,
+    BeYourOwnTeacher,
+    ConfidenceKD,
+    CrossEntropy,
+    CurriculumKD,
+    DecoupledKD,
+    GatedKD,
+    LabelSmoothing,
+    MultiTeacherKD,
+    SelfKD,
+    StandardizedKD,
+    UncertaintyKD,
+)  # fmt: skip
+from kdnotes.metrics import Interval, mean_interval
+from kdnotes.profiles import Settings
+from kdnotes.study import Arm, Study
+from kdnotes.teachers import Teacher
+
+__all__ = ["BASELINE", "Comparison", "candidates", "compare_methods"]
+
+BASELINE = "CE"
+TEMPERATURE, ALPHA = 2.0, 0.1  # chosen on validation in chapters 3 and 4
+
+
+def candidates(
+    s: Settings, first: Teacher, more: tuple[Teacher, ...], born_again: dict[str, Arm]
+) -> dict[str, dict[str, Arm]]:
+    """Method → setting → arm: those that chapters 4 to 8 try, so that runs which they stored are used again.
+
+    Args:
+        s: sizes, data set and student.
+        first: the teacher of all methods with one teacher.
+        more: further teachers for the methods with many.
+        born_again: generation → arm.
+    """
+    T, a = TEMPERATURE, ALPHA
+    many = (first, *more)
+    exits = functools.partial(models.MultiExitStudent, s.student())
+    methods = {
+        BASELINE: {"labels alone": CrossEntropy()},
+        "label smoothing": {f"ε = {e:g}": LabelSmoothing(e) for e in (0.1, 0.2)},
+        "KD": {f"α = {alpha:g}": KD(first, T, alpha) for alpha in (0.0, 0.1, 0.5)},
+        "decoupled (DKD)": {f"β = {beta:g}": DecoupledKD(first, T, 1.0, beta) for beta in (1.0, 2.0, 4.0, 8.0)},
+        "uncertainty": {
+            "weights": UncertaintyKD(first, T, a),
+            "selected half": UncertaintyKD(first, T, a, keep_share=0.5),
+        },
+        "annealed": {
+            "T 4 → 1": AnnealedKD(first, (4.0, 1.0), (a, a)),
+            "T 1 → 4": AnnealedKD(first, (1.0, 4.0), (a, a)),
+            "α 0 → 0.5": AnnealedKD(first, (T, T), (0.0, 0.5)),
+            "α 0.5 → 0": AnnealedKD(first, (T, T), (0.5, 0.0)),
+        },
+        "standardised logits": {f"T = {t:g}": StandardizedKD(first, t, a) for t in (1.0, 2.0)},
+        "curriculum T (CTKD)": {f"T from {T:g}": CurriculumKD(first, T, a)},
+        "previous epoch (PS-KD)": {f"α = {alpha:g}": SelfKD(alpha) for alpha in (0.3, 0.8)},
+        "born again": born_again,
+        "own teacher (exits)": {
+            "α = 0.3, hint": Arm(BeYourOwnTeacher(3.0, 0.3, 0.03), student=exits),
+            "α = 0.5": Arm(BeYourOwnTeacher(3.0, 0.5, 0.0), student=exits),
+        },
+        "deep supervision (exits)": {"labels alone": Arm(BeYourOwnTeacher(3.0, 0.0, 0.0), student=exits)},
+        "teachers averaged": {"equal weights": MultiTeacherKD(many, T, a)},
+        "teachers by confidence (CA-MKD)": {"from labels": ConfidenceKD(many, T, a)},
+        "teachers by a gate": {by: GatedKD(many, T, a, train_gate_by=by) for by in ("labels", "imitation")},
+    }
+    return {
+        method: {setting: arm if isinstance(arm, Arm) else Arm(arm) for setting, arm in settings.items()}
+        for method, settings in methods.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All methods after their choice of settings on validation.
+
+    Args:
+        study: the runs of every method with every setting.
+        settings: method → setting → name of its arm in the study.
+        chosen: method → the setting with the highest mean validation accuracy.
+        data: the splits.
+        teacher: the first teacher.
+        teachers: all of them, by name.
+        first_seconds: method → seconds of what must be trained before a student can be (teachers, older generations).
+    """
+
+    study: Study
+    settings: dict[str, dict[str, str]]
+    chosen: dict[str, str]
+    data: Splits
+    teacher: Teacher
+    teachers: dict[str, Teacher]
+    first_seconds: dict[str, float]
+
+    def arm(self, method: str) -> str:
+        """The name in ``study`` of a method's chosen arm."""
+        if method not in self.settings:
+            raise ValueError(f"method must be one of {list(self.settings)}, not {method!r}")
+        return self.settings[method][self.chosen[method]]
+
+    def difference(self, method: str, other: str, metric: str = "test_accuracy", *, level: float = 0.95) -> Interval:
+        """Paired difference of two methods at their chosen settings (``Study.difference``)."""
+        return self.study.difference(self.arm(method), self.arm(other), metric, level=level)
+
+    @property
+    def corrected_level(self) -> float:
+        """Bonferroni: the level of one interval at which *all* methods' differences from the baseline hold at 95 %."""
+        return 1 - 0.05 / (len(self.settings) - 1)
+
+    def agreement(self, method: str) -> Interval:
+        """Share of the test images on which student and first teacher give the same class (2106.05945's top-1)."""
+        theirs = self.teacher.logits(self.data.test)
+        arm = self.arm(method)
+        runs = [run for (name, _), run in self.study.runs.items() if name == arm]
+        return mean_interval([metrics.agreement(run.test_logits, theirs) for run in runs])
+
+    def numbers(self) -> pd.DataFrame:
+        """One row a method, fractions and seconds; intervals at 95 %, and corrected for the number of methods."""
+        return pd.DataFrame([self._row(method) for method in self.settings]).set_index("method")
+
+    def _row(self, method: str) -> dict[str, Any]:
+        arm = self.arm(method)
+        row = {"method": method, "setting": self.chosen[method], "settings tried": len(self.settings[method])}
+        parts = {"accuracy": self.study.interval(arm), "agreement": self.agreement(method)}
+        if method != BASELINE:
+            parts["difference"] = self.difference(method, BASELINE)
+            parts["corrected"] = self.difference(method, BASELINE, level=self.corrected_level)
+        for name, interval in parts.items():
+            row |= {name: interval.mean, f"{name} low": interval.low, f"{name} high": interval.high}
+        for metric in ("test_nll", "test_ece", "seconds"):
+            row[metric.removeprefix("test_")] = self.study.values(arm, metric).mean()
+        return row | {"seconds before": self.first_seconds.get(method, 0.0)}
+
+    def table(self) -> pd.DataFrame:
+        """The same for reading: per cent and points, mean ± half-width."""
+        rows = []
+        for method, row in self.numbers().iterrows():
+            difference = None if method == BASELINE else self.difference(method, BASELINE)
+            resolved = "" if difference is None else self._resolved(difference, row)
+            rows.append(
+                {
+                    "method": method,
+                    "setting": row["setting"] + (f" (of {row['settings tried']})" if row["settings tried"] > 1 else ""),
+                    "accuracy %": self.study.interval(self.arm(method)).points(signed=False),
+                    f"minus {BASELINE}": difference.points() if difference else "",
+                    "resolved": resolved,
+                    "agreement %": f"{100 * row['agreement']:.1f}",
+                    "NLL": f"{row['nll']:.3f}",
+                    "ECE %": f"{100 * row['ece']:.1f}",
+                    "seconds": f"{row['seconds']:.1f}",
+                    "before": f"{row['seconds before']:.0f}" if row["seconds before"] else "",
+                }
+            )
+        return pd.DataFrame(rows).set_index("method")
+
+    @staticmethod
+    def _resolved(difference: Interval, row: pd.Series) -> str:
+        if row["corrected low"] > 0 or row["corrected high"] < 0:
+            return "yes"
+        return "only uncorrected" if difference.resolved else "no"
+
+
+def compare_methods(
+    s: Settings, *, workers: int | None = None, fresh: bool | None = None, report: Callable[[str], None] | None = print
+) -> Comparison:
+    """Train every method with every setting from equal starts, and choose each method's setting on validation.
+
+    Args:
+        s: profile, data set and number of seeds (``profiles.settings``).
+        workers, fresh, report: as in ``study.compare``.
+    """
+    data, first, more = s.splits(), s.teacher(), s.more_teachers()
+    shared = {"student": s.student(), "data": data, "config": s.config(), "workers": workers, "fresh": fresh}
+    born_again = _born_again(s.seeds, shared)
+    methods = candidates(s, first, tuple(more.values()), born_again)
+    names = {method: {setting: f"{method}, {setting}" for setting in settings} for method, settings in methods.items()}
+    arms = {names[method][setting]: arm for method, settings in methods.items() for setting, arm in settings.items()}
+    result = study.compare(arms, s.seeds, **shared, report=report)
+    chosen = {
+        method: next(setting for setting, arm in named.items() if arm == result.best(among=list(named.values())))
+        for method, named in names.items()
+    }
+    everyone = {"first": first, **more}
+    before = _seconds_before(methods, chosen, names, result, first, everyone)
+    return Comparison(result, names, chosen, data, first, everyone, before)
+
+
+def _born_again(seeds: int, shared: dict[str, Any]) -> dict[str, Arm]:
+    """Two generations (1805.04770): that of seed s is taught by the one before it of the next seed, cyclically."""
+    arms, previous = {}, Arm(CrossEntropy())
+    for generation in (1, 2):
+        runs = study.compare({"previous": previous}, seeds, **shared, report=None).runs
+        arms[f"generation {generation}"] = previous = Arm(functools.partial(_next_generation, runs, previous, shared))
+    return arms
+
+
+def _next_generation(runs: dict[tuple[str, int], Any], previous: Arm, shared: dict[str, Any], seed: int) -> KD:
+    other = (seed + 1) % len(runs)
+    method = previous.method(other) if callable(previous.method) else previous.method
+    config = dataclasses.replace(shared["config"], seed=other)
+    teacher = teachers.from_run(runs["previous", other], shared["student"], shared["data"], config, method)
+    return KD(teacher, TEMPERATURE, ALPHA)
+
+
+def _seconds_before(
+    methods: dict[str, dict[str, Arm]],
+    chosen: dict[str, str],
+    names: dict[str, dict[str, str]],
+    result: Study,
+    first: Teacher,
+    everyone: dict[str, Teacher],
+) -> dict[str, float]:
+    seconds = {}
+    for method, setting in chosen.items():
+        used = methods[method][setting].method
+        if hasattr(used, "teacher"):
+            seconds[method] = first.record["seconds"]
+        elif hasattr(used, "teachers"):
+            seconds[method] = sum(teacher.record["seconds"] for teacher in everyone.values())
+    older = [names[BASELINE]["labels alone"], *names["born again"].values()]
+    generations = older[: older.index(names["born again"][chosen["born again"]])]
+    return seconds | {"born again": sum(result.values(arm, "seconds").mean() for arm in generations)}
