@@ -163,7 +163,7 @@ def _run(job: tuple[str, int], arm: Arm, fresh: bool, key: str) -> tuple[tuple[s
 
 def _complete(name: str, arm: Method | Arm, student, data, config) -> Arm:
     arm = arm if isinstance(arm, Arm) else Arm(arm)
-    if not isinstance(arm.method, Method) and (not callable(arm.method) or isinstance(arm.method, type)):
+    if not isinstance(arm.method, Method) and (not callable(arm.method) or isinstance(arm.method, (type, nn.Module))):
         raise TypeError(f"method of arm {name!r} must be a Method, not {_kind(arm.method)}")
     defaults = {"student": student, "data": data, "config": config}
     arm = dataclasses.replace(arm, **{key: value for key, value in defaults.items() if getattr(arm, key) is None})

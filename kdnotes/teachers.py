@@ -83,9 +83,20 @@ def train_or_load(
 def from_run(
     run: training.Run, factory: Callable[[], nn.Module], data: Splits, config: Config, method: Method
 ) -> Teacher:
-    """The network of a finished run as a teacher: yesterday's student (``study.runs[arm, seed]``) teaches today's."""
-    model = training.build(factory, config.seed)
-    model.load_state_dict(run.state)
+    """The network of a finished run as a teacher: yesterday's student (``study.runs[arm, seed]``) teaches today's.
+
+    Args:
+        factory, data, config, method: what the run was computed with, for the network and the record.
+
+    Raises:
+        ValueError: the factory builds another architecture than the run's.
+    """
+    for name, value, kind in (
+        ("run", run, training.Run), ("data", data, Splits), ("config", config, Config), ("method", method, Method),
+    ):  # fmt: skip
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {kind.__module__}.{kind.__name__}, not {type(value).__name__}")
+    model = load_state(training.build(factory, config.seed), run.state, "run")
     record = {
         "architecture": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
         "method": type(method).__name__,
@@ -119,7 +130,7 @@ def lesson_teacher(path: Path = SHIPPED) -> Teacher:
     return Teacher(load_state(LESSON_FACTORY(), tensors, path), record)
 
 
-def load_state(model: nn.Module, tensors: dict[str, Tensor], source: Path) -> nn.Module:
+def load_state(model: nn.Module, tensors: dict[str, Tensor], source: Path | str) -> nn.Module:
     """Load weights into ``model``; ``ValueError`` in one line if they belong to another architecture."""
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: list(tensor.shape) for name, tensor in tensors.items()}

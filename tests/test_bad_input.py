@@ -10,19 +10,34 @@ import re
 import pandas as pd
 import pytest
 import torch
-from helpers import CONFIG, STUDENT, own_cache, tiny_data, tiny_teacher  # noqa: F401
+from helpers import CONFIG, MULTI_EXIT, STUDENT, own_cache, tiny_data, tiny_teacher  # noqa: F401
 
-from kdnotes import check, losses, metrics, training
+from kdnotes import check, losses, metrics, teachers, training
 from kdnotes.data import Views, load
-from kdnotes.methods import KD, CrossEntropy, LabelSmoothing
-from kdnotes.models import ResidualStudent, StudentNet, TeacherNet
+from kdnotes.methods import (
+    KD,
+    AnnealedKD,
+    BeYourOwnTeacher,
+    ConfidenceKD,
+    CrossEntropy,
+    CurriculumKD,
+    DecoupledKD,
+    GatedKD,
+    LabelSmoothing,
+    MultiTeacherKD,
+    SelfKD,
+    StandardizedKD,
+    UncertaintyKD,
+)
+from kdnotes.models import MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
 from kdnotes.profiles import settings
-from kdnotes.study import Study, compare
+from kdnotes.study import Arm, Study, compare
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, fit
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 Z, Y = torch.zeros(3, 4), torch.zeros(3, dtype=torch.long)
+ZK, W = torch.zeros(2, 3, 4), torch.full((3, 2), 0.5)  # two teachers
 NAN, INF = float("nan"), float("inf")
 
 
@@ -35,6 +50,26 @@ def shared_compare(arms=None, seeds=1, **changes):
     arms = {"ce": CrossEntropy()} if arms is None else arms
     shared = {"student": STUDENT, "data": tiny_data(), "config": CONFIG, "workers": 1, "report": None}
     return compare(arms, seeds, **(shared | changes))
+
+
+def five_classes():
+    return Teacher(StudentNet(num_classes=5, in_channels=1, width=2), {})
+
+
+def without_stages():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 32, 4))
+
+
+def two_stages():
+    network = STUDENT()
+    del network.stages.block2, network.stages.block3
+    network.head = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 4))
+    return network
+
+
+def given_run(**changes):
+    arguments = {"run": shared_fit(), "factory": STUDENT, "data": tiny_data(), "config": CONFIG}
+    return teachers.from_run(**(arguments | {"method": CrossEntropy()} | changes))
 
 
 def few_images(count):
@@ -73,11 +108,77 @@ WRONG = [
     (lambda: losses.check_targets(Y - 1, 4), "targets must lie in 0 … 3, but they span -1 … -1"),
     (lambda: losses.check_targets(Y.float(), 4), "targets must be an int64 tensor of class indices, not a float32"),
     (lambda: losses.check_targets(Y[None], 4), "targets must have the shape [batch], not [1, 3]"),
+    (lambda: losses.decoupled_terms(Z, Z[:2], Y), "teacher_logits must have the shape of student_logits, [3, 4], not"),
+    (lambda: losses.decoupled_terms(Z, Z, Y[:2]), "targets must be one class for each of the 3 samples, not 2"),
+    (lambda: losses.decoupled_terms(Z, Z, Y + 4), "targets must lie in 0 … 3, but they span 4 … 4"),
+    (lambda: losses.decoupled_terms(Z, Z, [0, 0, 0]), "targets must be an int64 tensor of class indices, not list"),
+    (lambda: losses.decoupled_terms(Z, Z, Y, 0), "temperature must be a finite number above 0, not 0"),
+    (lambda: losses.decoupled_terms(Z, Z, Y, reduction="sum"), "reduction must be 'mean' or 'none', not 'sum'"),
+    (lambda: losses.dkd_loss(Z, Z, Y, alpha=-1), "alpha must be a finite number, 0 or more, not -1"),
+    (lambda: losses.dkd_loss(Z, Z, Y, beta=INF), "beta must be a finite number, 0 or more, not inf"),
+    (lambda: losses.dkd_loss(Z, Z, Y, beta="8"), "beta must be a number, not str"),
+    (lambda: losses.self_targets(Y, Z, 0.5), "previous_probabilities must sum to 1 in each row; the largest"),
+    (lambda: losses.self_targets(Y, Z.long(), 0.5), "previous_probabilities must be a floating-point tensor, not an"),
+    (lambda: losses.self_targets(Y, Z + 0.25, 1.5), "alpha must lie in [0, 1], not 1.5"),
+    (lambda: losses.self_targets(Y[:2], Z + 0.25, 1), "targets must be one class for each of the 3 samples, not 2"),
+    (lambda: losses.self_targets(Y + 4, Z + 0.25, 1), "targets must lie in 0 … 3, but they span 4 … 4"),
+    (
+        lambda: losses.multi_teacher_kd_loss(Z, [Z, Z], W),
+        "teacher_logits must be a floating-point tensor [teachers, batch, classes], not list: torch.stack(list)",
+    ),
+    (
+        lambda: losses.multi_teacher_kd_loss(Z, Z, W),
+        "teacher_logits must have the shape [teachers, 3, 4], 1 teacher or more, not [3, 4]",
+    ),
+    (
+        lambda: losses.multi_teacher_kd_loss(Z, ZK[:0], W[:, :0]),
+        "teacher_logits must have the shape [teachers, 3, 4], 1 teacher or more, not [0, 3, 4]",
+    ),
+    (
+        lambda: losses.multi_teacher_kd_loss(Z, ZK, W[0]),
+        "weights must have the shape [batch, teachers], [3, 2], not [2]: one row a sample",
+    ),
+    (
+        lambda: losses.multi_teacher_kd_loss(Z, ZK, W.T),
+        "weights must have the shape [batch, teachers], [3, 2], not [2, 3]: one row a sample",
+    ),
+    (lambda: losses.multi_teacher_kd_loss(Z, ZK, 2 * W), "weights must sum to 1 in each row; the largest deviation is"),
+    (lambda: losses.multi_teacher_kd_loss(Z, ZK, 1.5 * W - 0.25 * W), "weights must sum to 1 in each row; the largest"),
+    (lambda: losses.multi_teacher_kd_loss(Z, ZK, -W), "weights must not be negative or NaN; the smallest is -0.5"),
+    (lambda: losses.multi_teacher_kd_loss(Z, ZK, NAN * W), "weights must not be negative or NaN; the smallest is nan"),
+    (lambda: losses.multi_teacher_kd_loss(Z, ZK, [0.5, 0.5]), "weights must be a floating-point tensor [batch, teach"),
+    (lambda: losses.multi_teacher_kd_loss(Z, ZK, W, -1.0), "temperature must be a finite number above 0, not -1.0"),
+    (lambda: losses.multi_teacher_kd_loss(Z, ZK, W, reduction=""), "reduction must be 'mean' or 'none', not ''"),
+    (lambda: losses.confidence_weights(ZK, Y[:2]), "targets must be one class for each of the 3 samples, not 2"),
+    (lambda: losses.confidence_weights(ZK, Y - 1), "targets must lie in 0 … 3, but they span -1 … -1"),
+    (
+        lambda: losses.confidence_weights(Z, Y),
+        "teacher_logits must have the shape [teachers, batch, classes], 1 teacher or more, not [3, 4]",
+    ),
+    (lambda: losses.confidence_weights([Z], Y), "teacher_logits must be a floating-point tensor [teachers, batch, cla"),
+    (lambda: losses.confidence_weights(ZK[:, :, :1], Y), "teacher_logits must have at least 2 classes, not 1"),
+    (lambda: losses.standardize_logits(Z, 0), "eps must be a finite number above 0, not 0"),
+    (lambda: losses.standardize_logits(Z, "1e-7"), "eps must be a finite number above 0, not '1e-7'"),
+    (lambda: losses.standardize_logits(Z[0]), "logits must have the shape [batch, classes], not [4]"),
+    (
+        lambda: losses.hint_loss(Z, Z[:, :2]),
+        "student_feature must have the shape of teacher_feature, [batch, ...]: [3, 2], not [3, 4]",
+    ),
+    (lambda: losses.hint_loss(Z[0], Z[0]), "student_feature must have the shape of teacher_feature, [batch, ...]"),
+    (lambda: losses.hint_loss(Z, Y), "teacher_feature must be a floating-point tensor, not an int64 tensor"),
+    (lambda: losses.hint_loss(None, Z), "student_feature must be a floating-point tensor, not NoneType"),
+    (lambda: losses.hint_loss(Z, Z, reduction="sum"), "reduction must be 'mean' or 'none', not 'sum'"),
+    (lambda: losses.reverse_gradient(Z, -1), "strength must be a finite number, 0 or more, not -1"),
+    (lambda: losses.reverse_gradient(Z, NAN), "strength must be a finite number, 0 or more, not nan"),
+    (lambda: losses.reverse_gradient(Z, None), "strength must be a number, not NoneType"),
     # models
     (lambda: TeacherNet(num_classes=1), "num_classes must be at least 2, not 1"),
     (lambda: StudentNet(in_channels=0), "in_channels must be at least 1, not 0"),
     (lambda: StudentNet(width=0), "width must be at least 1, not 0"),
     (lambda: ResidualStudent(width=1.5), "width must be an integer, not float"),
+    (lambda: MultiExitStudent(two_stages), "backbone must have at least 3 stages, the exits lie between the first and"),
+    (lambda: MULTI_EXIT().forward_until(Z, "stem"), "exit must be one of ['block1', 'block2', 'block3'], not 'stem'"),
+    (lambda: MULTI_EXIT().forward_until(Z, 3), "exit must be one of ['block1', 'block2', 'block3'], not 3"),
     # data
     (lambda: load("mnist"), "name must be 'fashion-mnist', 'cifar10' or 'folder:PATH', not 'mnist'"),
     (lambda: load("folder:"), "name must be 'fashion-mnist', 'cifar10' or 'folder:PATH', not 'folder:'"),
@@ -103,6 +204,45 @@ WRONG = [
     (lambda: KD(tiny_teacher(), alpha=None), "alpha must be a number, not NoneType"),
     (lambda: KD(tiny_teacher().model), "teacher must be a kdnotes.teachers.Teacher, not TeacherNet"),
     (lambda: LabelSmoothing(2.0), "epsilon must lie in [0, 1], not 2.0"),
+    (lambda: DecoupledKD(tiny_teacher().model), "teacher must be a kdnotes.teachers.Teacher, not TeacherNet"),
+    (lambda: DecoupledKD(tiny_teacher(), 0), "temperature must be a finite number above 0, not 0"),
+    (lambda: DecoupledKD(tiny_teacher(), alpha=-1.0), "alpha must be a finite number, 0 or more, not -1.0"),
+    (lambda: DecoupledKD(tiny_teacher(), beta="8"), "beta must be a number, not str"),
+    (lambda: DecoupledKD(tiny_teacher(), warmup=20), "warmup must lie in [0, 1], not 20"),
+    (lambda: UncertaintyKD(None), "teacher must be a kdnotes.teachers.Teacher, not NoneType"),
+    (lambda: UncertaintyKD(tiny_teacher(), keep_share=0), "keep_share must lie above 0, up to 1, not 0"),
+    (lambda: UncertaintyKD(tiny_teacher(), keep_share=1.5), "keep_share must lie in [0, 1], not 1.5"),
+    (lambda: UncertaintyKD(tiny_teacher(), keep_share=None), "keep_share must be a number, not NoneType"),
+    (lambda: UncertaintyKD(tiny_teacher(), temperature=-1), "temperature must be a finite number above 0, not -1"),
+    (lambda: AnnealedKD(None), "teacher must be a kdnotes.teachers.Teacher, not NoneType"),
+    (lambda: AnnealedKD(tiny_teacher(), 4.0), "temperature must be a tuple (first, last), not 4.0"),
+    (lambda: AnnealedKD(tiny_teacher(), [4.0, 1.0]), "temperature must be a tuple (first, last), not [4.0, 1.0]"),
+    (lambda: AnnealedKD(tiny_teacher(), (4.0, 0)), "temperature must be a finite number above 0, not 0"),
+    (lambda: AnnealedKD(tiny_teacher(), alpha=0.1), "alpha must be a tuple (first, last), not 0.1"),
+    (lambda: AnnealedKD(tiny_teacher(), alpha=(0.1, 1.5)), "alpha must lie in [0, 1], not 1.5"),
+    (lambda: StandardizedKD(tiny_teacher(), NAN), "temperature must be a finite number above 0, not nan"),
+    (lambda: StandardizedKD(tiny_teacher(), alpha=2), "alpha must lie in [0, 1], not 2"),
+    (
+        lambda: CurriculumKD(tiny_teacher(), 1.0),
+        "temperature must lie between lowest and highest, 1.0 and 21.0, not at 1.0",
+    ),
+    (lambda: CurriculumKD(tiny_teacher(), 4.0, lowest=5.0), "temperature must lie between lowest and highest, 5.0 and"),
+    (lambda: CurriculumKD(tiny_teacher(), ramp=10), "ramp must lie in [0, 1], not 10"),
+    (lambda: SelfKD(1.1), "alpha must lie in [0, 1], not 1.1"),
+    (lambda: SelfKD("0.8"), "alpha must be a number, not str"),
+    (lambda: BeYourOwnTeacher(0), "temperature must be a finite number above 0, not 0"),
+    (lambda: BeYourOwnTeacher(alpha=2), "alpha must lie in [0, 1], not 2"),
+    (lambda: BeYourOwnTeacher(hint=-0.1), "hint must be a finite number, 0 or more, not -0.1"),
+    (lambda: MultiTeacherKD(()), "teachers must be a tuple of one teacher or more, not"),
+    (lambda: MultiTeacherKD(tiny_teacher()), "teachers must be a tuple of one teacher or more, not Teacher"),
+    (lambda: MultiTeacherKD([tiny_teacher()]), "teachers must be a tuple of one teacher or more, not list"),
+    (lambda: MultiTeacherKD((tiny_teacher(),), 0), "temperature must be a finite number above 0, not 0"),
+    (lambda: MultiTeacherKD((tiny_teacher(),), alpha=NAN), "alpha must lie in [0, 1], not nan"),
+    (lambda: ConfidenceKD((tiny_teacher(), None)), "teachers[1] must be a kdnotes.teachers.Teacher, not NoneType"),
+    (
+        lambda: GatedKD((tiny_teacher(),), train_gate_by="me"),
+        "train_gate_by must be 'labels' or 'imitation', not 'me'",
+    ),
     # training
     (lambda: Config(epochs=0), "epochs must be at least 1, not 0"),
     (lambda: Config(epochs=1.0), "epochs must be an integer, not float"),
@@ -136,12 +276,42 @@ WRONG = [
         lambda: shared_fit(method=KD(Teacher(StudentNet(num_classes=4, width=2), {}))),
         "split must have images of 3 channels, which this teacher sees, not 1",
     ),
+    (
+        lambda: shared_fit(method=GatedKD((five_classes(),))),
+        "teacher_logits must have the shape [teachers, 16, 4], 1 teacher or more, not [1, 16, 5]",
+    ),
+    (
+        lambda: shared_fit(method=DecoupledKD(five_classes())),
+        "teacher_logits must have the shape of student_logits, [16, 4], not [16, 5]",
+    ),
+    (
+        lambda: shared_fit(without_stages(), BeYourOwnTeacher()),
+        "student must be a network with named stages for BeYourOwnTeacher, such as StudentNet",
+    ),
+    (
+        lambda: shared_fit(method=BeYourOwnTeacher()),
+        "student must be a models.MultiExitStudent, which has exits, not StudentNet",
+    ),
+    (lambda: given_run(run=None), "run must be a kdnotes.training.Run, not NoneType"),
+    (lambda: given_run(data=tiny_data().train), "data must be a kdnotes.data.Splits, not Split"),
+    (lambda: given_run(config=None), "config must be a kdnotes.training.Config, not NoneType"),
+    (lambda: given_run(method=None), "method must be a kdnotes.methods.Method, not NoneType"),
+    (lambda: given_run(factory=STUDENT()), "factory must be a function that builds the network"),
+    (
+        lambda: given_run(factory=functools.partial(STUDENT, width=3)),
+        "run is a checkpoint of another architecture than StudentNet: ",
+    ),
     (lambda: Teacher("resnet", {}), "model must be a torch.nn.Module, not str"),
     (lambda: tiny_teacher().logits(tiny_data().test.images), "split must be a kdnotes.data.Split (such as data.train)"),
     # study
     (lambda: shared_compare({}), "arms must be a non-empty mapping of names to methods, not {}"),
     (lambda: shared_compare([CrossEntropy()]), "arms must be a non-empty mapping of names to methods"),
-    (lambda: shared_compare({"ce": CrossEntropy}), "method of arm 'ce' must be a Method, not type"),
+    (lambda: shared_compare({"ce": CrossEntropy}), "method of arm 'ce' must be a Method, not the class CrossEntropy"),
+    (lambda: shared_compare({"ce": Arm(KD)}), "method of arm 'ce' must be a Method, not the class KD"),
+    (lambda: shared_compare({"ce": Arm("kd")}), "method of arm 'ce' must be a Method, not str"),
+    (lambda: shared_compare({"ce": Arm(STUDENT())}), "method of arm 'ce' must be a Method, not StudentNet"),
+    (lambda: shared_compare({"ce": Arm(lambda seed: KD)}), "method of arm 'ce' must give a Method for each seed, not"),
+    (lambda: shared_compare({"ce": lambda seed: None}), "method of arm 'ce' must give a Method for each seed"),
     (lambda: shared_compare(seeds=0), "seeds must be a whole number of at least 1, not 0"),
     (lambda: shared_compare(seeds=2.0), "seeds must be a whole number of at least 1, not 2.0"),
     (lambda: shared_compare(workers=0), "workers (KDNOTES_WORKERS) must be a whole number of at least 1, not 0"),

@@ -17,12 +17,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import CONFIG, STUDENT, Scaled, equal_states, own_cache, tiny_data, tiny_teacher  # noqa: F401
+from helpers import (
+    CONFIG,
+    METHODS,
+    STUDENT,
+    Scaled,
+    equal_states,
+    own_cache,  # noqa: F401
+    student_of,
+    tiny_data,
+    tiny_teacher,
+)
 
 from kdnotes import cache, training
 from kdnotes.cache import cached_run, cached_tensor, fingerprint, run_key
 from kdnotes.data import Views
-from kdnotes.methods import KD, CrossEntropy, LabelSmoothing
+from kdnotes.methods import KD, CrossEntropy, GatedKD, LabelSmoothing
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 QUICK = dataclasses.replace(CONFIG, epochs=1)
@@ -49,6 +59,26 @@ def test_a_second_call_is_read_not_computed_and_equal_in_every_bit(own_cache, mo
         assert getattr(first, name) == getattr(second, name)
     assert torch.equal(first.test_logits, second.test_logits)
     assert torch.equal(first.validation_logits, second.validation_logits)
+
+
+@pytest.mark.parametrize("name", ["UncertaintyKD", "AnnealedKD", "CurriculumKD", "GatedKD", "BeYourOwnTeacher"])
+def test_what_a_method_kept_and_observed_comes_back_in_every_bit(monkeypatch, name):
+    method = METHODS[name]([tiny_teacher(seed) for seed in range(3)])
+    config = dataclasses.replace(CONFIG, batch_size=59)  # one image is left out: its weight is NaN
+    call = functools.partial(cached_run, student_of(method), method, tiny_data(), config)
+    first = call()
+    monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("computed again"))
+    second = call()
+    assert second.cached and first.history.equals(second.history) and equal_states(first.state, second.state)
+    assert list(first.history.columns) == list(second.history.columns)
+    observed = {"AnnealedKD": {"temperature", "alpha"}, "CurriculumKD": {"temperature"}}.get(name, set())
+    assert observed <= set(second.history.columns)
+    assert first.kept.keys() == second.kept.keys() and bool(first.kept) == (name in ("UncertaintyKD", "GatedKD"))
+    for key, tensor in first.kept.items():
+        assert tensor.dtype == second.kept[key].dtype and tensor.shape == second.kept[key].shape
+        assert tensor.numpy().tobytes() == second.kept[key].numpy().tobytes()
+    if name == "UncertaintyKD":
+        assert second.kept["weights"].isnan().any()
 
 
 def test_fresh_computes_again_and_replaces(own_cache):  # noqa: F811
@@ -79,6 +109,13 @@ def test_the_key_depends_on_each_ingredient(monkeypatch):
         "rate": (STUDENT, kd(), data, dataclasses.replace(QUICK, learning_rate=0.02)),
         "views": (STUDENT, kd(), data, dataclasses.replace(QUICK, views=Views(3))),
     }
+    several = [tiny_teacher(seed) for seed in range(3)]
+    calls |= {f"every {name}": (STUDENT, make(several), data, QUICK) for name, make in METHODS.items()}
+    calls |= {
+        f"gated {order}": (STUDENT, GatedKD(tuple(several[i] for i in order)), data, QUICK)
+        for order in ((0, 1), (1, 0), (0,))
+    }
+    del calls["every CrossEntropy"], calls["every KD"]  # as above
     keys = {name: run_key(*call) for name, call in calls.items()}
     monkeypatch.setattr(cache, "_package_key", lambda: ["other code, or another torch"])
     keys["package"] = run_key(*calls["base"])

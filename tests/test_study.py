@@ -19,12 +19,13 @@ from helpers import (
     equal_states,
     own_cache,  # noqa: F401
     tiny_data,
+    tiny_teacher,
 )
 from scipy import stats
 
-from kdnotes import training
+from kdnotes import teachers, training
 from kdnotes.data import load
-from kdnotes.methods import KD, CrossEntropy, LabelSmoothing
+from kdnotes.methods import KD, CrossEntropy, CurriculumKD, GatedKD, LabelSmoothing
 from kdnotes.models import ResidualStudent, StudentNet
 from kdnotes.study import Arm, NotPairedError, Study, compare
 
@@ -131,6 +132,57 @@ def test_arms_may_differ_in_architecture_schedule_and_data():
     assert study(arms, 1).frame["test_accuracy"].notna().all()
 
 
+# A method for each seed, and finished students as teachers
+
+
+def test_a_function_gives_each_seed_its_method_and_its_entry_in_the_cache(own_cache):  # noqa: F811
+    asked = []
+
+    def method(seed):
+        asked.append(seed)
+        return LabelSmoothing(0.1 + 0.2 * seed)
+
+    both = study({"by seed": Arm(method), "first": LabelSmoothing(0.1), "second": LabelSmoothing(0.1 + 0.2)})
+    assert sorted(asked) == [0, 1]
+    for seed, same, different in ((0, "first", "second"), (1, "second", "first")):
+        run = both.runs["by seed", seed]
+        assert equal_states(run.state, both.runs[same, seed].state)
+        assert not equal_states(run.state, both.runs[different, seed].state)
+        assert run.start == both.runs["first", seed].start
+    stored = len(list((own_cache / "runs").glob("*.safetensors")))
+    assert stored == 4  # arms of equal meaning share an entry
+    assert study({"by seed": Arm(method)}).frame["cached"].all()
+    changed = study({"by seed": Arm(lambda seed: LabelSmoothing(0.1 + 0.3 * seed))}).frame["cached"]
+    assert changed.tolist() == [True, False]
+
+
+def test_a_bare_function_is_an_arm_too():
+    result = study({"plain": CrossEntropy(), "smooth": lambda seed: LabelSmoothing(0.2)}, 1)
+    assert result.arms == ["plain", "smooth"]
+
+
+def test_a_generation_is_taught_by_the_one_before_seed_by_seed():
+    first = study({"plain": CrossEntropy()})
+    asked = {}
+
+    def born_again(seed):
+        config = dataclasses.replace(CONFIG, seed=seed)
+        asked[seed] = teachers.from_run(first.runs["plain", seed], STUDENT, tiny_data(), config, CrossEntropy())
+        return KD(asked[seed], 2.0, 0.0)
+
+    second = study({"plain": CrossEntropy(), "born again": Arm(born_again)})
+    for seed, teacher in asked.items():
+        run = first.runs["plain", seed]
+        assert equal_states(teacher.model.state_dict(), run.state) and not teacher.model.training
+        torch.testing.assert_close(teacher.logits(tiny_data().test), run.test_logits, rtol=1e-4, atol=1e-5)
+        assert teacher.record["metrics"] == run.metrics and teacher.record["config"]["seed"] == seed
+        assert teacher.record["method"] == "CrossEntropy" and teacher.record["created"] == run.created
+        assert second.runs["born again", seed].start == run.start
+    assert asked[0].key != asked[1].key != tiny_teacher().key
+    swapped = study({"born again": Arm(lambda seed: KD(asked[1 - seed], 2.0, 0.0))})
+    assert not swapped.frame["cached"].any()
+
+
 # Determinism
 
 
@@ -146,13 +198,18 @@ def test_frames_are_bit_equal_for_1_and_2_workers_and_when_run_again(tmp_path, m
     scope = {"CrossEntropy": CrossEntropy, "__name__": "__main__"}
     exec(compile(source, "ipykernel_7/1.py", "exec"), scope)
     monkeypatch.setitem(linecache.cache, "ipykernel_7/1.py", (len(source), None, source.splitlines(True), "1.py"))
-    arms = {"mine": scope["Mine"](), "kd": KD(Teacher(training.build(teacher, 3), {}), 2.0, 0.5)}
+    taught = [Teacher(training.build(teacher, seed), {}) for seed in (3, 4)]
+    arms = {
+        "mine": scope["Mine"](),
+        "gated": GatedKD(tuple(taught), 2.0, 0.5),  # with parameters of its own
+        "by seed": Arm(lambda seed: CurriculumKD(taught[seed], 2.0, 0.5)),
+    }
     shared = {"student": student, "data": data, "config": CONFIG, "report": None}
     results = []
     for folder, workers in (("a", 1), ("b", 2)):
         monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / folder))
         results.append(compare(arms, 2, workers=workers, **shared))
-        assert len(list((tmp_path / folder / "runs").glob("*.safetensors"))) == 4
+        assert len(list((tmp_path / folder / "runs").glob("*.safetensors"))) == 6
     results.append(compare(arms, 2, workers=1, fresh=True, **shared))
     results.append(compare(arms, 2, workers=1, **shared))
     assert [bool(result.frame["cached"].all()) for result in results] == [False, False, False, True]
@@ -161,6 +218,7 @@ def test_frames_are_bit_equal_for_1_and_2_workers_and_when_run_again(tmp_path, m
             results[0].frame.drop(columns=BIT_EQUAL), other.frame.drop(columns=BIT_EQUAL), check_exact=True
         )
         assert all(equal_states(results[0].runs[job].state, other.runs[job].state) for job in other.runs)
+        assert all(equal_states(results[0].runs[job].kept, other.runs[job].kept) for job in other.runs)
         assert all(
             results[0].runs[job].history.drop(columns="seconds").equals(other.runs[job].history.drop(columns="seconds"))
             for job in other.runs

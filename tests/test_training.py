@@ -193,6 +193,46 @@ def test_epoch_e_sees_view_e_mod_count_and_the_images_are_those_of_the_view():
     assert [progress for _, progress in seen] == pytest.approx([step / 12 for step in range(12)])
 
 
+def test_epoch_numbers_and_features_are_given_to_the_method():
+    seen = []
+
+    class Spy(CrossEntropy):
+        needs_features = True
+
+        def terms(self, batch):
+            seen.append((batch.epoch, batch.epochs))
+            stages = dict(batch.student.stages.named_children())
+            assert list(batch.features) == list(stages)
+            names = list(stages)
+            with torch.no_grad():
+                norms = [m for m in batch.student.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+                before = [norm.momentum for norm in norms]
+                for norm in norms:  # look at the stages again without a trace
+                    norm.momentum = 0.0
+                x = batch.images
+                for name in names:
+                    x = stages[name](x)
+                    torch.testing.assert_close(batch.features[name], x)
+                for norm, momentum in zip(norms, before, strict=True):
+                    norm.momentum = momentum
+            assert all(feature.requires_grad for feature in batch.features.values())
+            return super().terms(batch)
+
+    spied = train(Spy(), dataclasses.replace(CONFIG, epochs=3))
+    assert seen == [(epoch, 3) for epoch in (0, 1, 2) for _ in range(4)]
+    plain = train(config=dataclasses.replace(CONFIG, epochs=3))
+    assert spied.order == plain.order and torch.equal(spied.state["head.3.weight"], plain.state["head.3.weight"])
+
+
+def test_features_are_computed_only_for_a_method_that_needs_them():
+    class Spy(CrossEntropy):
+        def terms(self, batch):
+            assert batch.features == {}
+            return super().terms(batch)
+
+    train(Spy())
+
+
 # Optimiser
 
 
@@ -265,6 +305,33 @@ def test_history_and_run_hold_what_they_should():
 
 def test_history_has_no_validation_column_unless_asked_for():
     assert "validation_accuracy" not in train().history
+
+
+class Telling(CrossEntropy):
+    """Tells and keeps what it is asked for."""
+
+    def prepare(self, student, train, views, device):
+        self.steps = torch.zeros(3, requires_grad=True)
+
+    def terms(self, batch):
+        self.steps = self.steps + 1
+        return super().terms(batch)
+
+    def observe(self):
+        return {"steps": self.steps[0].item(), "third": 1 / 3}
+
+    def keep(self):
+        return {"steps": self.steps, "view": torch.arange(6.0).view(2, 3).T}
+
+
+def test_what_a_method_observes_is_a_column_and_what_it_keeps_comes_with_the_run():
+    run = train(Telling())
+    assert run.history["steps"].tolist() == [4.0, 8.0] and run.history["third"].tolist() == [1 / 3, 1 / 3]
+    assert np.array_equal(run.history["loss"], run.history["hard"])  # observed numbers are no terms
+    assert torch.equal(run.kept["steps"], torch.full((3,), 8.0)) and not run.kept["steps"].requires_grad
+    assert torch.equal(run.kept["view"], torch.arange(6.0).view(2, 3).T) and run.kept["view"].is_contiguous()
+    plain = train()
+    assert plain.kept == {} and equal_states(plain.state, run.state)
 
 
 # Errors
