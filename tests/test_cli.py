@@ -221,6 +221,13 @@ BAD = {
     "unknown option": (["run", "--seed", "1"], "No such option: --seed"),
     "option without a value": (["run", "--notebooks", ".", "--profile"], "Option '--profile' requires an argument"),
     "unknown command": (["rum"], "No such command 'rum'"),
+    "comparison into no folder": (
+        ["compare", "--output", "nowhere/t.csv"],
+        "--output: the folder nowhere does not exist",
+    ),
+    "comparison of no seed": (["compare", "--seeds", "0"], "--seeds must be a whole number of at least 1, not '0'"),
+    "comparison in no profile": (["compare", "--profile", "tiny"], "profile must be one of smoke, lesson, full"),
+    "comparison on no data": (["compare", "--dataset", "mnist"], "--dataset: "),
     "teacher into no folder": (["train-teacher", "--output", "nowhere/t.safetensors"], "folder nowhere does not exist"),
     "port out of range": (
         ["lab", "--port", "99999"],

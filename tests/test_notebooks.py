@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +29,7 @@ each = pytest.mark.parametrize("path", PATHS, ids=NAMES)
 
 def test_there_are_chapters_numbered_without_a_gap():
     assert [name[:3] for name in NAMES] == [f"{number:02d}_" for number in range(1, len(NAMES) + 1)]
-    assert len(NAMES) >= 4
+    assert len(NAMES) >= 9
 
 
 def code_cells(path: Path) -> list:
@@ -154,6 +155,27 @@ def test_the_course_passes_in_the_smoke_profile(smoke):
     entries = json.loads((output / "results.json").read_text())["chapters"]
     assert done.returncode == 0, done.stderr
     assert [(entry["chapter"], entry["status"]) for entry in entries] == [(name, "passed") for name in NAMES]
+
+
+def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
+    cells = code_cells(smoke[1] / "09_comparison.ipynb")
+    printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
+    new = [line.split(":")[0] for line in printed.splitlines() if line.endswith("(computed now)")]
+    assert "(2 of 2 cached" in printed and new == ["CE, twice the epochs"]
+
+
+def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
+    _, output, environment = smoke
+    file = tmp_path / "numbers.csv"
+    command = [sys.executable, "-m", "kdnotes.cli", "compare", "--profile", "smoke", "--output", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    numbers = pd.read_csv(file, index_col="method")
+    page = (output / "09_comparison.html").read_text(encoding="utf-8")
+    for method, row in numbers.iterrows():
+        assert method in done.stdout and method in page
+        assert row["accuracy low"] <= row["accuracy"] <= row["accuracy high"]
+        assert f"<td>{100 * row['accuracy']:.2f} ± " in page
 
 
 @each

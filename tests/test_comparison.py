@@ -1,0 +1,135 @@
+"""The comparison of all methods: what is trained, what is chosen, what is reported; on tiny data."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from helpers import CLASSES, CONFIG, STUDENT, tiny_data, tiny_teacher
+
+from kdnotes import comparison, study, teachers
+from kdnotes.comparison import BASELINE
+from kdnotes.methods import KD, CrossEntropy, GatedKD
+from kdnotes.models import StudentNet
+from kdnotes.training import build, state_key
+
+
+class TinySettings:
+    """Stands for ``profiles.Settings``, with the data of the tests."""
+
+    seeds = 2
+
+    def splits(self):
+        return tiny_data()
+
+    def student(self):
+        return STUDENT
+
+    def config(self):
+        return CONFIG
+
+    def teacher(self):
+        return timed(tiny_teacher(0), 100.0)
+
+    def more_teachers(self):
+        wide = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=4)
+        return {"wide": timed(teachers.Teacher(build(wide, 1), {}), 10.0), "third": timed(tiny_teacher(2), 1.0)}
+
+
+def timed(teacher, seconds):
+    teacher.record["seconds"] = seconds
+    return teacher
+
+
+@pytest.fixture(scope="module")
+def result(session_cache):
+    return comparison.compare_methods(TinySettings(), workers=1, report=None)
+
+
+def arms_of(result):
+    return [arm for settings in result.settings.values() for arm in settings.values()]
+
+
+def test_every_setting_of_every_method_is_trained_once_for_each_seed(result):
+    assert sorted(result.study.runs) == sorted((arm, seed) for arm in arms_of(result) for seed in range(2))
+    assert next(iter(result.settings)) == BASELINE and len(arms_of(result)) == len(set(arms_of(result)))
+
+
+def test_all_arms_see_the_same_batches_and_start_from_the_same_backbone(result):
+    for seed in range(2):
+        runs = {arm: result.study.runs[arm, seed] for arm in arms_of(result)}
+        assert len({run.order for run in runs.values()}) == 1
+        plain = {run.start for arm, run in runs.items() if "exits" not in arm}
+        assert plain == {state_key(build(STUDENT, seed).to(memory_format=torch.channels_last))}
+
+
+def test_each_setting_is_the_best_of_its_method_on_validation(result):
+    for method, settings in result.settings.items():
+        means = {setting: result.study.values(arm, "validation_accuracy").mean() for setting, arm in settings.items()}
+        assert means[result.chosen[method]] == max(means.values())
+
+
+def test_a_generation_is_taught_by_the_one_before_it_of_the_next_seed(result):
+    for seed in range(2):
+        before = result.study.runs[result.settings[BASELINE]["labels alone"], (seed + 1) % 2]
+        teacher = teachers.from_run(before, STUDENT, tiny_data(), CONFIG, CrossEntropy())
+        again = study.compare(
+            {"again": study.Arm(lambda _, teacher=teacher: KD(teacher, 2.0, 0.1))},
+            2, student=STUDENT, data=tiny_data(), config=CONFIG, workers=1, report=None,
+        )  # fmt: skip
+        stored = result.study.runs[result.settings["born again"]["generation 1"], seed]
+        assert torch.equal(again.runs["again", seed].test_logits, stored.test_logits)
+        assert not torch.equal(again.runs["again", 1 - seed].test_logits, stored.test_logits)
+
+
+def test_the_numbers_are_those_of_the_study(result):
+    numbers = result.numbers()
+    assert list(numbers.index) == list(result.settings)
+    for method, row in numbers.iterrows():
+        arm = result.arm(method)
+        assert row["accuracy"] == result.study.values(arm).mean()
+        own = [run.test_logits.argmax(1) for (name, _), run in result.study.runs.items() if name == arm]
+        theirs = result.teacher.logits(result.data.test).argmax(1)
+        assert row["agreement"] == pytest.approx(np.mean([float((a == theirs).double().mean()) for a in own]))
+        if method != BASELINE:
+            difference = result.study.values(arm) - result.study.values(result.arm(BASELINE))
+            assert row["difference"] == pytest.approx(difference.mean())
+            assert row["corrected low"] <= row["difference low"] <= row["difference high"] <= row["corrected high"]
+
+
+def test_the_correction_is_bonferronis_over_all_methods_but_the_baseline(result):
+    assert result.corrected_level == pytest.approx(1 - 0.05 / (len(result.settings) - 1))
+
+
+def test_what_must_be_trained_before_is_counted(result):
+    before = result.numbers()["seconds before"]
+    assert before["KD"] == before["annealed"] == 100.0
+    assert before["teachers averaged"] == before["teachers by a gate"] == 111.0
+    assert before[BASELINE] == before["label smoothing"] == before["previous epoch (PS-KD)"] == 0.0
+    generations = [result.settings[BASELINE]["labels alone"], result.settings["born again"]["generation 1"]]
+    count = int(result.chosen["born again"][-1])
+    expected = sum(result.study.values(arm, "seconds").mean() for arm in generations[:count])
+    assert before["born again"] == pytest.approx(expected) and expected > 0
+
+
+def test_the_table_says_whether_a_difference_survives_the_correction(result):
+    table, numbers = result.table(), result.numbers()
+    assert table.loc[BASELINE, "resolved"] == "" and set(table["resolved"]) <= {"", "yes", "no", "only uncorrected"}
+    for method in table.index.drop(BASELINE):
+        row = numbers.loc[method]
+        survives = row["corrected low"] > 0 or row["corrected high"] < 0
+        assert (table.loc[method, "resolved"] == "yes") == survives
+
+
+def test_all_three_teachers_are_used_by_the_methods_with_many():
+    s = TinySettings()
+    methods = comparison.candidates(s, s.teacher(), tuple(s.more_teachers().values()), {})
+    gate = methods["teachers by a gate"]["labels"].method
+    assert isinstance(gate, GatedKD) and len(gate.teachers) == 3
+
+
+def test_an_unknown_method_is_refused(result):
+    with pytest.raises(ValueError, match=r"method must be one of .*not 'dark magic'"):
+        result.difference("dark magic", BASELINE)
