@@ -1,0 +1,245 @@
+"""Exercises of chapter 5: the two terms of distillation, what coupling makes of one of them, the whole DKD loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdnotes import losses
+from kdnotes.check import Exercise, Trap
+
+
+def _logits(scale: float = 3.0, classes: int = 10) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(classes)
+    z_s, z_t = (scale * torch.randn(8, classes, generator=generator) for _ in range(2))
+    return z_s.requires_grad_(True), z_t, torch.randint(classes, (8,), generator=generator)
+
+
+def _terms_cases() -> list[tuple]:
+    """The last case has logits at which a probability underflows and its logarithm is infinite."""
+    return [(*_logits(), 4.0), (*_logits(2.0, 4), 2.0), (*_logits(100.0), 1.0)]
+
+
+def _target_probability(logits: Tensor, y: Tensor, temperature: float) -> Tensor:
+    return losses.soften(logits, temperature).gather(1, y[:, None]).squeeze(1)
+
+
+def _masked(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The summands of KL, split by class and not renormalised."""
+    log_s, log_t = (F.log_softmax(z / temperature, dim=1) for z in (z_s, z_t))
+    parts = temperature**2 * F.kl_div(log_s, log_t, reduction="none", log_target=True)
+    target = parts.gather(1, y[:, None]).sum(1)
+    return target.mean(), (parts.sum(1) - target).mean()
+
+
+def _naive(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Both terms of each sample in probabilities, as the formula is written."""
+    p_s, p_t = (losses.soften(z, temperature) for z in (z_s, z_t))
+    is_target = F.one_hot(y, z_s.shape[1]).bool()
+    q, p = p_s[is_target], p_t[is_target]
+    others_s, others_t = p_s[~is_target].view(len(p), -1), p_t[~is_target].view(len(p), -1)
+    others_s, others_t = others_s / (1 - q)[:, None], others_t / (1 - p)[:, None]
+    target = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    return temperature**2 * target, temperature**2 * (others_t * (others_t / others_s).log()).sum(1)
+
+
+def _stable(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    return losses.decoupled_terms(z_s, z_t, y, temperature, reduction="none")
+
+
+def _scaled(factor: Callable, terms: Callable = _stable) -> Callable:
+    """The right terms times factor(z_s, z_t, y, T): two numbers, or one a sample."""
+
+    def wrong(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        target, non_target = terms(z_s, z_t, y, temperature)
+        first, second = factor(z_s, z_t, y, temperature)
+        return (first * target).mean(), (second * non_target).mean()
+
+    return wrong
+
+
+# What the right terms are multiplied by, and what to say; recognised in logarithms and in plain probabilities.
+FACTORS = (
+    (lambda z_s, z_t, y, t: (t**-2, t**-2), "both terms are smaller than expected by T²: multiply them by T²"),
+    (lambda z_s, z_t, y, t: (1.0, t**-2), "NCKD is smaller than expected by T²; both terms have it"),
+    (lambda z_s, z_t, y, t: (t**-2, 1.0), "TCKD is smaller than expected by T²; both terms have it"),
+    (lambda z_s, z_t, y, t: (1 / t, 1 / t), "the terms have the factor T; they need T²"),
+    (
+        lambda z_s, z_t, y, t: (1.0, 1 - _target_probability(z_t, y, t)),
+        "NCKD still has the factor 1 − p_t,y: this is KD's own split, which decoupling undoes",
+    ),
+    (
+        lambda z_s, z_t, y, t: (1.0, 1 / (z_s.shape[1] - 1)),
+        "NCKD is smaller than expected by the number of other classes: sum over classes, mean over samples",
+    ),
+    (
+        lambda z_s, z_t, y, t: (1 / 2, 1 / (z_s.shape[1] - 1)),
+        "both terms are means over classes: sum over classes, mean over samples (reduction='batchmean')",
+    ),
+    (
+        lambda z_s, z_t, y, t: (len(y), len(y)),
+        "the terms are sums over the batch; take the mean over samples (reduction='batchmean')",
+    ),
+)
+
+
+def _observed(value: Any) -> Any:
+    """Numbers, and whether a gradient reaches the student."""
+    if not isinstance(value, (tuple, list)):
+        return (float(value.detach()), _gradient(value)) if isinstance(value, Tensor) and value.ndim == 0 else value
+    if not all(isinstance(item, Tensor) and item.ndim == 0 for item in value):
+        return value
+    return (*(float(item.detach()) for item in value), *map(_gradient, value))
+
+
+def _gradient(value: Tensor) -> str:
+    return "with gradient" if value.requires_grad else "without gradient"
+
+
+def _coupled(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, factor: Tensor | float) -> Tensor:
+    non_target = losses.decoupled_terms(z_s, z_t, y, temperature, reduction="none")[1]
+    return (factor * non_target).mean()
+
+
+def _coupled_reference(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> Tensor:
+    return _coupled(z_s, z_t, y, temperature, 1 - _target_probability(z_t, y, temperature))
+
+
+def _mean_first(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> Tensor:
+    return _coupled(z_s, z_t, y, temperature, (1 - _target_probability(z_t, y, temperature)).mean())
+
+
+def _coupled_cases() -> list[tuple]:
+    return [(*_logits(), 4.0), (*_logits(2.0, 4), 2.0)]
+
+
+def _dkd(
+    z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, alpha: float, beta: float, epoch: int, warmup: int
+) -> Tensor:
+    ramp = min(epoch / warmup, 1.0) if warmup else 1.0
+    return F.cross_entropy(z_s, y) + ramp * losses.dkd_loss(z_s, z_t, y, temperature, alpha, beta)
+
+
+def _dkd_cases() -> list[tuple]:
+    return [
+        (*_logits(), 4.0, 1.0, 8.0, 5, 20),
+        (*_logits(), 4.0, 1.0, 8.0, 60, 20),
+        (*_logits(2.0, 4), 2.0, 0.5, 2.0, 0, 20),
+        (*_logits(2.0, 4), 2.0, 0.5, 2.0, 3, 0),
+    ]
+
+
+def _dkd_with(terms: Callable) -> Callable:
+    """The whole loss over other terms than the right ones."""
+
+    def wrong(z_s, z_t, y, temperature, alpha, beta, epoch, warmup) -> Tensor:
+        ramp = min(epoch / warmup, 1.0) if warmup else 1.0
+        target, non_target = terms(z_s, z_t, y, temperature)
+        return F.cross_entropy(z_s, y) + ramp * (alpha * target + beta * non_target)
+
+    return wrong
+
+
+def _dkd_ramp(ramp: Callable) -> Callable:
+    """The whole loss with another warm-up."""
+
+    def wrong(z_s, z_t, y, temperature, alpha, beta, epoch, warmup) -> Tensor:
+        return F.cross_entropy(z_s, y) + ramp(epoch, warmup) * losses.dkd_loss(z_s, z_t, y, temperature, alpha, beta)
+
+    return wrong
+
+
+EXERCISES = {
+    "05.1": Exercise(
+        losses.decoupled_terms,
+        _terms_cases,
+        (
+            Trap(_scaled(lambda *_: (1.0, 1.0), _naive),
+                 "right for ordinary logits, but where a probability underflows its logarithm is infinite or NaN; use "
+                 "log_softmax and logsumexp, and never take the log of a softmax"),
+            Trap(_masked, "the classes are masked but not renormalised: these two add up to plain KL, and each can be "
+                          "negative. TCKD compares (p_y, 1 − p_y); NCKD compares distributions that sum to 1"),
+            *(Trap(_scaled(factor, terms), message) for factor, message in FACTORS for terms in (_stable, _naive)),
+            Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_t, z_s, y, t),
+                 "the KL is the wrong way round: the teacher's distribution comes first, KL(p_t ‖ p_s)"),
+            Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_s, z_t, y, t)[::-1],
+                 "the two terms are exchanged: return (TCKD, NCKD)"),
+            Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_s, z_t, z_t.argmax(1), t),
+                 "the target class is the label y, not the class that the teacher prefers"),
+            Trap(lambda z_s, z_t, y, t: tuple(t**2 * term for term in losses.decoupled_terms(z_s, z_t / t, y, 1.0)),
+                 "only the teacher is softened; divide the student's logits by T too"),
+            Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_s, z_t, y, t, reduction="none"),
+                 "these are the values of each sample; take the mean over the batch"),
+            Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_s.detach(), z_t, y, t),
+                 "the values are right, but no gradient reaches the student: do not detach z_s"),
+        ),
+        observe=_observed,
+    ),
+    "05.2": Exercise(
+        _coupled_reference,
+        _coupled_cases,
+        (
+            Trap(_mean_first, "this is the product of two means; KD needs the mean of products. Multiply sample by "
+                              "sample, then take the mean"),
+            Trap(lambda z_s, z_t, y, t: _coupled(z_s, z_t, y, t, 1 - _target_probability(z_s, y, t)),
+                 "the factor is taken from the student; it is the teacher's 1 − p_t,y"),
+            Trap(lambda z_s, z_t, y, t: _coupled(z_s, z_t, y, t, 1 - _target_probability(z_t, y, 1.0)),
+                 "the factor is taken at T = 1; it belongs to the softened probabilities, at T"),
+            Trap(lambda z_s, z_t, y, t: _coupled(z_s, z_t, y, t, _target_probability(z_t, y, t)),
+                 "the factor is p_t,y; it should be 1 − p_t,y"),
+            Trap(lambda z_s, z_t, y, t: _coupled(z_s, z_t, y, t, 1 - losses.soften(z_t, t).amax(1)),
+                 "the factor is taken at the class that the teacher prefers; it belongs to the label y"),
+            Trap(lambda z_s, z_t, y, t: _coupled(z_s, z_t, y, t, 1.0), "the factor 1 − p_t,y is missing"),
+            Trap(lambda z_s, z_t, y, t: _coupled_reference(z_s, z_t, y, t) * t**2,
+                 "larger than expected by T²: decoupled_terms has it already"),
+            Trap(lambda z_s, z_t, y, t: _coupled_reference(z_s, z_t, y, t) / t**2, "smaller than expected by T²"),
+            Trap(lambda z_s, z_t, y, t: losses.kd_loss(z_s, z_t, t),
+                 "this is all of KD; return the part that the non-target classes bring"),
+            Trap(lambda z_s, z_t, y, t: _masked(z_s, z_t, y, t)[1],
+                 "this sums KL's own summands over the other classes; without renormalising they are not the "
+                 "non-target part"),
+            Trap(lambda z_s, z_t, y, t: _coupled_reference(z_s.detach(), z_t, y, t),
+                 "the value is right, but no gradient reaches the student: do not detach z_s"),
+        ),
+        observe=_observed,
+    ),
+    "05.3": Exercise(
+        _dkd,
+        _dkd_cases,
+        (
+            Trap(_dkd_ramp(lambda epoch, warmup: epoch / warmup if warmup else 1.0),
+                 "the warm-up does not stop at 1: take min(epoch / warmup, 1)"),
+            Trap(_dkd_ramp(lambda epoch, warmup: 1.0), "the warm-up is missing"),
+            Trap(_dkd_ramp(lambda epoch, warmup: min((epoch + 1) / warmup, 1.0) if warmup else 1.0),
+                 "the warm-up starts at 1/warmup; in epoch 0 it is 0, min(epoch / warmup, 1)"),
+            Trap(_dkd_ramp(lambda epoch, warmup: max(1 - epoch / warmup, 0.0) if warmup else 1.0),
+                 "the ramp falls; it should rise from 0 to 1"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a, b, epoch, warmup)
+                 - F.cross_entropy(z_s, y), "the cross-entropy with the labels is missing"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: (min(epoch / warmup, 1.0) if warmup else 1.0)
+                 * _dkd(z_s, z_t, y, t, a, b, 1, 1),
+                 "the cross-entropy is warmed up too; only the two distillation terms are"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, b, a, epoch, warmup),
+                 "α and β are exchanged: α weighs the target term, β the non-target term"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a / t**2, b / t**2, epoch, warmup),
+                 "the distillation terms are smaller than expected by T²"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a * t**2, b * t**2, epoch, warmup),
+                 "the distillation terms are larger than expected by T²: decoupled_terms has it already"),
+            Trap(_dkd_with(lambda z_s, z_t, y, t: losses.decoupled_terms(z_t, z_s, y, t)),
+                 "the KL is the wrong way round: the teacher's distribution comes first"),
+            Trap(_dkd_with(_masked), "the classes are masked but not renormalised: with α = β = 1 this is plain KD"),
+            Trap(_dkd_with(_scaled(lambda z_s, z_t, y, t: (1.0, 1 - _target_probability(z_t, y, t)))),
+                 "NCKD still has the factor 1 − p_t,y; DKD replaces it by β"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a, b, epoch, warmup)
+                 - F.cross_entropy(z_s, y) + F.cross_entropy(z_s / t, y),
+                 "the labels are compared at temperature T; the cross-entropy uses T = 1"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s.detach(), z_t, y, t, a, b, epoch, warmup),
+                 "the value is right, but no gradient reaches the student: do not detach z_s"),
+        ),
+        observe=_observed,
+    ),
+}  # fmt: skip
