@@ -136,8 +136,11 @@ def compare(
     download: Annotated[bool, typer.Option("--download", help="Download cifar10 first if it is missing.")] = False,
 ) -> None:
     """Compare all methods of the course, as chapter 9 does, and print the table."""
-    if output is not None and not output.parent.is_dir():
-        raise ValueError(f"--output: the folder {output.parent} does not exist")
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        why = (
+            "is a folder, not a file" if output.is_dir() else f"lies nowhere: the folder {output.parent} does not exist"
+        )
+        raise ValueError(f"--output: {output} {why}")
     workers, seeds = _number("--workers", workers, int), _number("--seeds", seeds, int)
     chosen = {"profile": profile, "dataset": dataset, "seeds": seeds}
     _about(chosen, download)

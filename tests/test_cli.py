@@ -225,6 +225,7 @@ BAD = {
         ["compare", "--output", "nowhere/t.csv"],
         "--output: the folder nowhere does not exist",
     ),
+    "comparison into a folder": (["compare", "--output", "{tmp}"], "--output: {tmp} is a folder, not a file"),
     "comparison of no seed": (["compare", "--seeds", "0"], "--seeds must be a whole number of at least 1, not '0'"),
     "comparison in no profile": (["compare", "--profile", "tiny"], "profile must be one of smoke, lesson, full"),
     "comparison on no data": (["compare", "--dataset", "mnist"], "--dataset: "),
