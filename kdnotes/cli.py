@@ -137,10 +137,8 @@ def compare(
 ) -> None:
     """Compare all methods of the course, as chapter 9 does, and print the table."""
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        why = (
-            "is a folder, not a file" if output.is_dir() else f"lies nowhere: the folder {output.parent} does not exist"
-        )
-        raise ValueError(f"--output: {output} {why}")
+        why = f"{output} is a folder, not a file" if output.is_dir() else f"the folder {output.parent} does not exist"
+        raise ValueError(f"--output: {why}")
     workers, seeds = _number("--workers", workers, int), _number("--seeds", seeds, int)
     chosen = {"profile": profile, "dataset": dataset, "seeds": seeds}
     _about(chosen, download)
