@@ -200,7 +200,8 @@ class UncertaintyKD(KD):
 
     The uncertainty is the entropy of the student's prediction at T = 1, detached; the weights are divided by their
     mean over the batch, so that the size of the term does not change with them. The paper *selects* the most
-    uncertain samples of a batch: ``keep_share`` < 1 does so, with equal weights.
+    uncertain samples of a batch: ``keep_share`` < 1 does so, with equal weights. Where the authors' code weighs terms
+    by entropy it divides by log K instead, does not detach, and gives the KL of the logits 1 − that weight.
 
     Args:
         keep_share: share of the batch, in (0, 1], that is distilled on. 1 weighs all samples by their entropy.
@@ -291,7 +292,9 @@ class AnnealedKD(_Taught):
 class StandardizedKD(KD):
     """KD on logits that have mean 0 and standard deviation 1 in each row (Sun et al. 2024, arXiv 2403.01427).
 
-    The cross-entropy stays on the raw logits.
+    The cross-entropy stays on the raw logits. The soft term then equals that of raw logits with the temperature
+    T·std(z) for each row. The authors' commands use T = 2 or 3 and the weights 0.1 and 9 for the two terms, which is
+    α = 1/91 here but for the size of the whole loss.
     """
 
     def soft(self, batch: Batch) -> Tensor:
@@ -307,8 +310,9 @@ class CurriculumKD(KD):
     lies a gradient reversal, which multiplies the gradient of θ by −λ. λ rises from 0 to 1 along a cosine during the
     first ``ramp`` of the training, so that the task grows from easy to hard. ``temperature`` is where T starts.
 
-    The paper uses SGD. Adam divides a gradient by its running size, so that here the *sign* of the reversed gradient
-    matters, and its size only as far as it changes from step to step.
+    In the authors' code T starts at 1 + 20·sigmoid(1) ≈ 15.6, and λ rises during 10 of 240 epochs. They use SGD.
+    Adam divides a gradient by its running size, so that here the *sign* of the reversed gradient matters, and its size
+    only as far as it changes from step to step.
 
     Args:
         lowest, highest: bounds of T; the start lies strictly between them.
