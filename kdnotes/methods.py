@@ -293,8 +293,8 @@ class StandardizedKD(KD):
     """KD on logits that have mean 0 and standard deviation 1 in each row (Sun et al. 2024, arXiv 2403.01427).
 
     The cross-entropy stays on the raw logits. The soft term then equals that of raw logits with the temperature
-    T·std(z) for each row. The authors' commands use T = 2 or 3 and the weights 0.1 and 9 for the two terms, which is
-    α = 1/91 here but for the size of the whole loss.
+    T·std(z) for each row. The authors' code has T = 2 or 3 and the weights 1 and 9 for the two terms: the ratio of
+    α = 0.1 here, in a loss that is ten times as large (which SGD feels, and Adam hardly).
     """
 
     def soft(self, batch: Batch) -> Tensor:
