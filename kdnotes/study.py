@@ -123,7 +123,7 @@ def compare(
         student, data, config: what the arms share.
         workers: processes; by default the number of cores, or KDNOTES_WORKERS.
         fresh: ignore stored runs; by default KDNOTES_FRESH=1.
-        report: called with one line when an arm is finished (``None``: silent).
+        report: called with one line an arm, in the order of ``arms``, when it is finished (``None``: silent).
 
     Raises:
         NotPairedError: arms of equal architecture started from other weights, or arms of equal data and schedule saw
@@ -135,10 +135,12 @@ def compare(
     jobs = [(name, seed) for seed in range(seeds) for name in complete]
     work = (delayed(_run)(job, each[job], fresh, _key(each[job])) for job in jobs)
     runs: dict[tuple[str, int], Run] = {}
-    # The whole pool shares one import of torch a worker; results arrive as they finish.
+    waiting = list(complete)
+    # The whole pool shares one import of torch a worker; results arrive as they finish, and are reported in order.
     for job, run in Parallel(n_jobs=_workers(workers), return_as="generator_unordered")(work):
         runs[job] = run
-        _report_arm(job[0], seeds, runs, report)
+        while waiting and all((waiting[0], seed) in runs for seed in range(seeds)):
+            _report_arm(waiting.pop(0), runs, report)
     runs = {job: runs[job] for job in sorted(jobs, key=lambda job: (list(complete).index(job[0]), job[1]))}
     _check_paired(complete, runs)
     return Study(_frame(runs), runs)
@@ -198,10 +200,10 @@ def _workers(workers: int | None) -> int:
     return int(text)
 
 
-def _report_arm(name: str, seeds: int, runs: dict[tuple[str, int], Run], report: Callable[[str], None] | None) -> None:
-    mine = [run for (arm, _), run in runs.items() if arm == name]
-    if report is None or len(mine) < seeds:
+def _report_arm(name: str, runs: dict[tuple[str, int], Run], report: Callable[[str], None] | None) -> None:
+    if report is None:
         return
+    mine = [run for (arm, _), run in runs.items() if arm == name]
     stored = [run.created for run in mine if run.cached]
     origin = f"{len(stored)} of {len(mine)} cached, computed {min(stored)}" if stored else "computed now"
     report(f"{name}: {len(mine)} runs, {sum(run.seconds for run in mine):.1f} s ({origin})")

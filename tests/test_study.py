@@ -285,3 +285,10 @@ def test_workers_come_from_the_environment_and_fresh_too(monkeypatch):
     assert not study({"ce": CrossEntropy()}, 1).frame["cached"].any() and not first["cached"].any()
     monkeypatch.delenv("KDNOTES_FRESH")
     assert study({"ce": CrossEntropy()}, 1).frame["cached"].all()
+
+
+def test_arms_are_reported_in_their_order_whichever_finishes_first():
+    lines = []
+    arms = {"long": Arm(CrossEntropy(), config=dataclasses.replace(CONFIG, epochs=12)), "short": CrossEntropy()}
+    compare(arms, 1, student=STUDENT, data=tiny_data(), config=CONFIG, workers=2, report=lines.append)
+    assert [line.split(":")[0] for line in lines] == ["long", "short"]
