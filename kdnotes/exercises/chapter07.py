@@ -76,7 +76,7 @@ def _predicted(logits: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _leave_or_first(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """argmax of a row without a True is 0."""
+    """Where no exit is sure, argmax gives exit 0."""
     return _predicted(logits, (F.softmax(logits, dim=2).amax(dim=2) > threshold).int().argmax(dim=0))
 
 
@@ -143,8 +143,8 @@ EXERCISES = {
         _exit_cases,
         (
             Trap(_leave_or_first,
-                 "an image of which no exit is sure leaves at the first one (argmax of a row without True is 0); it has "
-                 "to go on to the last"),
+                 "an image of which no exit is sure leaves at the first one (argmax of a row without True is 0); it "
+                 "has to go on to the last"),
             Trap(_most_confident,
                  "this takes the most confident exit, which means computing all of them; take the first that is sure"),
             Trap(_last_sure,
@@ -156,8 +156,8 @@ EXERCISES = {
             Trap(lambda logits, threshold: _leave(logits, threshold, confidence=F.softmax(logits, dim=0).amax(dim=2)),
                  "the softmax runs over the exits (dim 0); it belongs over the classes (dim 2)"),
             Trap(lambda logits, threshold: (_leave(logits, threshold)[0], logits[-1].argmax(dim=1)),
-                 "the exits are right, but the classes are those of the last exit; an image takes the answer of the exit "
-                 "where it leaves"),
+                 "the exits are right, but the classes are those of the last exit; an image takes the answer of the "
+                 "exit where it leaves"),
             Trap(lambda logits, threshold: _leave(logits, 1 - threshold),
                  "images leave when the confidence exceeds 1 − threshold; compare it with the threshold itself"),
             Trap(lambda logits, threshold: tuple(reversed(_leave(logits, threshold))),
