@@ -1,0 +1,48 @@
+"""What a network costs to run: multiply-accumulates and latency."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdnotes.training import single_thread
+
+__all__ = ["latency", "macs"]
+
+WARM_UP = 5
+
+
+def macs(call: Callable[[], object]) -> int:
+    """Multiply-accumulates of one call (torch's counter takes a multiply and an add as two operations).
+
+    Args:
+        call: a function without arguments, such as ``functools.partial(network, images)``, the network in eval mode.
+    """
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    return counter.get_total_flops() // 2
+
+
+def latency(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dict[str, float]:
+    """Median milliseconds of each call, on one thread, after a warm-up.
+
+    The calls take turns, so that a slow moment of the machine hits all of them.
+
+    Args:
+        calls: name → function without arguments, as for ``macs``.
+        repeats: number of timed turns, 1 or more.
+    """
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        raise ValueError(f"repeats must be a whole number of at least 1, not {repeats!r}")
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    with torch.inference_mode(), single_thread():
+        for _ in range(repeats + WARM_UP):
+            for name, call in calls.items():
+                began = time.perf_counter()
+                call()
+                seconds[name].append(time.perf_counter() - began)
+    return {name: 1000 * statistics.median(values[WARM_UP:]) for name, values in seconds.items()}

@@ -1,0 +1,53 @@
+"""Multiply-accumulates against counts by hand; latency in the right unit, in turns and on one thread."""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from kdnotes import costs
+from kdnotes.models import StudentNet
+
+
+def test_multiply_accumulates_of_a_convolution_and_a_linear_layer_by_hand():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.Flatten(), nn.Linear(8 * 32 * 32, 10))
+    expected = 32 * 32 * 8 * 3 * 9 + 8 * 32 * 32 * 10
+    for batch in (1, 4):
+        assert costs.macs(functools.partial(network, torch.zeros(batch, 3, 32, 32))) == batch * expected
+
+
+def test_depthwise_convolutions_count_by_group():
+    images = torch.zeros(1, 16, 32, 32)
+    plain, depthwise = (nn.Conv2d(16, 16, 3, padding=1, groups=groups) for groups in (1, 16))
+    assert costs.macs(lambda: plain(images)) == 16 * costs.macs(lambda: depthwise(images))
+
+
+def test_latency_is_in_milliseconds_in_turns_and_on_one_thread_without_gradients():
+    seen = []
+
+    def call(name, seconds):
+        seen.append((name, torch.get_num_threads(), torch.is_grad_enabled()))
+        time.sleep(seconds)
+
+    threads = torch.get_num_threads()
+    slow, fast = functools.partial(call, "slow", 0.02), functools.partial(call, "fast", 0.002)
+    measured = costs.latency({"slow": slow, "fast": fast}, repeats=3)
+    assert list(measured) == ["slow", "fast"] and 20 <= measured["slow"] < 200 and 2 <= measured["fast"] < 20
+    assert seen == [("slow", 1, False), ("fast", 1, False)] * 8 and torch.get_num_threads() == threads
+
+
+def test_counting_leaves_the_network_as_it_was():
+    network = StudentNet(width=2).eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    costs.macs(functools.partial(network, torch.randn(1, 3, 32, 32)))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("repeats", [0, -1, 1.5, True])
+def test_a_wrong_number_of_repeats_is_refused(repeats):
+    with pytest.raises(ValueError, match="repeats must be a whole number of at least 1"):
+        costs.latency({"nothing": lambda: None}, repeats)
