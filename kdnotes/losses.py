@@ -235,6 +235,8 @@ def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
 
     An optimiser that descends on the loss then *ascends* on it in whatever ``x`` was computed from.
     """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"x must be a floating-point tensor, not {_kind(x)}")
     return _ReverseGradient.apply(x, check_weight("strength", strength))
 
 
@@ -319,7 +321,7 @@ def _split_log_softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]
     is_target = F.one_hot(targets, classes).bool()
     target, others = logits[is_target].view(batch, 1), logits[~is_target].view(batch, classes - 1)
     rest = torch.logsumexp(others, dim=1, keepdim=True)
-    return F.log_softmax(torch.cat([target, rest], dim=1), dim=1), others - rest
+    return F.log_softmax(torch.cat([target, rest], dim=1), dim=1), F.log_softmax(others, dim=1)
 
 
 def _check_batch(targets: Tensor, batch: int, classes: int) -> None:

@@ -327,9 +327,13 @@ class CurriculumKD(KD):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        losses.check_temperature(self.lowest)
-        losses.check_temperature(self.highest)
+        for name in ("lowest", "highest"):
+            losses.check_weight(name, getattr(self, name))
         losses.check_fraction("ramp", self.ramp)
+        if self.lowest == 0:
+            raise ValueError("lowest must be a finite number above 0, not 0")
+        if not isinstance(self.adversarial, bool):
+            raise TypeError(f"adversarial must be True or False, not {self.adversarial!r}")
         if not self.lowest < self.temperature < self.highest:
             raise ValueError(
                 f"temperature must lie between lowest and highest, {self.lowest} and {self.highest}, "
@@ -453,14 +457,18 @@ class MultiTeacherKD(Method):
 
     def __post_init__(self) -> None:
         if not isinstance(self.teachers, tuple) or not self.teachers:
-            raise TypeError(f"teachers must be a tuple of one teacher or more, not {type(self.teachers).__name__}")
+            found = "an empty one" if self.teachers == () else type(self.teachers).__name__
+            raise TypeError(f"teachers must be a tuple of one teacher or more, not {found}")
         for number, teacher in enumerate(self.teachers):
             _check_teacher(f"teachers[{number}]", teacher)
         losses.check_temperature(self.temperature)
         losses.check_fraction("alpha", self.alpha)
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
-        self.stored = torch.stack([teacher.bank(train, views) for teacher in self.teachers]).to(device)
+        banks = [teacher.bank(train, views) for teacher in self.teachers]
+        if len(classes := {bank.shape[-1] for bank in banks}) > 1:
+            raise ValueError(f"teachers must have equal numbers of classes, not {sorted(classes)}")
+        self.stored = torch.stack(banks).to(device)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         teacher_logits = self.stored[:, batch.view, batch.positions]

@@ -107,7 +107,14 @@ class MultiExitStudent(StagedNet):
     """
 
     def __init__(self, backbone: Callable[[], StagedNet]):
+        if not callable(backbone) or isinstance(backbone, nn.Module):
+            raise TypeError(
+                "backbone must be a function that builds the network, such as functools.partial(StudentNet, width=16), "
+                f"not {type(backbone).__name__}"
+            )
         network = backbone()
+        if not isinstance(network, StagedNet):
+            raise TypeError(f"backbone must build a network with named stages, not {type(network).__name__}")
         super().__init__(dict(network.stages.named_children()), network.head, network.num_classes, network.in_channels)
         shapes = _feature_shapes(network)
         deepest = shapes.popitem()[1]
@@ -124,8 +131,9 @@ class MultiExitStudent(StagedNet):
 
     def forward_until(self, images: Tensor, exit: str) -> Tensor:
         """Logits of one exit, computing no stage beyond it."""
-        if exit not in self.stages._modules or (exit not in self.exits and exit != list(self.stages._modules)[-1]):
-            raise ValueError(f"exit must be one of {[*self.exits, list(self.stages._modules)[-1]]}, not {exit!r}")
+        allowed = [*self.exits, list(self.stages._modules)[-1]]
+        if exit not in allowed:
+            raise ValueError(f"exit must be one of {allowed}, not {exit!r}")
         x = images
         for name, stage in self.stages.named_children():
             x = stage(x)

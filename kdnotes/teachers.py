@@ -61,10 +61,9 @@ class Teacher:
 
     def _outputs(self, split: Split, views: Views) -> Tensor:
         everything = torch.arange(len(split))
-        with training.single_thread():
-            return torch.stack(
-                [training.predict(self.model, views.take(split, everything, view)) for view in range(views.count)]
-            )
+        return torch.stack(
+            [training.predict(self.model, views.take(split, everything, view)) for view in range(views.count)]
+        )
 
 
 def train_or_load(

@@ -159,10 +159,13 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
 
 
 def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 100) -> Tensor:
-    """Logits ``[N, classes]`` (float32, on the CPU) in eval mode and without gradients; the mode is restored."""
+    """Logits ``[N, classes]`` (float32, on the CPU), in eval mode, without gradients and on one thread.
+
+    The network's mode is restored.
+    """
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), single_thread():
         parts = [
             model(part.to(device, memory_format=torch.channels_last)).float().cpu() for part in images.split(batch_size)
         ]

@@ -110,8 +110,8 @@ def test_decoupled_terms_equal_the_closed_form_and_sum_to_kd_in_1000_random_case
     found = ", ".join(f"{name} {value:.1e}" for name, value in worst.items())
     say(capsys, f"decoupled_terms, {CASES:,} cases: largest differences {found}")
     assert worst["float64"] < 1e-11 and worst["identity"] < 1e-11 and worst["dkd"] < 1e-11
-    # In float32 the log of the sum over the other classes is rounded where the logits are: by 2.4e-4 near 1e4/T.
-    assert worst["float32"] < 1e-3 and worst["identity32"] < 1e-3
+    # In float32 the log of the sum over the other classes, which is part of TCKD, is rounded where the logits are.
+    assert worst["float32"] < 5e-4 and worst["identity32"] < 5e-4
 
 
 @few
