@@ -117,8 +117,8 @@ class Settings:
         """
         own = self.student(functools.partial(models.ResidualStudent, width=24))
         other = self.student(functools.partial(models.StudentNet, width=self.pick(smoke=8, lesson=24, full=32)))
-        images = self.pick(smoke=300, lesson=2000, full=None)
-        images = images and min(images, len(data_module.load(self.dataset).train))
+        available = len(data_module.load(self.dataset).train)
+        images = min(self.pick(smoke=300, lesson=2000, full=available // 2), available)
         elsewhere = self.splits(train_images=images, subset_seed=1)
         epochs = {"own": self.pick(smoke=1, lesson=40, full=120), "other": self.pick(smoke=1, lesson=16, full=120)}
         return {

@@ -41,13 +41,20 @@ def _all_images(a: Tensor, b: Tensor) -> float:
 def _answers() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
     cases = []
-    for n, both, gain in ((200, 0.8, 0.06), (60, 0.7, 0.2), (500, 0.9, 0.01)):
-        b = torch.rand(n, generator=generator) < both
-        a = b.clone()
-        change = torch.rand(n, generator=generator) < 0.15
-        a[change] = torch.rand(int(change.sum()), generator=generator) < both + gain
+    for both, only_a, only_b, neither in ((150, 22, 9, 19), (40, 3, 11, 6), (430, 30, 21, 19)):
+        pairs = torch.tensor([[1, 1]] * both + [[1, 0]] * only_a + [[0, 1]] * only_b + [[0, 0]] * neither).bool()
+        a, b = pairs[torch.randperm(len(pairs), generator=generator)].T
         cases.append((a, b))
-    return cases
+    return [*cases, (cases[0][0], cases[0][0])]
+
+
+def _t_test(a: Tensor, b: Tensor) -> float:
+    value = stats.ttest_rel(a.double().numpy(), b.double().numpy()).pvalue
+    return 1.0 if np.isnan(value) else float(value)
+
+
+def _totals(a: Tensor, b: Tensor) -> float:
+    return float(stats.binomtest(int(a.sum()), int(a.sum() + b.sum())).pvalue)
 
 
 def _holm(p_values: list[float], *, monotone: bool = True, clipped: bool = True) -> list[float]:
@@ -62,6 +69,24 @@ def _holm(p_values: list[float], *, monotone: bool = True, clipped: bool = True)
 
 def _benjamini_hochberg(p_values: list[float]) -> list[float]:
     return [float(value) for value in stats.false_discovery_control(p_values)]
+
+
+def _unsorted(p_values: list[float]) -> list[float]:
+    m = len(p_values)
+    return [float(min((m - place) * value, 1.0)) for place, value in enumerate(p_values)]
+
+
+def _hochberg(p_values: list[float]) -> list[float]:
+    m, smallest, adjusted = len(p_values), 1.0, [0.0] * len(p_values)
+    for rank, index in reversed(list(enumerate(np.argsort(p_values, kind="stable")))):
+        smallest = min(smallest, (m - rank) * p_values[index])
+        adjusted[index] = float(smallest)
+    return adjusted
+
+
+def _by_rank(p_values: list[float]) -> list[float]:
+    ranks = stats.rankdata(p_values)
+    return [float(min(rank * value, 1.0)) for rank, value in zip(ranks, p_values, strict=True)]
 
 
 def _sorted_holm(p_values: list[float]) -> list[float]:
@@ -97,6 +122,9 @@ EXERCISES = {
             Trap(lambda a, b: _mcnemar(a, b, "greater"), "this is one-sided; either network may be the better one"),
             Trap(lambda a, b: _mcnemar(a, b, "less"), "this is one-sided; either network may be the better one"),
             Trap(lambda a, b: _mcnemar(a, b, "two-sided") / 2, "this is half the two-sided p-value"),
+            Trap(_t_test, "this is a paired t-test on zeros and ones, an approximation; the exact test is binomial"),
+            Trap(_totals, "this compares the totals of right answers, in which the images that both get right count "
+                          "twice and say nothing"),
             Trap(_all_images, "the number of trials is too large: leave out the images on which the two agree"),
             Trap(lambda a, b: 1 - _mcnemar(a, b), "this is 1 − p"),
         ),
@@ -115,6 +143,11 @@ EXERCISES = {
             Trap(lambda p: _holm(p, clipped=False), "a p-value cannot exceed 1: cut it off there"),
             Trap(lambda p: _holm(p, monotone=False, clipped=False),
                  "take the running maximum, and cut off at 1"),
+            Trap(_unsorted, "the factor depends on the rank of the p-value, not on its place in the list: sort first"),
+            Trap(_hochberg, "this is Hochberg's step-up correction: a running minimum from the largest value down"),
+            Trap(_by_rank, "the smallest is multiplied by m, not by its rank 1: the factors fall"),
+            Trap(lambda p: [float(1 - (1 - value) ** len(p)) for value in p], "this is Šidák's correction, one factor "
+                                                                              "for all; Holm's factors fall"),
             Trap(_sorted_holm, "right, but sorted; give them back in the order in which they came"),
         ),
         tolerance=1e-9,
@@ -131,6 +164,11 @@ EXERCISES = {
                  "the denominator is the student's errors; take the teacher's"),
             Trap(lambda z_s, z_t, y: float(((z_s.argmax(1) == z_t.argmax(1)) & (z_t.argmax(1) != y)).double().mean()),
                  "the denominator is all images; take those which the teacher gets wrong"),
+            Trap(lambda z_s, z_t, y: int(((z_s.argmax(1) == z_t.argmax(1)) & (z_t.argmax(1) != y)).sum()),
+                 "this is a count; divide by the number of images that the teacher gets wrong"),
+            Trap(lambda z_s, z_t, y: float((z_s.argmax(1) == z_t.argmax(1))[
+                (z_t.argmax(1) != y) & (z_s.argmax(1) != y)].double().mean()),
+                 "these are only the images that both get wrong; take all that the teacher gets wrong"),
             Trap(lambda z_s, z_t, y: 1 - _copied(z_s, z_t, y), "this is the share that was not copied"),
         ),
     ),
