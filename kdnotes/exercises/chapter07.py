@@ -21,16 +21,17 @@ def _step(
     epochs: int,
     *,
     share: Callable[[float, int, int], float] = lambda alpha, epoch, epochs: alpha * (epoch + 1) / epochs,
-    keyed_by: str = "sample",
+    read_by: str = "sample",
+    written_by: str = "sample",
     kept: Callable[[Tensor], Tensor] = lambda z: F.softmax(z, dim=1).detach(),
     swapped: bool = False,
     write_first: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Targets of the batch and the buffer after it, or one of the ways to get them wrong."""
-    places = positions if keyed_by == "sample" else torch.arange(len(positions))
+    places = {"sample": positions, "batch": torch.arange(len(positions))}
     updated = previous.clone()
-    updated[places] = kept(z)
-    recalled = (updated if write_first else previous)[places]
+    updated[places[written_by]] = kept(z)
+    recalled = (updated if write_first else previous)[places[read_by]]
     weight = share(alpha, epoch, epochs)
     weight = 1 - weight if swapped else weight
     return (1 - weight) * F.one_hot(y, previous.shape[1]) + weight * recalled, updated
@@ -39,13 +40,28 @@ def _step(
 def _step_cases() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
     cases = []
-    for epoch, alpha in ((0, 0.8), (3, 0.8), (9, 0.3)):
+    for epoch, alpha, present in ((0, 0.8, 5), (3, 0.8, 4), (9, 0.3, 5)):  # the second batch lacks the last class
         previous = F.softmax(2 * torch.randn(12, 5, generator=generator), dim=1)
         positions = torch.randperm(12, generator=generator)[:4]
-        y = torch.randint(5, (4,), generator=generator)
+        y = torch.randint(present, (4,), generator=generator)
         z = (3 * torch.randn(4, 5, generator=generator)).requires_grad_(True)
         cases.append((previous, positions, y, z, alpha, epoch, 10))
     return cases
+
+
+def _stores_the_targets(previous: Tensor, positions: Tensor, *rest) -> tuple[Tensor, Tensor]:
+    targets, updated = _step(previous, positions, *rest)
+    updated[positions] = targets
+    return targets, updated
+
+
+def _present_prediction(
+    previous: Tensor, positions: Tensor, y: Tensor, z: Tensor, alpha: float, epoch: int, epochs: int
+) -> tuple[Tensor, Tensor]:
+    """The target is made of what the student says now, with its gradient."""
+    share = alpha * (epoch + 1) / epochs
+    targets = (1 - share) * F.one_hot(y, previous.shape[1]) + share * F.softmax(z, dim=1)
+    return targets, _step(previous, positions, y, z, alpha, epoch, epochs)[1]
 
 
 def _with_gradient_flags(value):
@@ -91,6 +107,16 @@ def _last_sure(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     return _predicted(logits, torch.where(sure.any(dim=0), exits - 1 - sure.flip(0).int().argmax(dim=0), exits - 1))
 
 
+def _all_of_the_exit(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Exits alone as the index give the answers for all images at each of these exits, [batch, batch]."""
+    exits, _ = _leave(logits, threshold)
+    return exits, logits.argmax(dim=2)[exits]
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    return -(F.softmax(logits, dim=2) * F.log_softmax(logits, dim=2)).sum(dim=2)
+
+
 def _all_leave(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     confidence = F.softmax(logits, dim=2).amax(dim=2)
     return _leave(logits, threshold, confidence=confidence.mean(dim=1, keepdim=True).expand_as(confidence).clone())
@@ -108,9 +134,24 @@ EXERCISES = {
         _step,
         _step_cases,
         (
-            Trap(_changed_step(keyed_by="batch"),
+            Trap(_changed_step(read_by="batch", written_by="batch"),
                  "the predictions are kept by place in the batch; after shuffling another image stands there. Use "
                  "positions as the key"),
+            Trap(_changed_step(read_by="batch"),
+                 "you read by place in the batch and write by position; read and write with the same key, positions"),
+            Trap(_changed_step(written_by="batch"),
+                 "you read by position and write by place in the batch; read and write with the same key, positions"),
+            Trap(lambda *case: (_step(*case)[0], F.softmax(case[3].detach(), dim=1)),
+                 "these are the batch's predictions; return the whole buffer [N, K], with this batch's rows replaced"),
+            Trap(lambda *case: _step(*case)[0],
+                 "these are the targets; return a pair, the targets and the buffer after this step"),
+            Trap(_stores_the_targets,
+                 "the buffer holds the mixed target; store what the student said, softmax(z)"),
+            Trap(_present_prediction,
+                 "the target is made of the present prediction, and its gradient flows; take the previous one from the "
+                 "buffer"),
+            Trap(_changed_step(kept=lambda z: F.softmax(z, dim=0).detach()),
+                 "the softmax runs over the batch (dim 0); it belongs over the classes (dim 1)"),
             Trap(_changed_step(kept=lambda z: F.softmax(z, dim=1)),
                  "the buffer keeps the gradient of this batch; detach what you store"),
             Trap(_changed_step(write_first=True),
@@ -155,6 +196,18 @@ EXERCISES = {
                  "the threshold is compared with a logit; the confidence is the largest probability of the softmax"),
             Trap(lambda logits, threshold: _leave(logits, threshold, confidence=F.softmax(logits, dim=0).amax(dim=2)),
                  "the softmax runs over the exits (dim 0); it belongs over the classes (dim 2)"),
+            Trap(lambda logits, threshold: _leave(logits, threshold, confidence=F.softmax(logits, dim=1).amax(dim=2)),
+                 "the softmax runs over the batch (dim 1); it belongs over the classes (dim 2)"),
+            Trap(lambda logits, threshold: _leave(logits, threshold, confidence=_entropy(logits)),
+                 "the entropy is compared with the threshold; a low entropy means sure, and here the largest "
+                 "probability decides"),
+            Trap(lambda logits, threshold: _leave(logits, -threshold, confidence=-_entropy(logits)),
+                 "a low entropy means sure, as in BranchyNet; here the largest probability decides"),
+            Trap(lambda logits, threshold: _leave(logits, -threshold, confidence=-F.softmax(logits, dim=2).amax(dim=2)),
+                 "images leave when they are unsure; the confidence has to exceed the threshold"),
+            Trap(_all_of_the_exit,
+                 "the classes are [batch, batch]: [exit] alone takes every image of that exit; index with "
+                 "[exit, arange(batch)]"),
             Trap(lambda logits, threshold: (_leave(logits, threshold)[0], logits[-1].argmax(dim=1)),
                  "the exits are right, but the classes are those of the last exit; an image takes the answer of the "
                  "exit where it leaves"),
@@ -173,6 +226,10 @@ EXERCISES = {
             Trap(lambda a, weight, classes: weight * (1 - a),
                  "this is what the wrong classes get together; smoothing spreads ε over all K classes, the right one "
                  "too, so multiply by K/(K − 1)"),
+            Trap(lambda a, weight, classes: weight * (1 - a) * classes,
+                 "K − 1 wrong classes share 1 − a: one gets w(1 − a)/(K − 1)"),
+            Trap(lambda a, weight, classes: weight * (1 - a) / classes,
+                 "K − 1 wrong classes, not K, share 1 − a; that gives the target of one of them, and ε is K times it"),
             Trap(lambda a, weight, classes: (1 - a) * classes / (classes - 1),
                  "this forgets that the virtual teacher has only the weight w; the labels have 1 − w"),
             Trap(lambda a, weight, classes: weight * (1 - a) / (classes - 1),
@@ -183,7 +240,9 @@ EXERCISES = {
                  "a is what the right class gets; the wrong ones share 1 − a"),
             Trap(lambda a, weight, classes: (1 - weight) * (1 - a) * classes / (classes - 1),
                  "w and 1 − w are exchanged: w is the virtual teacher's"),
-            Trap(lambda a, weight, classes: 1 - a, "use both equations: (K − 1)·ε/K = w·(1 − a)"),
+            Trap(lambda a, weight, classes: 1 - a,
+                 "this forgets the weight w of the virtual teacher, and that smoothing gives the right class a part of "
+                 "ε too"),
         ),
     ),
 }  # fmt: skip
