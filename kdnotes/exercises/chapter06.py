@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -9,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes import losses
 from kdnotes.check import Exercise, Trap
 
+DETACH = "a gradient flows through the weights, so that the student can lower the loss by becoming certain"
 
-def _logits(seed: int, *, certain: bool = False) -> Tensor:
-    """Logits ``[6, 10]`` that require a gradient; with ``certain``, softmax underflows in half of the rows."""
-    logits = 3 * torch.randn(6, 10, generator=torch.Generator().manual_seed(seed))
+
+def _logits(seed: int, *, rows: int = 6, certain: bool = False) -> Tensor:
+    """Logits ``[rows, 10]`` that require a gradient; with ``certain``, softmax underflows in half of the rows."""
+    logits = 3 * torch.randn(rows, 10, generator=torch.Generator().manual_seed(seed))
     if certain:
         logits[::2] *= 200
     return logits.requires_grad_(True)
@@ -26,6 +28,9 @@ def _with_gradient(value: object) -> object:
     if not isinstance(value, Tensor):
         return value
     return value.detach(), "with gradient" if value.requires_grad else "without gradient"
+
+
+# 06.1
 
 
 def _entropy(logits: Tensor, *, dim: int = 1) -> Tensor:
@@ -39,138 +44,313 @@ def _naive_entropy(logits: Tensor) -> Tensor:
 
 
 def _normalised(score: Tensor) -> Tensor:
-    return (score / score.mean()).detach()
+    return score / score.mean()
+
+
+def _selected(logits: Tensor, *, weight: float) -> Tensor:
+    """``weight`` for the most uncertain half of the samples, 0 for the others."""
+    chosen = _entropy(logits).topk(len(logits) // 2).indices
+    return torch.zeros(len(logits)).index_fill(0, chosen, weight)
+
+
+def _either_way(wrong: Callable[[Tensor], Tensor], message: str) -> tuple[Trap, Trap]:
+    """The trap without a gradient through the weights, and with it, which is then a second mistake."""
+    return (
+        Trap(lambda logits: wrong(logits).detach(), message),
+        Trap(lambda logits: wrong(logits.clone()), f"{message}; and detach: {DETACH}"),
+    )
+
+
+def _weight_traps() -> tuple[Trap, ...]:
+    entropies = {
+        "": _entropy,
+        "softmax and then log gives 0·(−∞) = NaN for certain samples, so use log_softmax": _naive_entropy,
+    }
+    sizes = {
+        "": _normalised,
+        "these are the entropies: divide them by their mean, or the size of the loss changes with them": lambda u: u,
+        "the weights sum to 1, so that the mean of weight times loss is too small by the batch size: divide by the "
+        "mean, not by the sum": lambda u: u / u.sum(),
+        "dividing by log K brings them into 0 … 1, but their mean still changes the size of the loss: divide by the "
+        "mean over the batch": lambda u: u / math.log(10),
+    }
+    traps = []
+    for (first, entropy), (second, size) in itertools.product(entropies.items(), sizes.items()):
+        if message := "; ".join(filter(None, (first, second))):
+            traps += _either_way(lambda logits, entropy=entropy, size=size: size(entropy(logits)), message)
+    return tuple(traps)
+
+
+UNCERTAIN_FIRST = "these are largest where the student is certain; the uncertain samples should weigh more"
+OTHER_WEIGHTS = (
+    (lambda logits: -_entropy(logits), "the sign is wrong: an entropy is never negative; and divide by the mean"),
+    (lambda logits: _normalised(math.log(logits.shape[1]) - _entropy(logits)), UNCERTAIN_FIRST),
+    (lambda logits: _normalised(1 / (_entropy(logits) + 1e-7)), UNCERTAIN_FIRST),
+    (lambda logits: _normalised(_entropy(logits, dim=0)),
+     "the softmax runs over the batch; each sample's probabilities run over the classes, dim=1"),
+    (lambda logits: F.softmax(_entropy(logits), dim=0) * len(logits),
+     "a softmax of the entropies is another weighting; divide them by their mean"),
+    (lambda logits: F.softmax(_entropy(logits), dim=0),
+     "a softmax of the entropies is another weighting, and sums to 1; divide the entropies by their mean"),
+    (lambda logits: _normalised(1 - F.softmax(logits, dim=1).max(1).values),
+     "1 − the largest probability is an uncertainty too, but here the entropy is asked for"),
+    (lambda logits: _normalised(_entropy(logits)).unsqueeze(1),
+     "the shape is [N, 1]: multiplied with losses of shape [N] it becomes [N, N]; return [N], without keepdim"),
+    (lambda logits: _normalised(_entropy(logits).mean()), "the mean came first: one weight a sample, [N]"),
+)  # fmt: skip
+SELECTIONS = (
+    (2.0, "this selects the most uncertain half, as `keep_share` does; here each sample gets a weight of its own"),
+    (1.0, "this selects the most uncertain half; here each sample gets a weight of its own, and their mean is 1"),
+)
+
+
+# 06.2
+
+
+def _fraction(step: int, steps: int) -> float:
+    return step / max(steps - 1, 1)
+
+
+# 06.3
 
 
 def _constant_row() -> Tensor:
-    logits = _logits(2).detach()
+    logits = _logits(2, rows=10).detach()
     logits[1] = 5.0
     return logits.requires_grad_(True)
 
 
-def _standardised(logits: Tensor, *, correction: int = 1, eps: float = 1e-7) -> Tensor:
-    spread = logits.std(dim=1, keepdim=True, correction=correction)
-    return (logits - logits.mean(dim=1, keepdim=True)) / (spread + eps)
+def _standardised(
+    logits: Tensor, *, dim: int = 1, correction: int = 1, eps: float = 1e-7, detach_spread: bool = False
+) -> Tensor:
+    spread = logits.std(dim=dim, keepdim=True, correction=correction)
+    return (logits - logits.mean(dim=dim, keepdim=True)) / ((spread.detach() if detach_spread else spread) + eps)
 
 
-def _stepped(change: Callable[[float, float, float, float], float]) -> Callable[[float, float, float, float], float]:
-    """T after θ was changed by ``change(slope, sigmoid(θ), strength, rate)``."""
+def _keepdim_forgotten(logits: Tensor, eps: float) -> Tensor:
+    return (logits - logits.mean(dim=1)) / (logits.std(dim=1) + eps)
 
-    def step(theta: float, slope: float, strength: float, rate: float) -> float:
-        return 1 + 20 * _sigmoid(theta + change(slope, _sigmoid(theta), strength, rate))
 
-    return step
+def _scaled_to_unit(logits: Tensor, eps: float) -> Tensor:
+    low, high = logits.amin(dim=1, keepdim=True), logits.amax(dim=1, keepdim=True)
+    return (logits - low) / (high - low + eps)
+
+
+def _leaf(value: Tensor) -> Tensor | None:
+    """The logits from which autograd computed ``value``: the only leaf of its graph."""
+    if value.is_leaf:
+        return value if value.requires_grad else None
+    waiting, seen = [value.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if hasattr(node, "variable"):
+            return node.variable
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+    return None
+
+
+def _through(value: object) -> object:
+    """Values, and the gradient of a fixed weighted sum of them: in a row of equal logits only whether it is finite."""
+    if not isinstance(value, Tensor):
+        return value
+    leaf = _leaf(value)
+    if leaf is None:
+        return value.detach(), "no gradient"
+    weights = torch.sin(torch.arange(value.numel(), dtype=value.dtype)).view_as(value)
+    (gradient,) = torch.autograd.grad((weights * value).sum(), leaf)
+    varied = leaf.detach().std(dim=1) > 0
+    finite = "finite" if gradient[~varied].isfinite().all() else "not finite"
+    return value.detach(), gradient[varied], finite
+
+
+def _standardising_traps() -> tuple[Trap, ...]:
+    """Every combination of: other denominator, other dimension, no ε, a missing gradient."""
+    rows_only = "this standardises each class over the batch, as batch norm does; each row over the classes, dim=1"
+    dims = {"": 1, rows_only: 0}
+    corrections = {
+        "": 1,
+        "the standard deviation divides by K; here by K − 1, as in the authors' code (torch's default)": 0,
+    }
+    guards = {
+        "": 1e-7,
+        "a row of equal logits gives 0/0 = NaN; add a small number to the standard deviation": 0.0,
+    }
+    gradients = {
+        "": (False, False),
+        "the standard deviation is detached: the gradient no longer knows that the scale does not matter, and pulls "
+        "along it": (True, False),
+        "no gradient reaches the student: do not detach the logits": (False, True),
+    }
+    traps = []
+    for parts in itertools.product(dims.items(), corrections.items(), guards.items(), gradients.items()):
+        (_, dim), (_, correction), (_, eps), (_, (spread, all_)) = parts
+        message = "; ".join(text for text, _ in parts if text)
+        if not message or (dim == 0 and eps == 0):  # no column is constant, so ε is not seen there
+            continue
+        if spread or all_:
+            values_right = dim == 1 and correction == 1 and eps > 0
+            message = f"the values are right, but {message}" if values_right else message
+        options = {"dim": dim, "correction": correction, "eps": eps, "detach_spread": spread}
+        traps.append(
+            Trap(lambda z, options=options, all_=all_: _standardised(z.detach() if all_ else z, **options), message)
+        )
+    return tuple(traps)
+
+
+def _repaired(logits: Tensor) -> Tensor:
+    return _standardised(logits, eps=0.0).nan_to_num(0.0)
+
+
+# 06.4
 
 
 def _sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
 
 
+Change = Callable[[float, float, float, float], float]
+
+
+def _stepped(change: Change, width: float = 20) -> Change:
+    """T after θ was changed by ``change(slope, sigmoid(θ), strength, rate)``."""
+
+    def step(theta: float, slope: float, strength: float, rate: float) -> float:
+        return 1 + width * _sigmoid(theta + change(slope, _sigmoid(theta), strength, rate))
+
+    return step
+
+
 ASCENT = _stepped(lambda slope, s, strength, rate: rate * strength * slope * 20 * s * (1 - s))
+
+
+def _step_traps() -> tuple[Trap, ...]:
+    """Every combination of: no reversal, no λ, another derivative of T."""
+    signs = {"": 1, "T descends with the student: the reversal is missing (or was applied twice)": -1}
+    strengths = {"": True, "the strength λ is not used: it multiplies the reversed gradient": False}
+    derivatives = {
+        "": lambda s: 20 * s * (1 - s),
+        "`slope` is the derivative with respect to T; the chain rule needs dT/dθ = 20·σ(θ)·(1 − σ(θ))": lambda s: 1.0,
+        "dT/dθ lacks the factor 20, the width of the range of T": lambda s: s * (1 - s),
+        "the derivative of the sigmoid is σ(θ)·(1 − σ(θ))": lambda s: 20 * s,
+        "the range of T is 20 wide, from 1 to 21: dT/dθ has the factor 20, not 21": lambda s: 21 * s * (1 - s),
+    }
+    traps = []
+    for parts in itertools.product(signs.items(), strengths.items(), derivatives.items()):
+        (_, sign), (_, used), (_, derivative) = parts
+        if message := "; ".join(text for text, _ in parts if text):
+            traps.append(
+                Trap(
+                    _stepped(
+                        lambda slope, s, strength, rate, sign=sign, used=used, derivative=derivative: (
+                            sign * rate * (strength if used else 1.0) * slope * derivative(s)
+                        )
+                    ),
+                    message,
+                )
+            )
+    return tuple(traps)
 
 
 EXERCISES = {
     "06.1": Exercise(
-        lambda logits: _normalised(_entropy(logits)),
+        lambda logits: _normalised(_entropy(logits)).detach(),
         lambda: [(_logits(0),), (_logits(1, certain=True),)],
         (
-            Trap(
-                lambda logits: _entropy(logits) / _entropy(logits).mean(),
-                "the values are right, but a gradient flows through the weights, and the student can lower the loss "
-                "by becoming certain where it disagrees; detach them",
-            ),
-            Trap(lambda logits: _normalised(_naive_entropy(logits)),
-                 "softmax and then log gives 0·(−∞) = NaN for certain samples; use log_softmax"),
-            Trap(lambda logits: _entropy(logits).detach(),
-                 "these are the entropies; divide them by their mean, or the size of the loss changes with them"),
-            Trap(lambda logits: -_entropy(logits).detach(),
-                 "the sign is wrong: an entropy is never negative; and divide by the mean"),
-            Trap(lambda logits: _entropy(logits).detach() / math.log(logits.shape[1]),
-                 "dividing by log K brings them into 0 … 1, but their mean still changes the size of the loss; "
-                 "divide by the mean over the batch"),
-            Trap(lambda logits: (_entropy(logits) / _entropy(logits).sum()).detach(),
-                 "the weights sum to 1, so that the mean of weight times loss is too small by the batch size; "
-                 "divide by the mean, not by the sum"),
-            Trap(lambda logits: _normalised(math.log(logits.shape[1]) - _entropy(logits)),
-                 "these are largest where the student is certain; the uncertain samples should weigh more"),
-            Trap(lambda logits: _normalised(1 / (_entropy(logits) + 1e-7)),
-                 "these are largest where the student is certain; the uncertain samples should weigh more"),
-            Trap(lambda logits: _normalised(_entropy(logits, dim=0)),
-                 "the softmax runs over the batch; each sample's probabilities run over the classes, dim=1"),
-            Trap(lambda logits: F.softmax(_entropy(logits), dim=0).detach() * len(logits),
-                 "a softmax of the entropies is another weighting; divide them by their mean"),
-            Trap(lambda logits: _normalised(1 - F.softmax(logits, dim=1).max(1).values),
-                 "1 − the largest probability is an uncertainty too, but here the entropy is asked for"),
+            Trap(lambda logits: _normalised(_entropy(logits)),
+                 f"the values are right, but {DETACH} where it disagrees; detach them"),
+            *_weight_traps(),
+            *(trap for wrong, message in OTHER_WEIGHTS for trap in _either_way(wrong, message)),
+            *(Trap(lambda logits, weight=weight: _selected(logits, weight=weight), message)
+              for weight, message in SELECTIONS),
         ),
         observe=_with_gradient,
     ),
     "06.2": Exercise(
-        lambda step, steps, first, last: first + (last - first) * (step / (steps - 1) if steps > 1 else 0.0),
-        lambda: [(0, 5, 4.0, 1.0), (1, 5, 4.0, 1.0), (4, 5, 4.0, 1.0), (3, 11, 0.0, 0.5), (10, 11, 0.0, 0.5)],
+        lambda step, steps, first, last: first + (last - first) * _fraction(step, steps),
+        lambda: [(0, 5, 4.0, 1.0), (1, 5, 4.0, 1.0), (4, 5, 4.0, 1.0), (3, 11, 0.1, 0.5), (10, 11, 0.1, 0.5),
+                 (0, 1, 4.0, 1.0)],
         (
             Trap(lambda step, steps, first, last: first + (last - first) * step / steps,
                  "off by one: the last step has the number steps − 1, so that step/steps never arrives at `last`"),
             Trap(lambda step, steps, first, last: first + (last - first) * (step + 1) / steps,
                  "off by one: the first step has the number 0 and should see `first` itself"),
-            Trap(lambda step, steps, first, last: last + (first - last) * step / (steps - 1),
+            Trap(lambda step, steps, first, last: first + (last - first) * _fraction(step + 1, steps),
+                 "off by one twice: divide by steps − 1, but count the steps from 0, or the last one overshoots"),
+            Trap(lambda step, steps, first, last: last if steps == 1 else first + (last - first) * step / (steps - 1),
+                 "of a single step (steps = 1) the value is `first`"),
+            Trap(lambda step, steps, first, last: last + (first - last) * _fraction(step, steps),
                  "the schedule runs backwards: it should begin at `first`"),
-            Trap(lambda step, steps, first, last: first + (first - last) * step / (steps - 1),
+            Trap(lambda step, steps, first, last: first + (first - last) * _fraction(step, steps),
                  "the sign is wrong: the schedule moves away from `last`"),
+            Trap(lambda step, steps, first, last: first + (last - first) * (step // max(steps - 1, 1)),
+                 "`//` rounds down: the schedule stays at `first` until the last step; divide with `/`"),
+            Trap(lambda step, steps, first, last: first + (last - first) * step // max(steps - 1, 1),
+                 "`//` rounds the change down to a whole number; divide with `/`"),
+            Trap(lambda step, steps, first, last: first * (last / first) ** _fraction(step, steps),
+                 "this interpolates geometrically, by equal factors (and fails from 0); here by equal differences"),
             Trap(lambda step, steps, first, last: last
-                 + (first - last) * (1 + math.cos(math.pi * step / (steps - 1))) / 2,
+                 + (first - last) * (1 + math.cos(math.pi * _fraction(step, steps))) / 2,
                  "this is a cosine schedule; here it should be linear"),
-            Trap(lambda step, steps, first, last: (last - first) * step / (steps - 1),
+            Trap(lambda step, steps, first, last: (last - first) * _fraction(step, steps),
                  "this is the change since the start; add `first`"),
         ),
     ),
     "06.3": Exercise(
         _standardised,
-        lambda: [(_logits(1),), (_constant_row(),)],
+        lambda: [(_logits(1, rows=10),), (_constant_row(),)],
         (
-            Trap(lambda logits: _standardised(logits, correction=0),
-                 "the standard deviation divides by K; here by K − 1, as in the authors' code (torch's default)"),
-            Trap(lambda logits: (logits - logits.mean(0)) / (logits.std(0) + 1e-7),
-                 "this standardises each class over the batch, as batch norm does; each row over the classes, dim=1"),
+            *_standardising_traps(),
+            Trap(_repaired, "the values are right, but the gradient in a row of equal logits is NaN: 0/0 was computed "
+                 "before it was replaced; add a small number to the standard deviation"),
+            *(Trap(lambda logits, eps=eps: _keepdim_forgotten(logits, eps),
+                   "without keepdim=True the means [N] are subtracted along the classes: each column gets the mean of "
+                   "another row, which fails only where N ≠ K")
+              for eps in (1e-7, 0.0, 1e-8, 1e-6, 1e-5)),
+            *(Trap(lambda logits, eps=eps: _scaled_to_unit(logits, eps),
+                   "this scales each row to 0 … 1 (min–max); subtract the mean and divide by the standard deviation")
+              for eps in (1e-7, 0.0)),
             Trap(lambda logits: (logits - logits.mean()) / (logits.std() + 1e-7),
                  "this uses one mean and one deviation for the whole batch; one a row, dim=1 and keepdim=True"),
-            Trap(lambda logits: _standardised(logits, eps=0.0),
-                 "a row of equal logits gives 0/0 = NaN; add a small number to the standard deviation"),
             Trap(lambda logits: logits - logits.mean(dim=1, keepdim=True),
                  "the mean is gone, the scale is still there; divide by the standard deviation"),
-            Trap(lambda logits: logits / (logits.std(dim=1, keepdim=True) + 1e-7),
-                 "the scale is gone, the mean is still there; subtract it (a softmax does not see it, other code may)"),
-            Trap(lambda logits: (logits - logits.mean(dim=1, keepdim=True)) / (logits.var(dim=1, keepdim=True) + 1e-7),
-                 "this divides by the variance; divide by its square root"),
+            *(Trap(lambda logits, eps=eps: logits / (logits.std(dim=1, keepdim=True) + eps),
+                   "the scale is gone, the mean is still there; subtract it, though a softmax does not see it")
+              for eps in (1e-7, 0.0)),
+            *(Trap(lambda logits, eps=eps: (logits - logits.mean(dim=1, keepdim=True))
+                   / (logits.var(dim=1, keepdim=True) + eps),
+                   "this divides by the variance; divide by its square root")
+              for eps in (1e-7, 0.0)),
             Trap(lambda logits: F.normalize(logits - logits.mean(dim=1, keepdim=True), dim=1),
                  "the rows have length 1, not standard deviation 1: too small by √(K − 1)"),
-            Trap(lambda logits: losses.standardize_logits(logits.detach()),
-                 "the values are right, but no gradient reaches the student: do not detach the logits"),
             Trap(lambda logits: _standardised(F.softmax(logits, dim=1)),
                  "these are standardised probabilities; standardise the logits, and apply the softmax afterwards"),
         ),
-        observe=_with_gradient,
+        observe=_through,
     ),
     "06.4": Exercise(
         ASCENT,
         lambda: [(0.0, 0.1, 1.0, 0.5), (-2.9, 0.4, 0.5, 0.1), (1.0, -0.2, 0.3, 0.2)],
         (
-            Trap(_stepped(lambda slope, s, strength, rate: -rate * strength * slope * 20 * s * (1 - s)),
-                 "T descends with the student: the reversal is missing (or was applied twice)"),
-            Trap(_stepped(lambda slope, s, strength, rate: rate * slope * 20 * s * (1 - s)),
-                 "the strength λ is not used: it multiplies the reversed gradient"),
-            Trap(_stepped(lambda slope, s, strength, rate: rate * strength * slope),
-                 "`slope` is the derivative with respect to T; the chain rule needs dT/dθ = 20·σ(θ)·(1 − σ(θ))"),
-            Trap(_stepped(lambda slope, s, strength, rate: rate * strength * slope * s * (1 - s)),
-                 "dT/dθ lacks the factor 20, the width of the range of T"),
-            Trap(_stepped(lambda slope, s, strength, rate: rate * strength * slope * 20 * s),
-                 "the derivative of the sigmoid is σ(θ)·(1 − σ(θ))"),
+            *_step_traps(),
+            Trap(_stepped(lambda slope, s, strength, rate: rate * strength * slope * 20 * s * (1 - s), width=21),
+                 "T = 1 + 20·σ(θ) lies between 1 and 21; with 21·σ(θ) it reaches 22"),
+            Trap(_stepped(lambda slope, s, strength, rate: rate * strength * slope * 21 * s * (1 - s), width=21),
+                 "the range of T is 20 wide, from 1 to 21; you have 21 twice"),
             Trap(lambda theta, slope, strength, rate: 1 + 20 * _sigmoid(theta) + rate * strength * slope,
                  "the step was taken on T itself; the parameter is θ, and T follows from it"),
+            Trap(lambda theta, slope, strength, rate: 1 + 20 * _sigmoid(theta) - rate * strength * slope,
+                 "the step was taken on T itself, and downwards; the parameter is θ, T follows from it, and rises "
+                 "where the slope is positive"),
             Trap(lambda theta, slope, strength, rate: theta + rate * strength * slope * 20
                  * _sigmoid(theta) * (1 - _sigmoid(theta)),
                  "this is the new θ; return the new T = 1 + 20·σ(θ)"),
             Trap(_stepped(lambda slope, s, strength, rate: rate * strength * abs(slope) * 20 * s * (1 - s)),
                  "the step ignores the sign of the slope: where the loss falls with T, ascending lowers T"),
+            Trap(_stepped(lambda slope, s, strength, rate: math.copysign(rate * strength, slope) * 20 * s * (1 - s)),
+                 "only the sign of the slope is used; plain gradient descent takes its size too (Adam hardly)"),
         ),
     ),
 }  # fmt: skip
