@@ -47,6 +47,58 @@ def _naive(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Ten
     return temperature**2 * target, temperature**2 * (others_t * (others_t / others_s).log()).sum(1)
 
 
+def _authors(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The target term in the arithmetic of the authors' code, a logarithm of a softmax; the other is right."""
+    is_target = F.one_hot(y, z_s.shape[1]).bool()
+    pairs = []
+    for z in (z_s, z_t):
+        p = losses.soften(z, temperature)
+        pairs.append(torch.stack([(p * is_target).sum(1), (p * ~is_target).sum(1)], dim=1))
+    target = F.kl_div(pairs[0].log(), pairs[1], reduction="none").sum(1)
+    return temperature**2 * target, _stable(z_s, z_t, y, temperature)[1]
+
+
+def _log1p(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The target term from log-softmax and log1p(−p); the other one as it should be."""
+    log_q, log_p = (F.log_softmax(z / temperature, dim=1).gather(1, y[:, None]).squeeze(1) for z in (z_s, z_t))
+    p, rest_s, rest_t = log_p.exp(), torch.log1p(-log_q.exp()), torch.log1p(-log_p.exp())
+    target = p * (log_p - log_q) + (1 - p) * (rest_t - rest_s)
+    return temperature**2 * target, _stable(z_s, z_t, y, temperature)[1]
+
+
+def _naive_target(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    return _naive(z_s, z_t, y, temperature)[0], _stable(z_s, z_t, y, temperature)[1]
+
+
+def _naive_others(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    return _stable(z_s, z_t, y, temperature)[0], _naive(z_s, z_t, y, temperature)[1]
+
+
+def _with_epsilon(guard: Callable[[Tensor], Tensor], *, divide: bool) -> Callable:
+    """Probabilities, with ``guard`` (p + ε, or p at least ε) before every logarithm, and with ``divide`` a division."""
+
+    def wrong(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        is_target = F.one_hot(y, z_s.shape[1]).bool()
+        split = []
+        for z in (z_s, z_t):
+            p = losses.soften(z, temperature)
+            p_y, others = p[is_target], p[~is_target].view(len(y), -1)
+            rest = others.sum(1) if divide else 1 - p_y
+            split.append((torch.stack([p_y, rest], dim=1), others / (guard(rest) if divide else rest)[:, None]))
+        return tuple(
+            temperature**2 * (t * (guard(t).log() - guard(s).log())).sum(1) for s, t in zip(*split, strict=True)
+        )
+
+    return wrong
+
+
+def _target_at_zero(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The target's logit set to 0 before the softmax over the others, where it stays a class among them."""
+    is_target = F.one_hot(y, z_s.shape[1]).bool()
+    others = losses.kd_loss(z_s.masked_fill(is_target, 0.0), z_t.masked_fill(is_target, 0.0), temperature)
+    return losses.decoupled_terms(z_s, z_t, y, temperature)[0], others
+
+
 def _stable(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     return losses.decoupled_terms(z_s, z_t, y, temperature, reduction="none")
 
@@ -87,6 +139,20 @@ FACTORS = (
 )
 
 
+EPSILON = (
+    "an ε inside the logarithm keeps it finite and makes it wrong: what lies far below ε is cut off, value and "
+    "gradient; use log_softmax and logsumexp"
+)
+GUARDS = tuple(
+    guard
+    for exponent in range(5, 13)
+    for guard in (
+        lambda p, epsilon=10.0**-exponent: p + epsilon,
+        lambda p, epsilon=10.0**-exponent: p.clamp(min=epsilon),
+    )
+)
+
+
 def _observed(value: Any) -> Any:
     """Numbers, and whether a gradient reaches the student."""
     if not isinstance(value, (tuple, list)):
@@ -109,6 +175,11 @@ def _coupled_reference(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) 
     return _coupled(z_s, z_t, y, temperature, 1 - _target_probability(z_t, y, temperature))
 
 
+def _each(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> Tensor:
+    non_target = losses.decoupled_terms(z_s, z_t, y, temperature, reduction="none")[1]
+    return (1 - _target_probability(z_t, y, temperature)) * non_target
+
+
 def _mean_first(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> Tensor:
     return _coupled(z_s, z_t, y, temperature, (1 - _target_probability(z_t, y, temperature)).mean())
 
@@ -117,11 +188,14 @@ def _coupled_cases() -> list[tuple]:
     return [(*_logits(), 4.0), (*_logits(2.0, 4), 2.0)]
 
 
+def _ramp(epoch: int, warmup: int) -> float:
+    return min(epoch / warmup, 1.0) if warmup else 1.0
+
+
 def _dkd(
     z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, alpha: float, beta: float, epoch: int, warmup: int
 ) -> Tensor:
-    ramp = min(epoch / warmup, 1.0) if warmup else 1.0
-    return F.cross_entropy(z_s, y) + ramp * losses.dkd_loss(z_s, z_t, y, temperature, alpha, beta)
+    return F.cross_entropy(z_s, y) + _ramp(epoch, warmup) * losses.dkd_loss(z_s, z_t, y, temperature, alpha, beta)
 
 
 def _dkd_cases() -> list[tuple]:
@@ -130,6 +204,7 @@ def _dkd_cases() -> list[tuple]:
         (*_logits(), 4.0, 1.0, 8.0, 60, 20),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 0, 20),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 3, 0),
+        (*_logits(2.0, 4), 2.0, 0.5, 2.0, 0, 0),
     ]
 
 
@@ -137,9 +212,8 @@ def _dkd_with(terms: Callable) -> Callable:
     """The whole loss over other terms than the right ones."""
 
     def wrong(z_s, z_t, y, temperature, alpha, beta, epoch, warmup) -> Tensor:
-        ramp = min(epoch / warmup, 1.0) if warmup else 1.0
         target, non_target = terms(z_s, z_t, y, temperature)
-        return F.cross_entropy(z_s, y) + ramp * (alpha * target + beta * non_target)
+        return F.cross_entropy(z_s, y) + _ramp(epoch, warmup) * (alpha * target + beta * non_target)
 
     return wrong
 
@@ -161,6 +235,27 @@ EXERCISES = {
             Trap(_scaled(lambda *_: (1.0, 1.0), _naive),
                  "right for ordinary logits, but where a probability underflows its logarithm is infinite or NaN; use "
                  "log_softmax and logsumexp, and never take the log of a softmax"),
+            *(Trap(_scaled(lambda *_: (1.0, 1.0), terms),
+                   "NCKD is right, but TCKD takes the logarithm of a probability (log of a softmax, log1p(−p)), which "
+                   "is infinite or NaN where it underflows; take log_softmax of the pair (z_y/T, logsumexp of the "
+                   "others)")
+              for terms in (_naive_target, _authors, _log1p)),
+            Trap(_scaled(lambda *_: (1.0, 1.0), _naive_others),
+                 "TCKD is right, but NCKD divides by 1 − p_y or takes the logarithm of a probability, which fails "
+                 "where it underflows; take log_softmax over the other classes alone"),
+            *(Trap(_scaled(lambda *_: (1.0, 1.0), _with_epsilon(guard, divide=divide)), EPSILON)
+              for guard in GUARDS for divide in (False, True)),
+            Trap(_target_at_zero, "in NCKD the target's logit is set to 0, and so stays a class among the others; "
+                                  "remove it, or set it to −inf"),
+            *(Trap(lambda z_s, z_t, y, t, power=power: tuple(
+                       t**power * term for term in losses.decoupled_terms(z_s, z_t, y, 1.0)),
+                   "the temperature does not soften: divide both logits by T before the softmax")
+              for power in (0, 2)),
+            Trap(lambda z_s, z_t, y, t: torch.stack(losses.decoupled_terms(z_s, z_t, y, t)),
+                 "the values are right, but in one tensor; return the pair (TCKD, NCKD), two scalar tensors"),
+            Trap(lambda z_s, z_t, y, t: tuple(term.item() for term in losses.decoupled_terms(z_s, z_t, y, t)),
+                 "the values are right, but plain numbers, through which no gradient flows; return tensors, without "
+                 ".item()"),
             Trap(_masked, "the classes are masked but not renormalised: these two add up to plain KL, and each can be "
                           "negative. TCKD compares (p_y, 1 − p_y); NCKD compares distributions that sum to 1"),
             *(Trap(_scaled(factor, terms), message) for factor, message in FACTORS for terms in (_stable, _naive)),
@@ -184,7 +279,14 @@ EXERCISES = {
         _coupled_cases,
         (
             Trap(_mean_first, "this is the product of two means; KD needs the mean of products. Multiply sample by "
-                              "sample, then take the mean"),
+                              "sample, then take the mean (a [B, 1] factor against [B] does this: squeeze it)"),
+            Trap(lambda z_s, z_t, y, t: _each(z_s, z_t, y, t), "these are the values of each sample; take the mean"),
+            Trap(lambda z_s, z_t, y, t: _each(z_s, z_t, y, t).sum(),
+                 "this is the sum over the batch; take the mean over samples"),
+            Trap(lambda z_s, z_t, y, t: (
+                     (1 - _target_probability(z_t, y, t)) * losses.decoupled_terms(z_t, z_s, y, t, reduction="none")[1]
+                 ).mean(),
+                 "the KL is the wrong way round: the teacher's distribution comes first, KL(p_t ‖ p_s)"),
             Trap(lambda z_s, z_t, y, t: _coupled(z_s, z_t, y, t, 1 - _target_probability(z_s, y, t)),
                  "the factor is taken from the student; it is the teacher's 1 − p_t,y"),
             Trap(lambda z_s, z_t, y, t: _coupled(z_s, z_t, y, t, 1 - _target_probability(z_t, y, 1.0)),
@@ -214,13 +316,31 @@ EXERCISES = {
             Trap(_dkd_ramp(lambda epoch, warmup: epoch / warmup if warmup else 1.0),
                  "the warm-up does not stop at 1: take min(epoch / warmup, 1)"),
             Trap(_dkd_ramp(lambda epoch, warmup: 1.0), "the warm-up is missing"),
+            Trap(_dkd_ramp(lambda epoch, warmup: min(1.0, epoch / max(warmup, 1))),
+                 "warmup = 0 means no warm-up: the weights are full in epoch 0 already; dividing by max(warmup, 1) "
+                 "makes them 0 there"),
+            Trap(_dkd_ramp(lambda epoch, warmup: min(epoch / warmup, 1.0) if warmup else 0.0),
+                 "warmup = 0 means no warm-up, full weights from the start; here the terms are switched off"),
+            *(Trap(_dkd_ramp(ramp), "epoch // warmup is a whole number: the weights jump instead of rising; divide "
+                    "with /")
+              for ramp in (lambda epoch, warmup: min(epoch // warmup, 1) if warmup else 1.0,
+                           lambda epoch, warmup: epoch // warmup if warmup else 1.0)),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: F.cross_entropy(z_s, y)
+                 + losses.dkd_loss(z_s, z_t, y, t, a, b * _ramp(epoch, warmup)),
+                 "only β is warmed up; the target term rises with the same factor"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: F.cross_entropy(z_s, y)
+                 + losses.dkd_loss(z_s, z_t, y, t, a * _ramp(epoch, warmup), b),
+                 "only α is warmed up; the non-target term rises with the same factor"),
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: (1 - _ramp(epoch, warmup)) * F.cross_entropy(z_s, y)
+                 + _ramp(epoch, warmup) * losses.dkd_loss(z_s, z_t, y, t, a, b),
+                 "the cross-entropy fades as the other terms rise; it keeps the weight 1"),
             Trap(_dkd_ramp(lambda epoch, warmup: min((epoch + 1) / warmup, 1.0) if warmup else 1.0),
                  "the warm-up starts at 1/warmup; in epoch 0 it is 0, min(epoch / warmup, 1)"),
             Trap(_dkd_ramp(lambda epoch, warmup: max(1 - epoch / warmup, 0.0) if warmup else 1.0),
                  "the ramp falls; it should rise from 0 to 1"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a, b, epoch, warmup)
                  - F.cross_entropy(z_s, y), "the cross-entropy with the labels is missing"),
-            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: (min(epoch / warmup, 1.0) if warmup else 1.0)
+            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _ramp(epoch, warmup)
                  * _dkd(z_s, z_t, y, t, a, b, 1, 1),
                  "the cross-entropy is warmed up too; only the two distillation terms are"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, b, a, epoch, warmup),
