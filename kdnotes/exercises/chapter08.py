@@ -49,6 +49,18 @@ def _reverse_loss(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: float)
     return (weights * reverse).sum(dim=1).mean()
 
 
+def _soft_cross_entropy(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: float) -> Tensor:
+    """The loss with the teachers' entropies left in."""
+    crossed = -(F.softmax(z_t / temperature, dim=2) * F.log_softmax(z_s / temperature, dim=1)).sum(dim=2).T
+    return temperature**2 * (weights * crossed).sum(dim=1).mean()
+
+
+def _softmax_over_batch(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: float) -> Tensor:
+    log_p_t = F.log_softmax(z_t / temperature, dim=1)
+    divergences = (log_p_t.exp() * (log_p_t - F.log_softmax(z_s / temperature, dim=1))).sum(dim=2).T
+    return temperature**2 * (weights * divergences).sum(dim=1).mean()
+
+
 def _with_gradient(value: object) -> object:
     if not isinstance(value, Tensor):
         return value
@@ -67,6 +79,11 @@ def _errors(z_t: Tensor, y: Tensor) -> Tensor:
 def _entropies(z_t: Tensor) -> Tensor:
     log_p = F.log_softmax(z_t, dim=2)
     return -(log_p.exp() * log_p).sum(dim=2).T
+
+
+def _own_errors(z_t: Tensor) -> Tensor:
+    """Cross-entropy of every teacher with its own most probable class, ``[B, K]``."""
+    return torch.stack([F.cross_entropy(z, z.argmax(dim=1), reduction="none") for z in z_t], dim=1)
 
 
 def _ca(errors: Tensor) -> Tensor:
@@ -106,6 +123,15 @@ EXERCISES = {
                  "teachers and take the mean over samples only"),
             Trap(lambda z_s, z_t, w, t: (w * _divergences(z_s, z_t, t)).sum(),
                  "this is the sum over the batch; take the mean over samples"),
+            Trap(lambda z_s, z_t, w, t: (w * _divergences(z_s, z_t, t)).sum(1),
+                 "these are the values of the samples, [B]; return their mean, a scalar"),
+            Trap(_soft_cross_entropy,
+                 "this is the cross-entropy with the soft targets: the same gradient, but larger by the teachers' "
+                 "entropies; KL subtracts them"),
+            Trap(_softmax_over_batch,
+                 "the teachers' softmax runs over the samples: their logits are [K, B, C], so the classes are dim=2"),
+            Trap(lambda z_s, z_t, w, t: _loss(z_s, z_t, w, t) / t,
+                 "the factor is T, not T²: smaller than expected by T"),
             Trap(lambda z_s, z_t, w, t: (w.reshape(w.shape[1], -1) * _divergences(z_s, z_t, t).T).sum(0).mean(),
                  "reshape does not exchange axes: weights [B, K] and divergences [K, B] need a transpose"),
             Trap(lambda z_s, z_t, w, t: _loss(z_s, z_t, w, t) / t**2,
@@ -139,12 +165,26 @@ EXERCISES = {
             Trap(lambda z_t, y: _ca(_errors(z_t, y).mean(0, keepdim=True)).expand(z_t.shape[1], -1),
                  "one cross-entropy a teacher, averaged over the batch: the weights no longer depend on the sample "
                  "(reduction='none')"),
+            Trap(lambda z_t, y: _ca(_errors(z_t, y).mean(0, keepdim=True))[0],
+                 "one weight a teacher, [K]: cross_entropy with its default reduction takes the mean over the batch; "
+                 "with reduction='none' each sample gets a row, [B, K]"),
             Trap(lambda z_t, y: _ca(_errors(z_t, y)).mean(0, keepdim=True).expand(z_t.shape[1], -1),
                  "the weights are averaged over the batch; return a row a sample"),
             Trap(lambda z_t, y: _ca(_errors(z_t, y)).T,
                  "this is [K, B]; return [B, K], a row a sample"),
             Trap(lambda z_t, y: (1 - F.softmax(_errors(z_t, y), dim=1)) / len(z_t),
                  "the divisor is K − 1: Σ_k (1 − s_k) = K − 1, as the s_k sum to 1"),
+            Trap(lambda z_t, y: (1 - F.normalize(_errors(z_t, y), p=1, dim=1)) / (len(z_t) - 1),
+                 "these are shares of the cross-entropy itself, CE/ΣCE; CA-MKD takes the softmax of CE"),
+            Trap(lambda z_t, y: 1 - F.normalize(_errors(z_t, y), p=1, dim=1),
+                 "these are shares of the cross-entropy itself, CE/ΣCE, where the softmax of CE belongs; and the rows "
+                 "sum to K − 1: divide by it"),
+            Trap(lambda z_t, y: F.softmax((-_errors(z_t, y)).exp(), dim=1),
+                 "this is the softmax of the probabilities of the label, all between 0 and 1, so that the weights "
+                 "hardly differ; CA-MKD starts from the cross-entropies"),
+            Trap(lambda z_t, y: _ca(_own_errors(z_t)),
+                 "the cross-entropy is with the teacher's own answer, so a teacher that is sure and wrong is trusted; "
+                 "use the label"),
             Trap(lambda z_t, y: F.softmax(z_t, dim=2).gather(2, y.expand(len(z_t), -1)[:, :, None])[:, :, 0].T,
                  "this softmax runs over the classes and gives the probabilities of the labels, which do not sum to 1; "
                  "the softmax of the weights runs over the teachers"),
@@ -170,6 +210,13 @@ EXERCISES = {
                  "the gate's outputs are logits: without log_softmax the loss falls without end as they grow"),
             Trap(lambda g, z_t, y: F.cross_entropy((F.softmax(g, dim=1).T[:, :, None] * z_t).sum(0), y),
                  "the teachers' logits are mixed; mix their probabilities"),
+            Trap(lambda g, z_t, y: F.cross_entropy((F.softmax(g, 1).T[:, :, None] * F.softmax(z_t, 2)).sum(0), y),
+                 "F.cross_entropy takes logits and applies a softmax; the mixture is made of probabilities already: "
+                 "take −log of the one of the label (F.nll_loss of the logarithm)"),
+            Trap(lambda g, z_t, y: _mixture(F.log_softmax(g, dim=1), z_t, y),
+                 "these are the values of the samples, [B]; return their mean, a scalar"),
+            Trap(lambda g, z_t, y: -(F.log_softmax(g, dim=1) - _errors(z_t, y)).max(dim=1).values.mean(),
+                 "only the largest term of the sum over the teachers is kept; use logsumexp, not max"),
             Trap(lambda g, z_t, y: -F.softmax(g, dim=1).mul((-_errors(z_t, y)).exp()).sum(1).mean(),
                  "the logarithm is missing"),
             Trap(lambda g, z_t, y: -_gate_loss(g, z_t, y),
