@@ -122,7 +122,7 @@ def dkd_loss(
     """Decoupled distillation α·TCKD + β·NCKD, each with T² (Zhao et al. 2022, arXiv 2203.08679, eq. 7).
 
     Args:
-        alpha, beta: finite weights, 0 or more. The paper uses α = 1 and β from 1 to 10, by pair of networks.
+        alpha, beta: finite weights, 0 or more. The paper uses α = 1 and a β that depends on the pair of networks.
     """
     target_class, non_target_class = decoupled_terms(
         student_logits, teacher_logits, targets, temperature, reduction=reduction
