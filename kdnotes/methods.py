@@ -200,8 +200,8 @@ class UncertaintyKD(KD):
 
     The uncertainty is the entropy of the student's prediction at T = 1, detached; the weights are divided by their
     mean over the batch, so that the size of the term does not change with them. The paper *selects* the most
-    uncertain samples of a batch: ``keep_share`` < 1 does so, with equal weights. Where the authors' code weighs terms
-    by entropy it divides by log K instead, does not detach, and gives the KL of the logits 1 − that weight.
+    uncertain samples of a batch: ``keep_share`` < 1 does so, with equal weights. The mean of 1 is ours: a code
+    example of the authors' repository weighs each sample by entropy/log K.
 
     Args:
         keep_share: share of the batch, in (0, 1], that is distilled on. 1 weighs all samples by their entropy.
