@@ -43,7 +43,9 @@ def run(
     timeout: Annotated[str | None, typer.Option(metavar="S", help="Seconds for one cell.")] = None,
     chapter_timeout: Annotated[str | None, typer.Option(metavar="S", help="Seconds for one chapter.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore stored runs.")] = False,
-    workers: Annotated[str | None, typer.Option(metavar="N", help="Processes; default: the number of cores.")] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="N", help="Processes; default: the number of cores, in smoke 1.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Download cifar10 first if it is missing.")] = False,
     notebooks: Notebooks = NOTEBOOKS,
     update: Annotated[
@@ -67,6 +69,8 @@ def run(
     about = _about(parameters, download)
     _check_output(output)
     os.environ |= {"KDNOTES_FRESH": "1"} if fresh else {}
+    if about["profile"] == "smoke":  # runs of a tenth of a second are over before a second process has imported torch
+        workers = workers or os.environ.get("KDNOTES_WORKERS") or 1
     os.environ |= {"KDNOTES_WORKERS": str(workers)} if workers else {}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"{len(chosen)} of {len(everything)} chapters, profile {about['profile']}, into {output}", flush=True)
