@@ -8,13 +8,17 @@ kind) or ``ValueError`` (wrong value), naming the argument, what it was and what
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["confidence_weights", "decoupled_terms", "dkd_loss", "hint_loss", "kd_loss", "multi_teacher_kd_loss",
-           "reverse_gradient", "self_targets", "soft_cross_entropy", "soften", "standardize_logits"]  # fmt: skip
+__all__ = [
+    "attention_map", "attention_transfer_loss", "confidence_weights", "decoupled_terms", "dkd_loss", "hint_loss",
+    "kd_loss", "match_size", "multi_teacher_kd_loss", "mutual_losses", "peer_divergences", "reverse_gradient",
+    "self_targets", "soft_cross_entropy", "soften", "standardize_logits",
+]  # fmt: skip
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:
@@ -230,6 +234,96 @@ def hint_loss(student_feature: Tensor, teacher_feature: Tensor, *, reduction: st
     return _reduce((student_feature - teacher_feature).square().flatten(1).mean(dim=1), reduction)
 
 
+def attention_map(feature: Tensor) -> Tensor:
+    """Where a feature is large: Σ_c F_c² at each place, as a vector of length 1 (Zagoruyko & Komodakis, 1612.03928).
+
+    A map of zeros stays zeros. The largest |F| of each sample is divided out first, which changes nothing but that
+    squares neither overflow nor vanish.
+
+    Args:
+        feature: F, ``[batch, channels, height, width]``.
+
+    Returns:
+        ``[batch, height * width]``, not negative, rows of L2 norm 1.
+    """
+    _check_feature("feature", feature)
+    largest = feature.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
+    scaled = feature / torch.where(largest > 0, largest, 1)
+    return F.normalize(scaled.square().mean(dim=1).flatten(1), dim=1)
+
+
+def attention_transfer_loss(
+    student_features: Sequence[Tensor],
+    teacher_features: Sequence[Tensor],
+    *,
+    form: str = "code",
+    reduction: str = "mean",
+) -> Tensor:
+    """Distance of attention maps, summed over pairs of stages (Zagoruyko & Komodakis 2017, arXiv 1612.03928).
+
+    With Q the maps: the authors' code, which is what β = 1000 belongs to, takes the *mean over places* of (Q_s − Q_t)²;
+    the paper writes the norm ‖Q_s − Q_t‖₂. For one pair of maps of P places, code = paper² / P. Of two maps of unequal
+    size the feature of the larger is average-pooled to the smaller one's, as in the authors' code.
+
+    Args:
+        student_features: one ``[batch, channels, height, width]`` a pair.
+        teacher_features: as many; channels may differ.
+        form: "code" or "paper".
+        reduction: "mean" over samples, or "none" for ``[batch]``.
+    """
+    _check_pairs(student_features, teacher_features)
+    if form not in ("code", "paper"):
+        raise ValueError(f"form must be 'code' or 'paper', not {form!r}")
+    total = 0
+    for student, teacher in zip(student_features, teacher_features, strict=True):
+        difference = torch.sub(*map(attention_map, match_size(student, teacher)))
+        distance = difference.square().mean(dim=1) if form == "code" else torch.linalg.vector_norm(difference, dim=1)
+        total = total + distance
+    return _reduce(total, reduction)
+
+
+def match_size(feature: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Both features ``[batch, channels, height, width]``, each average-pooled to the smaller height and width."""
+    _check_feature("feature", feature)
+    _check_feature("other", other)
+    size = tuple(map(min, feature.shape[2:], other.shape[2:]))
+    return tuple(one if one.shape[2:] == size else F.adaptive_avg_pool2d(one, size) for one in (feature, other))
+
+
+def peer_divergences(logits: Sequence[Tensor], temperature: float = 1.0) -> list[Tensor]:
+    """For each of K ≥ 2 peers the mean over the others j of T²·KL(p_j ‖ p_i), the others detached (1706.00384).
+
+    Args:
+        logits: a list of K tensors ``[batch, classes]``.
+        temperature: T > 0.
+    """
+    if not isinstance(logits, (list, tuple)):
+        raise TypeError(f"logits must be a list of tensors [batch, classes], one a peer, not {_kind(logits)}")
+    if len(logits) < 2:
+        raise ValueError(f"logits must be those of 2 peers or more, not {len(logits)}")
+    check_logits(**{f"logits[{number}]": one for number, one in enumerate(logits)})
+    return [
+        sum(kd_loss(own, other.detach(), temperature) for j, other in enumerate(logits) if j != i) / (len(logits) - 1)
+        for i, own in enumerate(logits)
+    ]
+
+
+def mutual_losses(logits: Sequence[Tensor], targets: Tensor, temperature: float = 1.0) -> list[Tensor]:
+    """Deep mutual learning: a loss for each peer, CE_i + mean_{j≠i} T²·KL(p_j ‖ p_i) (Zhang et al. 2018, 1706.00384).
+
+    Each peer is a fixed target (detached) for the others. The paper has T = 1, and updates the peers in turn; here, as
+    in most code, all losses of a step are of the same weights.
+
+    Args:
+        logits: a list of K ≥ 2 tensors ``[batch, classes]``.
+        targets: y, ``[batch]`` int64.
+        temperature: T > 0.
+    """
+    divergences = peer_divergences(logits, temperature)
+    _check_batch(targets, *logits[0].shape)
+    return [F.cross_entropy(own, targets) + other for own, other in zip(logits, divergences, strict=True)]
+
+
 def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
     """Return ``x``; in the backward pass its gradient is multiplied by −``strength`` (arXiv 1409.7495).
 
@@ -322,6 +416,33 @@ def _split_log_softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]
     target, others = logits[is_target].view(batch, 1), logits[~is_target].view(batch, classes - 1)
     rest = torch.logsumexp(others, dim=1, keepdim=True)
     return F.log_softmax(torch.cat([target, rest], dim=1), dim=1), F.log_softmax(others, dim=1)
+
+
+def _check_feature(name: str, feature: Tensor) -> None:
+    if not isinstance(feature, Tensor) or not feature.is_floating_point():
+        raise TypeError(f"{name} must be a floating-point tensor, not {_kind(feature)}")
+    if feature.ndim != 4 or 0 in feature.shape[1:]:
+        raise ValueError(f"{name} must have the shape [batch, channels, height, width], not {list(feature.shape)}")
+
+
+def _check_pairs(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> None:
+    named = {"student_features": student_features, "teacher_features": teacher_features}
+    for name, features in named.items():
+        if not isinstance(features, (list, tuple)) or not features:
+            raise TypeError(f"{name} must be a non-empty list of features, not {_kind(features)}")
+    if len(student_features) != len(teacher_features):
+        raise ValueError(
+            f"teacher_features must be as many as student_features, {len(student_features)}, not "
+            f"{len(teacher_features)}"
+        )
+    for number, (student, teacher) in enumerate(zip(student_features, teacher_features, strict=True)):
+        _check_feature(f"student_features[{number}]", student)
+        _check_feature(f"teacher_features[{number}]", teacher)
+        if len(student) != len(teacher):
+            raise ValueError(
+                f"teacher_features[{number}] must have the batch of student_features[{number}], {len(student)}, not "
+                f"{len(teacher)}"
+            )
 
 
 def _check_batch(targets: Tensor, batch: int, classes: int) -> None:

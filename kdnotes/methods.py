@@ -9,6 +9,7 @@ method knows nothing of the loop, and cross-entropy is a method like any other.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,10 +19,12 @@ from torch import Tensor, nn
 
 from kdnotes import losses
 from kdnotes.data import Split, Views
+from kdnotes.models import Cohort, feature_shapes, forward_features
 
 __all__ = [
-    "KD", "AnnealedKD", "Batch", "BeYourOwnTeacher", "ConfidenceKD", "CrossEntropy", "CurriculumKD", "DecoupledKD",
-    "GatedKD", "LabelSmoothing", "Method", "MultiTeacherKD", "SelfKD", "StandardizedKD", "UncertaintyKD",
+    "KD", "AnnealedKD", "AttentionKD", "Batch", "BeYourOwnTeacher", "ConfidenceKD", "CrossEntropy", "CurriculumKD",
+    "DecoupledKD", "EarlyStoppedKD", "GatedKD", "Given", "HintKD", "LabelSmoothing", "Method", "MultiTeacherKD",
+    "MutualLearning", "OwnLoss", "SelfKD", "StandardizedKD", "UncertaintyKD",
 ]  # fmt: skip
 
 
@@ -59,6 +62,16 @@ class TeacherOutputs(Protocol):
     def bank(self, split: Split, views: Views) -> Tensor: ...
 
 
+class TeacherFeatures(TeacherOutputs, Protocol):
+    """A teacher that also gives the outputs of its stages, ``[views, N, channels, height, width]``."""
+
+    model: nn.Module
+
+    def features(self, split: Split, views: Views, stage: str) -> Tensor: ...
+
+    def feature_shape(self, stage: str) -> torch.Size: ...
+
+
 class Method:
     """Base class: override ``terms``; and the others where needed."""
 
@@ -68,7 +81,7 @@ class Method:
         """Fetch what the method needs; build its own parameters. Random draws here shift no other stream."""
 
     def parameters(self) -> list[nn.Parameter]:
-        """The method's own parameters, trained with the student's (none by default)."""
+        """The method's own parameters, trained with the student's, without weight decay (none by default)."""
         return []
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
@@ -546,6 +559,265 @@ class GatedKD(MultiTeacherKD):
     def keep(self) -> dict[str, Tensor]:
         """The gate: softmax(``inputs`` · weightᵀ + bias) weighs the teachers; ``[K, K·classes]`` and ``[K]``."""
         return {"weight": self.gate.weight, "bias": self.gate.bias}
+
+
+@dataclass(eq=False)
+class EarlyStoppedKD(KD):
+    """KD that stops early: after the fraction ``until`` of the training the labels alone (arXiv 1910.01348).
+
+    Cho & Hariharan stop when the loss of the distillation begins to hurt that of the labels; a fixed time is simpler.
+
+    Args:
+        until: fraction of the training with a teacher, in [0, 1]; 1 is KD.
+    """
+
+    until: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        losses.check_fraction("until", self.until)
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        if batch.progress < self.until:
+            return super().terms(batch)
+        return {"hard": F.cross_entropy(batch.student_logits, batch.targets)}
+
+
+@dataclass(eq=False)
+class _FeatureKD(KD):
+    """KD with a further term from the outputs of stages, student's and teacher's in ``pairs``.
+
+    The teacher's outputs are stored as its logits are; where they would fill more than ``STORE_AT_MOST`` bytes a stage
+    (many images, many views), the teacher computes them in every step from the very images that the student sees.
+
+    Args:
+        pairs: (student's stage, teacher's stage), one or more; ``models.stages_of_equal_size`` proposes some.
+        weight: of the further term, 0 or more.
+    """
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    weight: float = 1.0
+
+    needs_features = True
+    STORE_AT_MOST = 2**28
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.pairs, tuple) or not all(isinstance(p, tuple) and len(p) == 2 for p in self.pairs):
+            raise TypeError(f"pairs must be a tuple of (student's stage, teacher's stage), not {self.pairs!r}")
+        if not self.pairs:
+            raise ValueError("pairs must hold at least one (student's stage, teacher's stage), not ()")
+        losses.check_weight("weight", self.weight)
+        if not hasattr(self.teacher, "features"):
+            raise TypeError(f"teacher must be a kdnotes.teachers.Teacher, not {type(self.teacher).__name__}")
+
+    def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
+        super().prepare(student, train, views, device)
+        self.ours = feature_shapes(student)
+        for stage, _ in self.pairs:
+            if stage not in self.ours:
+                raise ValueError(f"pairs must name stages of the student, {list(self.ours)}, not {stage!r}")
+        self.theirs = {stage: self.teacher.feature_shape(stage) for _, stage in self.pairs}
+        largest = max(shape.numel() for shape in self.theirs.values()) * 4 * views.count * len(train)
+        self.live = largest > self.STORE_AT_MOST
+        self.stored_features = {}
+        if self.live:
+            self.network = self.teacher.model.to(device)
+        else:
+            self.stored_features = {
+                stage: self.teacher.features(train, views, stage).to(device) for stage in self.theirs
+            }
+
+    def matched(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """(student's feature, teacher's feature) of every pair, at the smaller of their sizes."""
+        if self.live:
+            with torch.no_grad():
+                theirs = forward_features(self.network, batch.images)[1]
+        else:
+            theirs = {stage: bank[batch.view, batch.positions] for stage, bank in self.stored_features.items()}
+        return [losses.match_size(batch.features[ours].float(), theirs[stage].float()) for ours, stage in self.pairs]
+
+
+@dataclass(eq=False)
+class HintKD(_FeatureKD):
+    """KD and hints: the student's features, through a learned regressor, fit the teacher's (FitNets, arXiv 1412.6550).
+
+    The regressors are 1×1 convolutions (with bias): the method's own parameters, trained with the student's, without
+    weight decay. With ``alone`` = 0 the hint is a term of the loss throughout, α·CE + (1 − α)·soft + weight·hint, as in
+    later libraries. With ``alone`` > 0 there are the paper's two stages: for that fraction of the training the hint
+    alone, which trains the student up to the hinted stage, and then KD alone. (The paper trains stage 1 to the end with
+    a schedule of its own; here one schedule spans both, so that all arms have the same number of epochs.)
+
+    Args:
+        alone: fraction of the training for the hint alone, in [0, 1).
+    """
+
+    alone: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if losses.check_fraction("alone", self.alone) == 1:
+            raise ValueError("alone must lie in [0, 1), not 1: the student's head would never be trained")
+
+    def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
+        super().prepare(student, train, views, device)
+        self.regressors = nn.ModuleList(
+            nn.Conv2d(self.ours[ours][0], self.theirs[stage][0], kernel_size=1) for ours, stage in self.pairs
+        ).to(device)
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.regressors.parameters())
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        if self.alone and batch.progress >= self.alone:
+            return super().terms(batch)
+        hint = self.weight * sum(
+            losses.hint_loss(regressor(student), teacher)
+            for regressor, (student, teacher) in zip(self.regressors, self.matched(batch), strict=True)
+        )
+        return {"hint": hint} if self.alone else super().terms(batch) | {"hint": hint}
+
+    def keep(self) -> dict[str, Tensor]:
+        """Weight ``[C_t, C_s, 1, 1]`` and bias ``[C_t]`` of each regressor, "0.weight" … in the order of ``pairs``."""
+        return dict(self.regressors.named_parameters())
+
+
+@dataclass(eq=False)
+class AttentionKD(_FeatureKD):
+    """KD and attention transfer: α·CE + (1 − α)·soft + weight·Σ distance of the maps (arXiv 1612.03928).
+
+    With ``alpha`` = 1 it is attention transfer alone, CE + weight·distance. The authors' code has the weight β = 1000
+    for the "code" form of the distance (their equation has β/2).
+
+    Args:
+        form: "code" or "paper", see ``losses.attention_transfer_loss``.
+    """
+
+    weight: float = 1000.0
+    form: str = "code"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.form not in ("code", "paper"):
+            raise ValueError(f"form must be 'code' or 'paper', not {self.form!r}")
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        students, teachers = zip(*self.matched(batch), strict=True)
+        distance = losses.attention_transfer_loss(students, teachers, form=self.form)
+        return super().terms(batch) | {"attention": self.weight * distance}
+
+
+@dataclass(eq=False)
+class MutualLearning(Method):
+    """Peers that teach each other while they learn (deep mutual learning, Zhang et al. 2018, arXiv 1706.00384).
+
+    The student is a ``models.Cohort``. Each peer minimises CE + weight·mean_j T²·KL(p_j ‖ p_i), the others detached;
+    with a teacher its CE becomes α·CE + (1 − α)·T_t²·KL(p_t ‖ p_i). ``weight`` = 0 trains the peers independently: the
+    control. The terms are sums over peers.
+
+    Args:
+        weight: of the peers' term, 0 or more.
+        temperature: T of the peers, > 0.
+        teacher: one more teacher for all peers, or ``None``.
+        teacher_temperature, alpha: T_t and α of its term.
+    """
+
+    weight: float = 1.0
+    temperature: float = 1.0
+    teacher: TeacherOutputs | None = None
+    teacher_temperature: float = 4.0
+    alpha: float = 0.1
+
+    needs_features = True
+
+    def __post_init__(self) -> None:
+        losses.check_weight("weight", self.weight)
+        losses.check_temperature(self.temperature)
+        losses.check_temperature(self.teacher_temperature)
+        losses.check_fraction("alpha", self.alpha)
+        if self.teacher is not None:
+            _check_teacher("teacher", self.teacher)
+
+    def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
+        if not isinstance(student, Cohort):
+            raise TypeError(f"student must be a models.Cohort, which has peers, not {type(student).__name__}")
+        self.stored = None if self.teacher is None else self.teacher.bank(train, views).to(device)
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        logits = list(batch.features["peers"].float().unbind(dim=1))
+        alpha = 1.0 if self.stored is None else self.alpha
+        terms = {"hard": alpha * sum(F.cross_entropy(own, batch.targets) for own in logits)}
+        if self.stored is not None:
+            teacher = self.stored[batch.view, batch.positions]
+            soft = sum(losses.kd_loss(own, teacher, self.teacher_temperature) for own in logits)
+            terms["soft"] = (1 - alpha) * soft
+        return terms | {"peers": self.weight * self.among_peers(logits)}
+
+    def among_peers(self, logits: list[Tensor]) -> Tensor:
+        """Sum over peers of what they learn from each other."""
+        return sum(losses.peer_divergences(logits, self.temperature))
+
+
+@dataclass
+class Given:
+    """What a teacher gives for a batch to a loss written as a function (``OwnLoss``).
+
+    Args:
+        logits: z_t of the views that the student sees, ``[B, classes]``; ``None`` without a teacher.
+        features: outputs of the teacher's stages that were asked for, by name.
+        module: the trainable module that was asked for, or ``None``.
+    """
+
+    logits: Tensor | None
+    features: dict[str, Tensor]
+    module: nn.Module | None
+
+
+@dataclass(eq=False)
+class OwnLoss(Method):
+    """A method written as one function: ``loss(batch, given)`` returns a scalar, or a dict of named scalar terms.
+
+    Constants go in with ``functools.partial(loss, weight=10.0)``. Everything that the function uses should be in it, in
+    its arguments or in a package: then its runs can be stored.
+
+    Args:
+        loss: the function of a ``Batch`` and what is ``Given``.
+        teacher: one that is to give its logits, or ``None``.
+        stages: stages of the teacher whose outputs are to be given.
+        module: builds a module with parameters of its own, such as ``functools.partial(nn.Conv2d, 24, 64, 1)``; it is
+            trained with the student.
+    """
+
+    loss: Callable[[Batch, Given], Tensor | dict[str, Tensor]]
+    teacher: TeacherFeatures | None = None
+    stages: tuple[str, ...] = ()
+    module: Callable[[], nn.Module] | None = None
+
+    needs_features = True
+
+    def __post_init__(self) -> None:
+        for name in ("loss", "module"):
+            value = getattr(self, name)
+            if not callable(value) and not (name == "module" and value is None):
+                raise TypeError(f"{name} must be a function, not {type(value).__name__}")
+        if self.teacher is not None:
+            _check_teacher("teacher", self.teacher)
+        if not isinstance(self.stages, tuple) or (self.stages and self.teacher is None):
+            raise TypeError(f"stages must be a tuple of names of the teacher's stages, not {self.stages!r}")
+
+    def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
+        self.stored = None if self.teacher is None else self.teacher.bank(train, views).to(device)
+        self.features = {stage: self.teacher.features(train, views, stage).to(device) for stage in self.stages}
+        self.built = None if self.module is None else self.module().to(device)
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [] if self.built is None else list(self.built.parameters())
+
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        logits = None if self.stored is None else self.stored[batch.view, batch.positions]
+        features = {stage: bank[batch.view, batch.positions] for stage, bank in self.features.items()}
+        loss = self.loss(batch, Given(logits, features, self.built))
+        return loss if isinstance(loss, dict) else {"loss": loss}
 
 
 def _check_teacher(name: str, teacher: object) -> None:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from kdnotes.losses import check_logits, check_targets
 
-__all__ = ["Interval", "accuracy", "agreement", "evaluate", "expected_calibration_error", "gap_recovered", "mcnemar",
-           "mean_interval", "negative_log_likelihood"]  # fmt: skip
+__all__ = [
+    "Interval", "accuracy", "agreement", "cka", "evaluate", "expected_calibration_error", "gap_recovered", "mcnemar",
+    "mean_interval", "negative_log_likelihood",
+]  # fmt: skip
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
@@ -110,6 +112,45 @@ def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
         return Interval(mean, float("-inf"), float("inf"), 1)
     half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return Interval(mean, mean - half, mean + half, len(values))
+
+
+def cka(features: Tensor, other: Tensor) -> float:
+    """Linear centred kernel alignment of two representations of the same samples (Kornblith et al. 2019, 1905.00414).
+
+    1 for features that are equal up to rotation and scale, 0 for unrelated ones. HSIC is estimated without bias (Song
+    et al. 2012), as in Nguyen et al. 2021 (arXiv 2010.15327): the plain estimate is large for any two features of more
+    dimensions than samples. An unbiased estimate can fall a little below 0.
+
+    Args:
+        features, other: ``[N, ...]`` with N ≥ 4 samples, flattened to vectors; dimensions may differ.
+
+    Returns:
+        The alignment; NaN if one of them is constant.
+    """
+    for name, tensor in (("features", features), ("other", other)):
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+            raise TypeError(f"{name} must be a floating-point tensor, not {type(tensor).__name__}")
+        if tensor.ndim < 2 or len(tensor) != len(features) or len(tensor) < 4:
+            raise ValueError(
+                f"{name} must have the shape [N, ...], N ≥ 4 and equal to the other's, not {list(tensor.shape)}"
+            )
+    first, second = _gram(features), _gram(other)
+    scale = (_hsic(first, first) * _hsic(second, second)).clamp_min(0).sqrt()
+    return float(_hsic(first, second) / scale) if scale > 0 else float("nan")
+
+
+def _gram(features: Tensor) -> Tensor:
+    """Inner products of all pairs of different samples, ``[N, N]`` in float64 with a diagonal of 0."""
+    flat = features.detach().flatten(1).double()
+    flat = flat - flat.mean(dim=0)  # changes nothing but rounding
+    return (flat @ flat.T).fill_diagonal_(0)
+
+
+def _hsic(first: Tensor, second: Tensor) -> Tensor:
+    count = len(first)
+    product = (first * second).sum() + first.sum() * second.sum() / ((count - 1) * (count - 2))
+    product = product - 2 / (count - 2) * (first.sum(dim=0) @ second.sum(dim=0))
+    return product / (count * (count - 3))
 
 
 def mcnemar(logits: Tensor, other: Tensor, targets: Tensor) -> float:

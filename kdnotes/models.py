@@ -13,7 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MultiExitStudent", "ResidualStudent", "StudentNet", "TeacherNet", "count_parameters", "forward_features"]
+__all__ = [
+    "Cohort", "MultiExitStudent", "ResidualStudent", "StudentNet", "TeacherNet", "count_parameters", "feature_shapes",
+    "forward_features", "stages_of_equal_size",
+]  # fmt: skip
 
 
 class StagedNet(nn.Module):
@@ -116,7 +119,7 @@ class MultiExitStudent(StagedNet):
         if not isinstance(network, StagedNet):
             raise TypeError(f"backbone must build a network with named stages, not {type(network).__name__}")
         super().__init__(dict(network.stages.named_children()), network.head, network.num_classes, network.in_channels)
-        shapes = _feature_shapes(network)
+        shapes = feature_shapes(network)
         deepest = shapes.popitem()[1]
         shapes.popitem(last=False)
         if not shapes:
@@ -140,6 +143,46 @@ class MultiExitStudent(StagedNet):
             if name == exit and name in self.exits:
                 return self.exits[name](x)
         return self.head(x)
+
+
+class Cohort(StagedNet):
+    """Peers that are trained together: the student of deep mutual learning (1706.00384).
+
+    Its one stage, "peers", gives the logits of all, ``[batch, peers, classes]``; ``forward`` gives the first peer's.
+    The first peer is built first, so that it starts from the weights that it would have alone; ``training.fit`` keeps
+    the predictions of all peers with the run (``run.kept["peers.validation"]`` and ``["peers.test"]``).
+
+    Args:
+        peers: build the networks, two or more, such as ``(functools.partial(ResidualStudent, in_channels=1),) * 2``.
+    """
+
+    def __init__(self, peers: tuple[Callable[[], nn.Module], ...]):
+        if not isinstance(peers, tuple) or len(peers) < 2 or not all(map(callable, peers)):
+            raise TypeError(f"peers must be a tuple of 2 functions or more that build the networks, not {peers!r}")
+        networks = [build() for build in peers]
+        sizes = {(network.num_classes, network.in_channels) for network in networks}
+        if len(sizes) > 1:
+            raise ValueError(f"peers must have equal classes and channels, not {sorted(sizes)}")
+        super().__init__({"peers": _Peers(networks)}, _First(), *sizes.pop())
+
+    @property
+    def peers(self) -> list[nn.Module]:
+        """The networks, in order."""
+        return list(self.stages.peers.networks)
+
+
+class _Peers(nn.Module):
+    def __init__(self, networks: list[nn.Module]):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack([network(images) for network in self.networks], dim=1)
+
+
+class _First(nn.Module):
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits[:, 0]
 
 
 class _Exit(nn.Module):
@@ -182,13 +225,20 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _feature_shapes(model: StagedNet) -> OrderedDict[str, torch.Size]:
+def feature_shapes(model: StagedNet) -> OrderedDict[str, torch.Size]:
     """Shape ``[channels, height, width]`` of every stage's output for a 32×32 image; the model is left as it was."""
     training = model.training
     with torch.no_grad():
-        _, features = forward_features(model.eval(), torch.zeros(1, model.in_channels, 32, 32))
+        device = next(model.parameters()).device
+        _, features = forward_features(model.eval(), torch.zeros(1, model.in_channels, 32, 32, device=device))
     model.train(training)
     return OrderedDict((name, feature.shape[1:]) for name, feature in features.items())
+
+
+def stages_of_equal_size(student: StagedNet, teacher: StagedNet) -> tuple[tuple[str, str], ...]:
+    """Pairs (student's stage, teacher's stage) whose outputs have equal height and width: of each size the last."""
+    ours, theirs = ({shape[1:]: name for name, shape in feature_shapes(net).items()} for net in (student, teacher))
+    return tuple((name, theirs[size]) for size, name in ours.items() if size in theirs)
 
 
 def _vgg_block(channels: int, out: int, depth: int, drop: float) -> nn.Sequential:

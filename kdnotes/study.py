@@ -18,11 +18,25 @@ from kdnotes.methods import Method
 from kdnotes.metrics import Interval, mean_interval
 from kdnotes.training import Config, Run
 
-__all__ = ["Arm", "NotPairedError", "Study", "compare"]
+__all__ = ["Arm", "NotPairedError", "PerSeed", "Study", "compare"]
 
 
 class NotPairedError(RuntimeError):
     """Arms of one comparison started from different weights, or saw different batches."""
+
+
+@dataclass(frozen=True)
+class PerSeed:
+    """A student that depends on the seed, such as one that starts from an earlier run of the same seed.
+
+    Args:
+        build: function from the seed to the function that builds the student.
+    """
+
+    build: Callable[[int], Callable[[], nn.Module]]
+
+    def __call__(self) -> nn.Module:
+        raise TypeError("PerSeed needs a seed: it is for the student of study.Arm")
 
 
 @dataclass(frozen=True)
@@ -31,13 +45,13 @@ class Arm:
 
     Args:
         method: how the student is trained; or a function from the seed to it, where each seed has a teacher of its own.
-        student: builds the student, such as ``functools.partial(StudentNet, in_channels=1, width=16)``.
+        student: builds the student, such as ``functools.partial(StudentNet, in_channels=1, width=16)``; or ``PerSeed``.
         data: the splits.
         config: the schedule; its seed is replaced by each seed of the study.
     """
 
     method: Method | Callable[[int], Method]
-    student: Callable[[], nn.Module] | None = None
+    student: Callable[[], nn.Module] | PerSeed | None = None
     data: Splits | None = None
     config: Config | None = None
 
@@ -150,7 +164,8 @@ def _at_seed(name: str, arm: Arm, seed: int) -> Arm:
     method = arm.method if isinstance(arm.method, Method) else arm.method(seed)
     if not isinstance(method, Method):
         raise TypeError(f"method of arm {name!r} must give a Method for each seed, not {type(method).__name__}")
-    return dataclasses.replace(arm, method=method, config=dataclasses.replace(arm.config, seed=seed))
+    student = arm.student.build(seed) if isinstance(arm.student, PerSeed) else arm.student
+    return dataclasses.replace(arm, method=method, student=student, config=dataclasses.replace(arm.config, seed=seed))
 
 
 def _key(arm: Arm) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kdnotes import cache, training
 from kdnotes.data import Split, Splits, Views, load, split_key
 from kdnotes.methods import CrossEntropy, Method
-from kdnotes.models import TeacherNet
+from kdnotes.models import StagedNet, TeacherNet, feature_shapes
 from kdnotes.training import Config
 
 __all__ = ["LESSON_CONFIG", "Teacher", "from_run", "lesson_teacher", "train_lesson_teacher", "train_or_load"]
@@ -57,13 +57,35 @@ class Teacher:
         channels, needs = split.images.shape[1], getattr(self.model, "in_channels", split.images.shape[1])
         if channels != needs:
             raise ValueError(f"split must have images of {needs} channels, which this teacher sees, not {channels}")
-        return cache.cached_tensor([self.key, split_key(split), views], lambda: self._outputs(split, views))
+        return cache.cached_tensor([self.key, split_key(split), views], lambda: _outputs(self.model, split, views))
 
-    def _outputs(self, split: Split, views: Views) -> Tensor:
-        everything = torch.arange(len(split))
-        return torch.stack(
-            [training.predict(self.model, views.take(split, everything, view)) for view in range(views.count)]
-        )
+    def features(self, split: Split, views: Views, stage: str) -> Tensor:
+        """Output ``[views, N, channels, height, width]`` of a stage for every view of every image (stored).
+
+        Raises:
+            ValueError: the teacher has no such stage.
+        """
+        self.feature_shape(stage)
+        names = [name for name, _ in self.model.stages.named_children()]
+        until = self.model.stages[: names.index(stage) + 1].eval()  # slicing makes a container in training mode
+        parts = [self.key, split_key(split), views, stage]
+        return cache.cached_tensor(parts, lambda: _outputs(until, split, views))
+
+    def feature_shape(self, stage: str) -> torch.Size:
+        """Shape ``[channels, height, width]`` of a stage's output."""
+        if not isinstance(self.model, StagedNet):
+            raise TypeError(
+                f"model must be a network with named stages, such as TeacherNet, not {type(self.model).__name__}"
+            )
+        shapes = feature_shapes(self.model)
+        if stage not in shapes:
+            raise ValueError(f"stage must be one of the teacher's, {list(shapes)}, not {stage!r}")
+        return shapes[stage]
+
+
+def _outputs(network: nn.Module, split: Split, views: Views) -> Tensor:
+    everything = torch.arange(len(split))
+    return torch.stack([training.predict(network, views.take(split, everything, view)) for view in range(views.count)])
 
 
 def train_or_load(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from kdnotes import metrics
 from kdnotes.data import Splits, Views
 from kdnotes.methods import Batch, Method
-from kdnotes.models import StagedNet, forward_features
+from kdnotes.models import Cohort, StagedNet, forward_features
 
 __all__ = ["Config", "Run", "build", "fit", "predict", "single_thread"]
 
@@ -144,7 +144,7 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
         start, began = state_key(model), time.perf_counter()
         history, order = _train(model, method, data, config, device)
         seconds = time.perf_counter() - began
-        logits = {part: predict(model, getattr(data, part).images, device) for part in ("validation", "test")}
+        logits, peers = _outputs(model, data, device)
     measured = {
         f"{part}_{name}": value
         for part, values in logits.items()
@@ -152,10 +152,19 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
     }
     state, kept = (
         {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        for tensors in (model.state_dict(), method.keep())
+        for tensors in (model.state_dict(), method.keep() | peers)
     )
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Run(history, measured, logits["validation"], logits["test"], state, seconds, start, order, created, kept)
+
+
+def _outputs(model: nn.Module, data: Splits, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Logits on validation and test; of a cohort also those of all peers, ``[N, peers, classes]``."""
+    parts = {part: getattr(data, part).images for part in ("validation", "test")}
+    if not isinstance(model, Cohort):
+        return {part: predict(model, images, device) for part, images in parts.items()}, {}
+    peers = {f"peers.{part}": predict(model.stages, images, device) for part, images in parts.items()}
+    return {part: peers[f"peers.{part}"][:, 0].clone() for part in parts}, peers
 
 
 def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 100) -> Tensor:
