@@ -8,23 +8,51 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from joblib.externals.loky import reusable_executor
 from torch import nn
 
-from kdnotes import methods
+from kdnotes import losses, methods
 from kdnotes.data import Split, Splits, Views
 from kdnotes.methods import Batch, CrossEntropy, Method
-from kdnotes.models import MultiExitStudent, StudentNet, TeacherNet
+from kdnotes.models import Cohort, MultiExitStudent, StudentNet, TeacherNet
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, build
 
 CLASSES = 4
 STUDENT = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=2)
 MULTI_EXIT = functools.partial(MultiExitStudent, STUDENT)
+COHORT = functools.partial(Cohort, (STUDENT, STUDENT))
 CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
+PAIRS = (("stem", "block1"), ("block1", "block2"))  # stages of STUDENT and of ``tiny_teacher`` of equal size
+
+
+class LiveHintKD(methods.HintKD):
+    """Hints from a teacher that looks at every image again: nothing of it is stored."""
+
+    STORE_AT_MOST = 0
+
+
+class LiveAttentionKD(methods.AttentionKD):
+    STORE_AT_MOST = 0
+
+
+def hint_written_as_a_function(batch, given):
+    """What ``HintKD(teacher, 2.0, 0.5, PAIRS[1:], 0.3)`` does, for ``OwnLoss``."""
+    return {
+        "hard": 0.5 * F.cross_entropy(batch.student_logits, batch.targets),
+        "soft": 0.5 * losses.kd_loss(batch.student_logits, given.logits, 2.0),
+        "hint": 0.3 * losses.hint_loss(given.module(batch.features["block1"]), given.features["block2"]),
+    }
+
+
+def smaller_logits(batch, given):
+    """A loss without a teacher, as one scalar, for ``OwnLoss``."""
+    return F.cross_entropy(batch.student_logits, batch.targets) + 0.1 * batch.student_logits.square().mean()
+
 
 # Every method of the package, with settings other than the defaults where these would hide a part of it; ``t`` is a
 # list of three teachers.
@@ -45,6 +73,19 @@ METHODS = {
     "ConfidenceKD": lambda t: methods.ConfidenceKD(tuple(t), 2.0, 0.5),
     "GatedKD": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5),
     "GatedKD, by imitation": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5, train_gate_by="imitation"),
+    "EarlyStoppedKD": lambda t: methods.EarlyStoppedKD(t[0], 2.0, 0.5, until=0.5),
+    "HintKD": lambda t: methods.HintKD(t[0], 2.0, 0.5, PAIRS, 0.3),
+    "HintKD, alone at first": lambda t: methods.HintKD(t[0], 2.0, 0.5, PAIRS[1:], 3.0, alone=0.5),
+    "HintKD, live": lambda t: LiveHintKD(t[0], 2.0, 0.5, PAIRS, 0.3),
+    "AttentionKD": lambda t: methods.AttentionKD(t[0], 2.0, 0.5, PAIRS, 100.0),
+    "AttentionKD, as in the paper": lambda t: methods.AttentionKD(t[0], 2.0, 0.5, PAIRS, 1.0, form="paper"),
+    "AttentionKD, live": lambda t: LiveAttentionKD(t[0], 2.0, 1.0, PAIRS, 100.0),
+    "MutualLearning": lambda t: methods.MutualLearning(0.7, 2.0),
+    "MutualLearning, with a teacher": lambda t: methods.MutualLearning(1.0, 1.0, t[0], 2.0, 0.5),
+    "OwnLoss": lambda t: methods.OwnLoss(smaller_logits),
+    "OwnLoss, with a teacher and a module": lambda t: methods.OwnLoss(
+        hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 4, 4, 1)
+    ),
 }
 
 few = settings(max_examples=60, deadline=None)
@@ -128,7 +169,8 @@ class Outputs:
 
 def student_of(method):
     """Builds the student that this method needs."""
-    return MULTI_EXIT if isinstance(method, methods.BeYourOwnTeacher) else STUDENT
+    needs = {methods.BeYourOwnTeacher: MULTI_EXIT, methods.MutualLearning: COHORT}
+    return next((student for kind, student in needs.items() if isinstance(method, kind)), STUDENT)
 
 
 def batch_of(view=0, count=6, **changes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 import math
 
@@ -12,35 +13,44 @@ import torch
 import torch.nn.functional as F
 from helpers import (
     CLASSES,
+    COHORT,
     CONFIG,
     METHODS,
     MULTI_EXIT,
+    PAIRS,
     STUDENT,
+    LiveHintKD,
     Outputs,
     batch_of,
     equal_states,
+    hint_written_as_a_function,
     own_cache,  # noqa: F401
     student_of,
     tiny_data,
     tiny_teacher,
 )
 
-from kdnotes import losses, methods, training
+from kdnotes import cache, losses, methods, training
 from kdnotes.methods import (
     KD,
     AnnealedKD,
+    AttentionKD,
     BeYourOwnTeacher,
     ConfidenceKD,
     CrossEntropy,
     CurriculumKD,
     DecoupledKD,
+    EarlyStoppedKD,
     GatedKD,
+    HintKD,
     MultiTeacherKD,
+    MutualLearning,
+    OwnLoss,
     SelfKD,
     StandardizedKD,
     UncertaintyKD,
 )
-from kdnotes.models import forward_features
+from kdnotes.models import Cohort, ResidualStudent, forward_features
 from kdnotes.teachers import Teacher
 from kdnotes.training import build, fit
 
@@ -109,7 +119,8 @@ def given_logits(method, batch):
 
 
 def test_the_list_of_methods_is_complete():
-    kinds = {name for name in methods.__all__ if inspect.isclass(getattr(methods, name))} - {"Batch", "Method"}
+    kinds = {name for name in methods.__all__ if inspect.isclass(getattr(methods, name))}
+    kinds -= {"Batch", "Given", "Method"}  # what a method sees, and the base class
     assert {name.partition(",")[0] for name in METHODS} == kinds
 
 
@@ -127,6 +138,12 @@ def test_a_student_with_exits_starts_from_the_weights_of_the_student_without():
         plain, exits = build(STUDENT, seed).state_dict(), build(MULTI_EXIT, seed).state_dict()
         assert equal_states(plain, {name: exits[name] for name in plain})
         assert {name.split(".")[0] for name in exits.keys() - plain.keys()} == {"exits"}
+
+
+def test_the_first_peer_starts_from_the_weights_of_the_student_alone_and_the_second_from_others():
+    for seed in (0, 1):
+        first, second = (peer.state_dict() for peer in build(COHORT, seed).peers)
+        assert equal_states(build(STUDENT, seed).state_dict(), first) and not equal_states(first, second)
 
 
 @EVERY
@@ -148,7 +165,10 @@ def test_a_whole_fit_leaves_the_teachers_as_they_were(name, monkeypatch):
         steps.append(batch.progress)
         assert not any(module.training for model in models for module in model.modules())
         assert all(p.grad is None and not p.requires_grad for model in models for p in model.parameters())
-        assert not getattr(method, "stored", torch.zeros(())).requires_grad
+        stored = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
+        for banks in (getattr(method, "stored_features", {}), getattr(method, "features", {})):
+            stored.extend(banks.values())
+        assert not any(tensor.requires_grad for tensor in stored if not isinstance(tensor, torch.nn.Parameter))
 
     caught(monkeypatch, method, look)
     train(method)
@@ -159,8 +179,10 @@ def test_a_whole_fit_leaves_the_teachers_as_they_were(name, monkeypatch):
 
 def owned(method):
     """Every ``nn.Parameter`` that the method holds, outside its teachers."""
-    found = {}
+    found, teacher = {}, getattr(method, "teacher", None)
     for value in vars(method).values():
+        if teacher is not None and value is getattr(teacher, "model", None):
+            continue
         if isinstance(value, torch.nn.Parameter):
             found[id(value)] = value
         elif isinstance(value, torch.nn.Module):
@@ -170,23 +192,23 @@ def owned(method):
 
 @EVERY
 def test_a_methods_own_parameters_are_in_the_optimiser_get_gradients_and_change(name, monkeypatch):
-    method, starts = make(name), []
+    method, starts, moved = make(name), [], set()
 
     def look(method, batch, terms):
+        parameters = list(method.parameters())
         if not starts:
-            starts.extend(parameter.detach().clone() for parameter in method.parameters())
+            starts.extend(parameter.detach().clone() for parameter in parameters)
+        moved.update(id(p) for p in parameters if p.grad is not None and (p.grad != 0).any())  # of the step before
 
     found = caught(monkeypatch, method, look)
     train(method)
     parameters = list(found[0].parameters())
-    assert {id(parameter) for parameter in parameters} == owned(found[0]).keys()
-    assert bool(parameters) == name.startswith(("CurriculumKD", "GatedKD"))
-    for parameter, start in zip(parameters, starts, strict=True):
-        assert parameter.grad is not None and (parameter.grad != 0).any()
-        assert not torch.equal(parameter, start)
+    assert {id(parameter) for parameter in parameters} == owned(found[0]).keys() == moved
+    assert bool(parameters) == name.startswith(("CurriculumKD", "GatedKD", "HintKD", "OwnLoss, with"))
+    assert not any(torch.equal(*pair) for pair in zip(parameters, starts, strict=True))
 
 
-@pytest.mark.parametrize("method", ["labels", "imitation", "adversarial", "with the student", "exits"])
+@pytest.mark.parametrize("method", ["labels", "imitation", "adversarial", "with the student", "exits", "hints", "own"])
 def test_own_parameters_get_gradients_and_change_in_one_step(method, monkeypatch):
     teachers = three_teachers()
     method = {
@@ -196,6 +218,8 @@ def test_own_parameters_get_gradients_and_change_in_one_step(method, monkeypatch
         "adversarial": CurriculumKD(teachers[0], ramp=0.0),
         "with the student": CurriculumKD(teachers[0], adversarial=False),
         "exits": BeYourOwnTeacher(),
+        "hints": METHODS["HintKD"](teachers),
+        "own": METHODS["OwnLoss, with a teacher and a module"](teachers),
     }[method]
     own, starts = [], []
 
@@ -214,7 +238,8 @@ def test_own_parameters_get_gradients_and_change_in_one_step(method, monkeypatch
 
 @EVERY
 def test_own_parameters_do_not_decay(name):
-    method, student = make(name), build(MULTI_EXIT, 0)
+    method = make(name)
+    student = build(COHORT if isinstance(method, MutualLearning) else MULTI_EXIT, 0)
     method.prepare(student, tiny_data().train, CONFIG.views, CPU)
     optimizer, _ = training._optimizer(student, method, dataclasses.replace(CONFIG, weight_decay=0.3), 20)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
@@ -234,7 +259,7 @@ def test_a_gate_is_the_same_for_any_weight_decay():
 def test_what_is_kept_is_detached_and_on_the_cpu(name):
     kept = train(make(name), ONE_STEP).kept
     assert all(not tensor.requires_grad and tensor.device.type == "cpu" for tensor in kept.values())
-    assert bool(kept) == name.startswith(("UncertaintyKD", "GatedKD"))
+    assert bool(kept) == name.startswith(("UncertaintyKD", "GatedKD", "HintKD", "MutualLearning"))
 
 
 # Decoupled
@@ -631,3 +656,381 @@ def test_a_gate_trained_by_labels_comes_to_trust_the_teacher_that_is_right():
     inputs = GatedKD.inputs(torch.stack([useless.logits[0], useful.logits[0]]))
     weights = torch.softmax(inputs @ run.kept["weight"].T + run.kept["bias"], 1)
     assert weights[:, 1].mean() > 0.8 and run.history["gate"].iloc[-1] < run.history["gate"].iloc[0]
+
+
+# Stopped early
+
+
+def assert_equal_runs(first, second):
+    assert equal_states(first.state, second.state) and torch.equal(first.test_logits, second.test_logits)
+
+
+def test_kd_stopped_at_the_end_is_kd_and_at_the_start_cross_entropy():
+    teacher = three_teachers()[0]
+    assert_equal_runs(train(EarlyStoppedKD(teacher, 2.0, 0.5, until=1.0)), train(KD(teacher, 2.0, 0.5)))
+    assert_equal_runs(train(EarlyStoppedKD(teacher, 2.0, 0.5, until=0.0)), train(CrossEntropy()))
+
+
+@pytest.mark.parametrize(("progress", "taught"), [(0.0, True), (0.29, True), (0.3, False), (0.9, False)])
+def test_kd_stops_when_its_share_of_the_training_is_over(progress, taught):
+    batch = batch_of(view=1, progress=progress)
+    terms = prepared(EarlyStoppedKD(*outputs(), 2.0, 0.4, until=0.3)).terms(batch)
+    expected = prepared(KD(*outputs(), 2.0, 0.4)).terms(batch)
+    assert terms == (expected if taught else {"hard": F.cross_entropy(batch.student_logits, batch.targets)})
+    assert EarlyStoppedKD(*outputs()).until == 0.5
+
+
+# Features
+
+
+def feature_batch(view=1, student=STUDENT, **changes):
+    """Six images as view ``view`` shows them, with what a student in eval mode makes of them."""
+    student, positions = build(student, 3).eval(), torch.tensor([40, 3, 17, 0, 59, 8])
+    images = CONFIG.views.take(tiny_data().train, positions, view)
+    student_logits, features = forward_features(student, images)
+    given = {"images": images, "targets": tiny_data().train.targets[positions], "positions": positions, "view": view}
+    return batch_of(**(given | {"student": student, "student_logits": student_logits, "features": features} | changes))
+
+
+# A regressor from 4 channels to 4, and one that also needs pooling: the teacher's block4 has half the size.
+UNEQUAL = (("block1", "block2"), ("block3", "block4"))
+
+
+def close(given, expected):
+    torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
+
+
+def assert_kd_terms(terms, batch, teacher, temperature, alpha):
+    """The terms of KD are there as well, from a forward of the very images."""
+    soft = losses.kd_loss(batch.student_logits, teacher.model(batch.images), temperature)
+    close(terms["soft"], (1 - alpha) * soft)
+    close(terms["hard"], alpha * F.cross_entropy(batch.student_logits, batch.targets))
+
+
+@pytest.mark.parametrize("kind", [HintKD, LiveHintKD])
+@pytest.mark.parametrize("view", [0, 1])
+def test_terms_of_hints_by_hand(kind, view):
+    teacher, batch = three_teachers()[0], feature_batch(view)
+    method = prepared(kind(teacher, 2.0, 0.3, UNEQUAL, 0.7), batch.student)
+    assert [tuple(p.shape) for p in method.parameters()] == [(4, 4, 1, 1), (4,), (16, 16, 1, 1), (16,)]
+    theirs, hint = forward_features(teacher.model, batch.images)[1], 0
+    for (ours, stage), weight, bias in zip(UNEQUAL, *(method.parameters()[i::2] for i in (0, 1)), strict=True):
+        feature = batch.features[ours]
+        if stage == "block4":
+            feature = (feature[..., ::2] + feature[..., 1::2]) / 2
+            feature = (feature[:, :, ::2] + feature[:, :, 1::2]) / 2
+        regressed = torch.einsum("oi,bihw->bohw", weight[:, :, 0, 0], feature) + bias[:, None, None]
+        hint = hint + (regressed - theirs[stage]).square().mean()
+    terms = method.terms(batch)
+    assert list(terms) == ["hard", "soft", "hint"]
+    close(terms["hint"], 0.7 * hint)
+    assert_kd_terms(terms, batch, teacher, 2.0, 0.3)
+    assert list(method.keep()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert all(kept is own for kept, own in zip(method.keep().values(), method.parameters(), strict=True))
+
+
+def test_two_stages_of_hints_by_hand():
+    teacher = three_teachers()[0]
+    for progress, names in ((0.0, ["hint"]), (0.39, ["hint"]), (0.4, ["hard", "soft"]), (0.9, ["hard", "soft"])):
+        batch = feature_batch(progress=progress)
+        method = prepared(HintKD(teacher, 2.0, 0.3, PAIRS[1:], 0.7, alone=0.4), batch.student)
+        terms = method.terms(batch)
+        assert list(terms) == names
+        if names == ["hint"]:
+            theirs = forward_features(teacher.model, batch.images)[1]["block2"]
+            close(terms["hint"], 0.7 * F.mse_loss(method.regressors[0](batch.features["block1"]), theirs))
+        else:
+            assert_kd_terms(terms, batch, teacher, 2.0, 0.3)
+
+
+def test_the_hint_alone_trains_the_student_up_to_its_stage_and_then_kd_alone_the_whole(monkeypatch):
+    steps = []
+
+    def look(method, batch, terms):
+        student, own = dict(batch.student.named_parameters()), dict(enumerate(method.parameters()))
+        groups = {"below": {}, "above": {}, "regressor": own}
+        for name, parameter in student.items():
+            groups["below" if name.startswith(("stages.stem", "stages.block1")) else "above"][name] = parameter
+        now = {group: [p.detach().clone() for p in parameters.values()] for group, parameters in groups.items()}
+        grads = {group: {p.grad is not None for p in parameters.values()} for group, parameters in groups.items()}
+        steps.append((now, grads))
+
+    method = METHODS["HintKD, alone at first"](three_teachers())
+    caught(monkeypatch, method, look)
+    config = dataclasses.replace(CONFIG, weight_decay=0.3)  # what has no gradient does not decay either
+    run = train(method, config)
+    for number in range(1, len(steps)):
+        (before, _), (now, grads) = steps[number - 1 : number + 1]
+        hint = number <= 4  # the gradients that are seen here are those of the step before
+        assert grads == {"below": {True}, "above": {not hint}, "regressor": {hint}}
+        changed = {group: not all(map(torch.equal, before[group], now[group])) for group in now}
+        assert changed == {"below": True, "above": not hint, "regressor": hint}
+    assert len(steps) == 8
+    assert run.history["hint"].isna().tolist() == [False, True] and run.history["soft"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("kind", [HintKD, AttentionKD])
+def test_a_feature_term_of_weight_0_leaves_kd_bit_for_bit_whatever_is_drawn_for_it(kind, monkeypatch):
+    """Regressors, and any further draw in ``prepare``, shift neither the student's weights nor dropout."""
+    teacher = three_teachers()[0]
+    expected = train(KD(teacher, 2.0, 0.5))
+    run = train(kind(teacher, 2.0, 0.5, PAIRS, 0.0))
+    prepare = kind.prepare
+    monkeypatch.setattr(kind, "prepare", lambda self, *given: torch.randn(1000).sum() and prepare(self, *given))
+    drawn = train(kind(teacher, 2.0, 0.5, PAIRS, 0.0))
+    for other in (run, drawn):
+        assert_equal_runs(other, expected)
+        assert (other.start, other.order) == (expected.start, expected.order)
+    if kind is HintKD:
+        assert not torch.equal(run.kept["0.weight"], drawn.kept["0.weight"])
+
+
+@pytest.mark.parametrize("name", ["HintKD", "AttentionKD"])
+def test_live_features_equal_stored_ones(name, own_cache):  # noqa: F811
+    teachers = three_teachers()
+    stored = METHODS[name](teachers)
+    live = type(f"Live{name}", (type(stored),), {"STORE_AT_MOST": 0})(*vars(stored).values())
+    student = build(STUDENT, 3)
+    prepared(live, student)
+    assert live.live and live.stored_features == {}
+    assert len(list((own_cache / "banks").glob("*.safetensors"))) == 1  # the logits
+    prepared(stored, student)
+    assert not stored.live and set(stored.stored_features) == {"block1", "block2"}
+    assert len(list((own_cache / "banks").glob("*.safetensors"))) == 3
+    for view in (0, 1):
+        batch = feature_batch(view)
+        for (ours, theirs), (same, other) in zip(stored.matched(batch), live.matched(batch), strict=True):
+            assert torch.equal(ours, same) and not other.requires_grad and not theirs.requires_grad
+            torch.testing.assert_close(other, theirs, rtol=1e-4, atol=1e-5)
+    first, second = train(stored), train(live)
+    torch.testing.assert_close(first.test_logits, second.test_logits, rtol=1e-2, atol=1e-3)
+
+
+def test_features_are_stored_up_to_the_limit():
+    method = METHODS["HintKD"](three_teachers())
+    size = 2 * 16 * 16 * 4 * 2 * 60  # block1: channels, places, bytes, views, images
+    for limit, live in ((size, False), (size - 1, True)):
+        limited = type("Limited", (HintKD,), {"STORE_AT_MOST": limit})(*vars(method).values())
+        assert prepared(limited, build(STUDENT, 0)).live == live
+    assert HintKD.STORE_AT_MOST == AttentionKD.STORE_AT_MOST == 2**28
+
+
+@pytest.mark.parametrize(("form", "alpha"), [("code", 0.3), ("paper", 1.0)])
+@pytest.mark.parametrize("view", [0, 1])
+def test_terms_of_attention_by_hand(form, alpha, view):
+    teacher, batch = three_teachers()[0], feature_batch(view)
+    method = prepared(AttentionKD(teacher, 2.0, alpha, UNEQUAL, 70.0, form=form), batch.student)
+    theirs, distance = forward_features(teacher.model, batch.images)[1], 0
+    for ours, stage in UNEQUAL:
+        feature = batch.features[ours]
+        if stage == "block4":
+            feature = feature.unflatten(2, (2, 2)).unflatten(4, (2, 2)).mean(dim=(3, 5))
+        maps = [one.square().sum(1).flatten(1) for one in (feature, theirs[stage])]
+        q_s, q_t = (one / one.norm(dim=1, keepdim=True) for one in maps)
+        each = (q_s - q_t).square().sum(1)
+        distance = distance + (each / q_s.shape[1] if form == "code" else each.sqrt()).mean()
+    terms = method.terms(batch)
+    assert list(terms) == ["hard", "soft", "attention"]
+    close(terms["attention"], 70.0 * distance)
+    assert_kd_terms(terms, batch, teacher, 2.0, alpha)
+    assert (AttentionKD(teacher, pairs=PAIRS).weight, AttentionKD(teacher, pairs=PAIRS).form) == (1000.0, "code")
+
+
+@pytest.mark.parametrize("name", ["HintKD", "AttentionKD"])
+def test_a_feature_term_reaches_no_stage_beyond_its_own(name):
+    batch = feature_batch()
+    method = prepared(METHODS[name](three_teachers()), batch.student)
+    term = list(method.terms(batch).values())[-1]
+    term.backward()
+    for stage, child in batch.student.stages.named_children():
+        reached = [parameter.grad is not None for parameter in child.parameters()]
+        assert set(reached) == {stage in ("stem", "block1")}
+    assert all(parameter.grad is None for parameter in batch.student.head.parameters())
+
+
+# Peers
+
+RESIDUAL = functools.partial(ResidualStudent, num_classes=CLASSES, in_channels=1, width=2)  # without dropout
+
+
+def test_peers_of_weight_0_learn_as_they_would_alone():
+    cohort = functools.partial(Cohort, (STUDENT, RESIDUAL, RESIDUAL))
+    together = train(MutualLearning(weight=0.0), student=cohort)
+    apart = [build(STUDENT, 0), *build(cohort, 0).peers[1:]]
+    for number, student in enumerate(apart):
+        alone = fit(student, CrossEntropy(), tiny_data(), CONFIG)
+        prefix = f"stages.peers.networks.{number}."
+        own = {name.removeprefix(prefix): t for name, t in together.state.items() if name.startswith(prefix)}
+        assert equal_states(own, alone.state)
+        assert torch.equal(together.kept["peers.test"][:, number], alone.test_logits)
+        assert torch.equal(together.kept["peers.validation"][:, number], alone.validation_logits)
+    assert (together.history["peers"] == 0).all()
+    assert_equal_runs_of_first(together, train(CrossEntropy()))
+
+
+def assert_equal_runs_of_first(cohort, alone):
+    assert torch.equal(cohort.test_logits, alone.test_logits) and cohort.metrics == alone.metrics
+    assert cohort.order == alone.order
+
+
+def test_a_cohort_trained_by_cross_entropy_trains_its_first_peer():
+    config = dataclasses.replace(CONFIG, weight_decay=0.0)  # the other ones have a gradient of 0, and would decay
+    run = train(CrossEntropy(), config, COHORT)
+    assert_equal_runs_of_first(run, train(CrossEntropy(), config))
+    second = build(COHORT, 0).peers[1]
+    prefix = "stages.peers.networks.1."
+    assert all(torch.equal(run.state[prefix + name], parameter) for name, parameter in second.named_parameters())
+
+
+def test_peers_change_what_each_learns():
+    plain, together = train(CrossEntropy()), train(MutualLearning())
+    assert not torch.equal(plain.test_logits, together.test_logits) and (together.history["peers"] > 0).all()
+
+
+def peer_batch(count=3, **changes):
+    generator = torch.Generator().manual_seed(1)
+    logits = 2 * torch.randn(6, count, CLASSES, generator=generator)
+    logits.requires_grad_()
+    return batch_of(view=1, features={"peers": logits}, student_logits=logits[:, 0], **changes), logits
+
+
+def prepared_peers(method, count=3):
+    return prepared(method, build(functools.partial(Cohort, (STUDENT,) * count), 0))
+
+
+def kl_by_hand(z_from, z_to, temperature):
+    p, q = (torch.softmax(z / temperature, 1) for z in (z_from, z_to))
+    return temperature**2 * (p * (p.log() - q.log())).sum(1).mean()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("taught", [False, True])
+def test_terms_of_peers_by_hand(count, taught):
+    teacher = outputs()[0] if taught else None
+    method = prepared_peers(MutualLearning(0.6, 1.7, teacher, 3.0, 0.3), count)
+    batch, logits = peer_batch(count)
+    z = logits.unbind(1)
+    alpha = 0.3 if taught else 1.0
+    hard = alpha * sum(F.cross_entropy(own, batch.targets) for own in z)
+    peers = 0.6 * sum(
+        kl_by_hand(z[j].detach(), z[i], 1.7) / (count - 1) for i in range(count) for j in range(count) if j != i
+    )
+    terms = method.terms(batch)
+    assert list(terms) == (["hard", "soft", "peers"] if taught else ["hard", "peers"])
+    close(terms["hard"], hard)
+    close(terms["peers"], peers)
+    if taught:
+        z_t = teacher.logits[batch.view, batch.positions]
+        close(terms["soft"], 0.7 * sum(kl_by_hand(z_t, own, 3.0) for own in z))
+    gradients = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (terms["peers"], peers)]
+    close(*gradients)  # with the detaching of both
+    for i in range(count):  # T/(K − 1)·Σ_j (p_i − p_j)/B: from peer i's own term alone
+        p = [torch.softmax(own / 1.7, 1) for own in z]
+        expected = 0.6 * 1.7 / (count - 1) * sum(p[i] - p[j] for j in range(count) if j != i) / 6
+        close(gradients[0][:, i], expected.detach())
+
+
+def test_what_is_learned_among_peers_can_be_replaced():
+    """Such as by the form without detaching, which chapter 13 compares."""
+
+    class Other(MutualLearning):
+        def among_peers(self, logits):
+            return torch.stack(logits).square().mean()
+
+    batch, logits = peer_batch()
+    close(prepared_peers(Other(0.5)).terms(batch)["peers"], 0.5 * logits.square().mean())
+
+
+def test_predictions_of_all_peers_are_kept_and_come_back_from_the_cache():
+    cohort = functools.partial(Cohort, (STUDENT, RESIDUAL, STUDENT))
+    arguments = (cohort, MutualLearning(), tiny_data(), CONFIG)
+    run, again = cache.cached_run(*arguments), cache.cached_run(*arguments)
+    assert not run.cached and again.cached
+    assert set(run.kept) == {"peers.validation", "peers.test"}
+    assert run.kept["peers.validation"].shape == (20, 3, CLASSES) and run.kept["peers.test"].shape == (40, 3, CLASSES)
+    assert torch.equal(run.test_logits, run.kept["peers.test"][:, 0])
+    assert torch.equal(run.validation_logits, run.kept["peers.validation"][:, 0])
+    assert_equal_runs(run, again)
+    assert equal_states(run.kept, again.kept) and run.metrics == again.metrics and run.start == again.start
+    model = build(cohort, 5)
+    model.load_state_dict(again.state)
+    for number, peer in enumerate(model.peers):  # in eval mode, with the weights of the end
+        logits = training.predict(peer, tiny_data().test.images)
+        torch.testing.assert_close(logits, run.kept["peers.test"][:, number], rtol=1e-4, atol=1e-5)
+    assert len({tuple(run.kept["peers.test"][:, number].flatten().tolist()) for number in range(3)}) == 3
+
+
+def test_a_run_of_one_network_keeps_no_peers():
+    assert train(CrossEntropy(), ONE_STEP).kept == {}
+
+
+# A loss of one's own
+
+
+def kd_written_as_a_function(batch, given, alpha=0.5):
+    assert given.features == {} and given.module is None
+    soft = losses.kd_loss(batch.student_logits, given.logits, 2.0)
+    return {"hard": alpha * F.cross_entropy(batch.student_logits, batch.targets), "soft": (1 - alpha) * soft}
+
+
+def kd_written_as_a_scalar(batch, given):
+    return sum(kd_written_as_a_function(batch, given).values())
+
+
+def test_kd_written_as_a_function_is_kd_bit_for_bit():
+    teacher = three_teachers()[0]
+    run, expected = train(OwnLoss(kd_written_as_a_function, teacher)), train(KD(teacher, 2.0, 0.5))
+    assert_equal_runs(run, expected)
+    assert run.history.drop(columns="seconds").equals(expected.history.drop(columns="seconds"))
+    scalar = train(OwnLoss(kd_written_as_a_scalar, teacher))
+    assert_equal_runs(scalar, expected)
+    assert scalar.history["loss"].tolist() == pytest.approx(expected.history["loss"].tolist(), rel=1e-6)
+    assert "soft" not in scalar.history
+    weighted = train(OwnLoss(functools.partial(kd_written_as_a_function, alpha=0.2), teacher))
+    assert_equal_runs(weighted, train(KD(teacher, 2.0, 0.2)))
+
+
+def test_hints_written_as_a_function_are_hints_bit_for_bit(monkeypatch):
+    """With a module that is drawn as the method's regressor is, and trained as it is."""
+    teacher = three_teachers()[0]
+    own = OwnLoss(hint_written_as_a_function, teacher, ("block2",), functools.partial(torch.nn.Conv2d, 4, 4, 1))
+    found = caught(monkeypatch, own)
+    run, expected = train(own), train(HintKD(teacher, 2.0, 0.5, PAIRS[1:], 0.3))
+    assert_equal_runs(run, expected)
+    assert torch.equal(found[0].built.weight, expected.kept["0.weight"])
+    assert torch.equal(found[0].built.bias, expected.kept["0.bias"]) and run.kept == {}
+
+
+def test_a_function_is_given_what_was_asked_for():
+    teacher, batch, seen = three_teachers()[0], feature_batch(), []
+
+    def look(batch, given):
+        seen.append(given)
+        return batch.student_logits.mean()
+
+    terms = prepared(OwnLoss(look)).terms(batch)
+    assert list(terms) == ["loss"] and terms["loss"] == batch.student_logits.mean()
+    prepared(OwnLoss(look, teacher)).terms(batch)
+    prepared(OwnLoss(look, teacher, ("block3", "block1"))).terms(batch)
+    nothing, logits, features = seen
+    assert (nothing.logits, nothing.features, nothing.module) == (None, {}, None)
+    close(logits.logits, teacher.model(batch.images))
+    assert list(features.features) == ["block3", "block1"]
+    for stage, feature in features.features.items():
+        close(feature, forward_features(teacher.model, batch.images)[1][stage])
+
+
+def test_functions_enter_the_key_of_a_run():
+    def key(*given):
+        return cache.run_key(STUDENT, OwnLoss(*given), tiny_data(), CONFIG)
+
+    teacher, other = three_teachers()[:2]
+    keys = [
+        key(kd_written_as_a_function, teacher),
+        key(kd_written_as_a_function, other),
+        key(kd_written_as_a_scalar, teacher),
+        key(functools.partial(kd_written_as_a_function, alpha=0.2), teacher),
+        key(kd_written_as_a_function, teacher, ("block1",)),
+        key(kd_written_as_a_function, teacher, (), functools.partial(torch.nn.Conv2d, 4, 4, 1)),
+    ]
+    assert len(set(keys)) == 6 and keys[0] == key(kd_written_as_a_function, teacher)

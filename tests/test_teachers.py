@@ -35,8 +35,8 @@ def test_bank_equals_a_live_forward_of_the_same_views_in_eval_mode():
 
 
 def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cache, monkeypatch):  # noqa: F811
-    computed, honest = [], Teacher._outputs
-    monkeypatch.setattr(Teacher, "_outputs", lambda self, *rest: computed.append(1) or honest(self, *rest))
+    computed, honest = [], teachers._outputs
+    monkeypatch.setattr(teachers, "_outputs", lambda *given: computed.append(1) or honest(*given))
     data = tiny_data()
     for teacher, split, views in (
         (tiny_teacher(), data.train, Views(2)),
