@@ -165,6 +165,7 @@ def _at_seed(name: str, arm: Arm, seed: int) -> Arm:
     if not isinstance(method, Method):
         raise TypeError(f"method of arm {name!r} must give a Method for each seed, not {type(method).__name__}")
     student = arm.student.build(seed) if isinstance(arm.student, PerSeed) else arm.student
+    _check_student(name, student)
     return dataclasses.replace(arm, method=method, student=student, config=dataclasses.replace(arm.config, seed=seed))
 
 
@@ -187,12 +188,16 @@ def _complete(name: str, arm: Method | Arm, student, data, config) -> Arm:
     for key, kind in (("data", Splits), ("config", Config)):
         if not isinstance(getattr(arm, key), kind):
             raise TypeError(f"{key} of arm {name!r} must be a {kind.__name__}, not {type(getattr(arm, key)).__name__}")
-    if not callable(arm.student) or isinstance(arm.student, nn.Module):
+    _check_student(name, arm.student)
+    return arm
+
+
+def _check_student(name: str, student: object) -> None:
+    if not callable(student) or isinstance(student, nn.Module):
         raise TypeError(
             f"student of arm {name!r} must be a function that builds the network, such as "
-            f"functools.partial(StudentNet, width=16), not {type(arm.student).__name__}"
+            f"functools.partial(StudentNet, width=16), not {type(student).__name__}"
         )
-    return arm
 
 
 def _kind(value: object) -> str:

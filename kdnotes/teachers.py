@@ -52,11 +52,7 @@ class Teacher:
 
     def bank(self, split: Split, views: Views) -> Tensor:
         """Logits ``[views, N, classes]`` for every view of every image: computed once, then read from the disk."""
-        if not isinstance(split, Split):
-            raise TypeError(f"split must be a kdnotes.data.Split (such as data.train), not {type(split).__name__}")
-        channels, needs = split.images.shape[1], getattr(self.model, "in_channels", split.images.shape[1])
-        if channels != needs:
-            raise ValueError(f"split must have images of {needs} channels, which this teacher sees, not {channels}")
+        self._check_split(split)
         return cache.cached_tensor([self.key, split_key(split), views], lambda: _outputs(self.model, split, views))
 
     def features(self, split: Split, views: Views, stage: str) -> Tensor:
@@ -65,6 +61,7 @@ class Teacher:
         Raises:
             ValueError: the teacher has no such stage.
         """
+        self._check_split(split)
         self.feature_shape(stage)
         names = [name for name, _ in self.model.stages.named_children()]
         until = self.model.stages[: names.index(stage) + 1].eval()  # slicing makes a container in training mode
@@ -81,6 +78,13 @@ class Teacher:
         if stage not in shapes:
             raise ValueError(f"stage must be one of the teacher's, {list(shapes)}, not {stage!r}")
         return shapes[stage]
+
+    def _check_split(self, split: Split) -> None:
+        if not isinstance(split, Split):
+            raise TypeError(f"split must be a kdnotes.data.Split (such as data.train), not {type(split).__name__}")
+        channels, needs = split.images.shape[1], getattr(self.model, "in_channels", split.images.shape[1])
+        if channels != needs:
+            raise ValueError(f"split must have images of {needs} channels, which this teacher sees, not {channels}")
 
 
 def _outputs(network: nn.Module, split: Split, views: Views) -> Tensor:

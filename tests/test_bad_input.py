@@ -10,34 +10,40 @@ import re
 import pandas as pd
 import pytest
 import torch
-from helpers import CONFIG, MULTI_EXIT, STUDENT, own_cache, tiny_data, tiny_teacher  # noqa: F401
+from helpers import CONFIG, MULTI_EXIT, PAIRS, STUDENT, Outputs, own_cache, tiny_data, tiny_teacher  # noqa: F401
 
 from kdnotes import check, losses, metrics, teachers, training
 from kdnotes.data import Views, load
 from kdnotes.methods import (
     KD,
     AnnealedKD,
+    AttentionKD,
     BeYourOwnTeacher,
     ConfidenceKD,
     CrossEntropy,
     CurriculumKD,
     DecoupledKD,
+    EarlyStoppedKD,
     GatedKD,
+    HintKD,
     LabelSmoothing,
     MultiTeacherKD,
+    MutualLearning,
+    OwnLoss,
     SelfKD,
     StandardizedKD,
     UncertaintyKD,
 )
-from kdnotes.models import MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
+from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
 from kdnotes.profiles import settings
-from kdnotes.study import Arm, Study, compare
+from kdnotes.study import Arm, PerSeed, Study, compare
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, fit
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 Z, Y = torch.zeros(3, 4), torch.zeros(3, dtype=torch.long)
 ZK, W = torch.zeros(2, 3, 4), torch.full((3, 2), 0.5)  # two teachers
+A, B = torch.zeros(3, 2, 4, 4), torch.zeros(3, 5, 2, 2)  # features
 NAN, INF = float("nan"), float("inf")
 
 
@@ -70,6 +76,14 @@ def two_stages():
 def given_run(**changes):
     arguments = {"run": shared_fit(), "factory": STUDENT, "data": tiny_data(), "config": CONFIG}
     return teachers.from_run(**(arguments | {"method": CrossEntropy()} | changes))
+
+
+def hints(pairs=PAIRS, **changes):
+    return HintKD(tiny_teacher(), pairs=pairs, **changes)
+
+
+def three_channels():
+    return Teacher(StudentNet(num_classes=4, width=2), {})
 
 
 def few_images(count):
@@ -173,7 +187,49 @@ WRONG = [
     (lambda: losses.reverse_gradient(Z, -1), "strength must be a finite number, 0 or more, not -1"),
     (lambda: losses.reverse_gradient(Z, NAN), "strength must be a finite number, 0 or more, not nan"),
     (lambda: losses.reverse_gradient(Z, None), "strength must be a number, not NoneType"),
+    (lambda: losses.attention_map(Y), "feature must be a floating-point tensor, not an int64 tensor"),
+    (lambda: losses.attention_map([A]), "feature must be a floating-point tensor, not list"),
+    (lambda: losses.attention_map(A[0]), "feature must have the shape [batch, channels, height, width], not [2, 4, 4]"),
+    (lambda: losses.attention_map(A[:, :0]), "feature must have the shape [batch, channels, height, width], not [3, 0"),
+    (lambda: losses.attention_transfer_loss(A, [A]), "student_features must be a non-empty list of features, not a fl"),
+    (lambda: losses.attention_transfer_loss([A], A), "teacher_features must be a non-empty list of features, not a fl"),
+    (lambda: losses.attention_transfer_loss([], []), "student_features must be a non-empty list of features, not list"),
+    (
+        lambda: losses.attention_transfer_loss([A, A], [A]),
+        "teacher_features must be as many as student_features, 2, not 1",
+    ),
+    (
+        lambda: losses.attention_transfer_loss([A, A], [A, A[:2]]),
+        "teacher_features[1] must have the batch of student_features[1], 3, not 2",
+    ),
+    (
+        lambda: losses.attention_transfer_loss([A, Z], [A, A]),
+        "student_features[1] must have the shape [batch, channels, height, width], not [3, 4]",
+    ),
+    (lambda: losses.attention_transfer_loss([A], [None]), "teacher_features[0] must be a floating-point tensor, not N"),
+    (lambda: losses.attention_transfer_loss([A], [B], form="Paper"), "form must be 'code' or 'paper', not 'Paper'"),
+    (lambda: losses.attention_transfer_loss([A], [B], reduction="sum"), "reduction must be 'mean' or 'none', not 'sum"),
+    (lambda: losses.match_size(Z, A), "feature must have the shape [batch, channels, height, width], not [3, 4]"),
+    (lambda: losses.match_size(A, Y), "other must be a floating-point tensor, not an int64 tensor"),
+    (lambda: losses.hint_loss(A, B), "student_feature must have the shape of teacher_feature, [batch, ...]: [3, 5, 2"),
+    (lambda: losses.peer_divergences(ZK), "logits must be a list of tensors [batch, classes], one a peer, not a float"),
+    (lambda: losses.peer_divergences([Z]), "logits must be those of 2 peers or more, not 1"),
+    (lambda: losses.peer_divergences([Z, Y]), "logits[1] must be a floating-point tensor, not an int64 tensor"),
+    (lambda: losses.peer_divergences([Z, Z[:2]]), "logits[1] must have the shape of logits[0], [3, 4], not [2, 4]"),
+    (lambda: losses.peer_divergences([Z, Z], 0), "temperature must be a finite number above 0, not 0"),
+    (lambda: losses.mutual_losses([Z], Y), "logits must be those of 2 peers or more, not 1"),
+    (lambda: losses.mutual_losses({"a": Z, "b": Z}, Y), "logits must be a list of tensors [batch, classes], one a pee"),
+    (lambda: losses.mutual_losses([Z, Z], Y[:2]), "targets must be one class for each of the 3 samples, not 2"),
+    (lambda: losses.mutual_losses([Z, Z], Y + 4), "targets must lie in 0 … 3, but they span 4 … 4"),
+    (lambda: losses.mutual_losses([Z, Z], Y, NAN), "temperature must be a finite number above 0, not nan"),
     # models
+    (lambda: Cohort([STUDENT, STUDENT]), "peers must be a tuple of 2 functions or more that build the networks, not ["),
+    (lambda: Cohort((STUDENT,)), "peers must be a tuple of 2 functions or more that build the networks, not ("),
+    (lambda: Cohort((STUDENT, "StudentNet")), "peers must be a tuple of 2 functions or more that build the networks"),
+    (
+        lambda: Cohort((STUDENT, functools.partial(STUDENT, num_classes=5))),
+        "peers must have equal classes and channels, not [(4, 1), (5, 1)]",
+    ),
     (lambda: TeacherNet(num_classes=1), "num_classes must be at least 2, not 1"),
     (lambda: StudentNet(in_channels=0), "in_channels must be at least 1, not 0"),
     (lambda: StudentNet(width=0), "width must be at least 1, not 0"),
@@ -253,6 +309,34 @@ WRONG = [
         lambda: GatedKD((tiny_teacher(),), train_gate_by="me"),
         "train_gate_by must be 'labels' or 'imitation', not 'me'",
     ),
+    (lambda: EarlyStoppedKD(tiny_teacher(), until=1.1), "until must lie in [0, 1], not 1.1"),
+    (lambda: EarlyStoppedKD(tiny_teacher(), until="half"), "until must be a number, not str"),
+    (lambda: EarlyStoppedKD(None), "teacher must be a kdnotes.teachers.Teacher, not NoneType"),
+    (lambda: EarlyStoppedKD(tiny_teacher(), alpha=2), "alpha must lie in [0, 1], not 2"),
+    (lambda: hints(()), "pairs must hold at least one (student's stage, teacher's stage), not ()"),
+    (lambda: hints([("stem", "block1")]), "pairs must be a tuple of (student's stage, teacher's stage), not [('stem',"),
+    (lambda: hints(("stem", "block1")), "pairs must be a tuple of (student's stage, teacher's stage), not ('stem', 'b"),
+    (lambda: hints((("stem",),)), "pairs must be a tuple of (student's stage, teacher's stage), not (('stem',),)"),
+    (lambda: hints(weight=-1.0), "weight must be a finite number, 0 or more, not -1.0"),
+    (lambda: hints(alone=1), "alone must lie in [0, 1), not 1: the student's head would never be trained"),
+    (lambda: hints(alone=-0.1), "alone must lie in [0, 1], not -0.1"),
+    (lambda: hints(alone=None), "alone must be a number, not NoneType"),
+    (lambda: hints(temperature=0), "temperature must be a finite number above 0, not 0"),
+    (lambda: HintKD(Outputs(ZK), pairs=PAIRS), "teacher must be a kdnotes.teachers.Teacher, not Outputs"),
+    (lambda: HintKD(tiny_teacher().model, pairs=PAIRS), "teacher must be a kdnotes.teachers.Teacher, not TeacherNet"),
+    (lambda: AttentionKD(tiny_teacher()), "pairs must hold at least one (student's stage, teacher's stage), not ()"),
+    (lambda: AttentionKD(tiny_teacher(), pairs=PAIRS, form=2), "form must be 'code' or 'paper', not 2"),
+    (lambda: AttentionKD(tiny_teacher(), pairs=PAIRS, weight=INF), "weight must be a finite number, 0 or more, not in"),
+    (lambda: MutualLearning(-1.0), "weight must be a finite number, 0 or more, not -1.0"),
+    (lambda: MutualLearning(temperature=0), "temperature must be a finite number above 0, not 0"),
+    (lambda: MutualLearning(teacher="resnet"), "teacher must be a kdnotes.teachers.Teacher, not str"),
+    (lambda: MutualLearning(teacher_temperature=-1), "temperature must be a finite number above 0, not -1"),
+    (lambda: MutualLearning(alpha=1.5), "alpha must lie in [0, 1], not 1.5"),
+    (lambda: OwnLoss(None), "loss must be a function, not NoneType"),
+    (lambda: OwnLoss(abs, module=3), "module must be a function, not int"),
+    (lambda: OwnLoss(abs, "resnet"), "teacher must be a kdnotes.teachers.Teacher, not str"),
+    (lambda: OwnLoss(abs, stages=("block1",)), "stages must be a tuple of names of the teacher's stages, not ('block1"),
+    (lambda: OwnLoss(abs, tiny_teacher(), "block1"), "stages must be a tuple of names of the teacher's stages, not 'b"),
     # training
     (lambda: Config(epochs=0), "epochs must be at least 1, not 0"),
     (lambda: Config(epochs=1.0), "epochs must be an integer, not float"),
@@ -306,6 +390,36 @@ WRONG = [
         lambda: shared_fit(method=BeYourOwnTeacher()),
         "student must be a models.MultiExitStudent, which has exits, not StudentNet",
     ),
+    (
+        lambda: shared_fit(method=hints((("stage1", "block2"),))),
+        "pairs must name stages of the student, ['stem', 'block1', 'block2', 'block3'], not 'stage1'",
+    ),
+    (
+        lambda: shared_fit(method=hints((("block1", "stage2"),))),
+        "stage must be one of the teacher's, ['block1', 'block2', 'block3', 'block4'], not 'stage2'",
+    ),
+    (
+        lambda: shared_fit(without_stages(), hints()),
+        "student must be a network with named stages for HintKD, such as StudentNet",
+    ),
+    (
+        lambda: shared_fit(method=HintKD(Teacher(without_stages(), {}), pairs=PAIRS)),
+        "model must be a network with named stages, such as TeacherNet, not Sequential",
+    ),
+    (lambda: shared_fit(method=MutualLearning()), "student must be a models.Cohort, which has peers, not StudentNet"),
+    (
+        lambda: shared_fit(method=OwnLoss(lambda batch, given: None)),
+        "terms of OwnLoss must be scalar tensors, but 'loss' has NoneType",
+    ),
+    (
+        lambda: shared_fit(method=OwnLoss(lambda batch, given: batch.student_logits)),
+        "terms of OwnLoss must be scalar tensors, but 'loss' has shape [16, 4]",
+    ),
+    (lambda: shared_fit(method=OwnLoss(lambda batch, given: {})), "terms of OwnLoss must be a non-empty dict, not dic"),
+    (
+        lambda: shared_fit(method=OwnLoss(lambda batch, given: 0, tiny_teacher(), ("stem",))),
+        "stage must be one of the teacher's, ['block1', 'block2', 'block3', 'block4'], not 'stem'",
+    ),
     (lambda: given_run(run=None), "run must be a kdnotes.training.Run, not NoneType"),
     (lambda: given_run(data=tiny_data().train), "data must be a kdnotes.data.Splits, not Split"),
     (lambda: given_run(config=None), "config must be a kdnotes.training.Config, not NoneType"),
@@ -317,7 +431,26 @@ WRONG = [
     ),
     (lambda: Teacher("resnet", {}), "model must be a torch.nn.Module, not str"),
     (lambda: tiny_teacher().logits(tiny_data().test.images), "split must be a kdnotes.data.Split (such as data.train)"),
+    (lambda: tiny_teacher().feature_shape("stem"), "stage must be one of the teacher's, ['block1', 'block2', 'block3'"),
+    (
+        lambda: tiny_teacher().features(tiny_data().test, Views(1), None),
+        "stage must be one of the teacher's, ['block1', 'block2', 'block3', 'block4'], not None",
+    ),
+    (
+        lambda: tiny_teacher().features(tiny_data().test.images, Views(1), "block1"),
+        "split must be a kdnotes.data.Split (such as data.train)",
+    ),
+    (
+        lambda: three_channels().features(tiny_data().test, Views(1), "stem"),
+        "split must have images of 3 channels, which this teacher sees, not 1",
+    ),
     # study
+    (lambda: PerSeed(lambda seed: STUDENT)(), "PerSeed needs a seed: it is for the student of study.Arm"),
+    (lambda: training.build(PerSeed(lambda seed: STUDENT), 0), "PerSeed needs a seed: it is for the student of study."),
+    (
+        lambda: shared_compare(student=PerSeed(lambda seed: STUDENT())),
+        "student of arm 'ce' must be a function that builds the network, such as",
+    ),
     (lambda: shared_compare({}), "arms must be a non-empty mapping of names to methods, not {}"),
     (lambda: shared_compare([CrossEntropy()]), "arms must be a non-empty mapping of names to methods"),
     (lambda: shared_compare({"ce": CrossEntropy}), "method of arm 'ce' must be a Method, not the class CrossEntropy"),
@@ -348,6 +481,11 @@ WRONG = [
     (lambda: metrics.mean_interval([]), "samples must be a non-empty list of finite numbers, not []"),
     (lambda: metrics.mean_interval([0.1, NAN]), "samples must be a non-empty list of finite numbers"),
     (lambda: metrics.mean_interval([0.1, 0.2], level=95), "level must lie between 0 and 1, not 95"),
+    (lambda: metrics.cka(Z, Z), "features must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3, 4]"),
+    (lambda: metrics.cka(Z.T, Z), "other must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3, 4]"),
+    (lambda: metrics.cka(Z.T[0], Z.T), "features must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3"),
+    (lambda: metrics.cka(Y, Z), "features must be a floating-point tensor, not Tensor"),
+    (lambda: metrics.cka(Z.T, None), "other must be a floating-point tensor, not NoneType"),
     # profiles and exercises
     (lambda: settings("quick"), "profile must be one of smoke, lesson, full, not 'quick'"),
     (lambda: settings("smoke", seeds=0), "seeds must be a whole number of at least 1, or None, not 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -77,6 +78,119 @@ def test_mcnemar_equals_the_binomial_sum(only, other):
     tail = sum(math.comb(discordant, k) for k in range(min(only, other) + 1)) / 2**discordant
     assert metrics.mcnemar(*logits, targets) == pytest.approx(min(1.0, 2 * tail), rel=1e-9)
     assert metrics.mcnemar(*reversed(logits), targets) == metrics.mcnemar(*logits, targets)
+
+
+# CKA
+
+
+def unbiased_hsic(first, second):
+    """Of two Gram matrices: Σ over all 4 different samples i, j, q, r of k_ij·l_ij + k_ij·l_qr − 2·k_ij·l_iq."""
+    i, j, q, r = np.array(list(itertools.permutations(range(len(first)), 4))).T
+    return np.mean(first[i, j] * second[i, j] + first[i, j] * second[q, r] - 2 * first[i, j] * second[i, q])
+
+
+def u_centred(gram):
+    """Sums of rows and columns taken away so that those of the result, with a diagonal of 0, are 0 (1310.2926)."""
+    count, gram = len(gram), gram - np.diag(np.diag(gram))
+    rows = gram.sum(axis=1) / (count - 2)
+    centred = gram - rows[:, None] - rows[None, :] + gram.sum() / ((count - 1) * (count - 2))
+    return centred - np.diag(np.diag(centred))
+
+
+def product_of_centred(first, second):
+    count = len(first)
+    return (u_centred(first) * u_centred(second)).sum() / (count * (count - 3))
+
+
+def alignment(hsic, first, second):
+    """CKA; None where the estimate for one of the two alone is below 0, or above it by rounding."""
+    own = [hsic(gram, gram) for gram in (first, second)]
+    sizes = [np.square(gram - gram.mean()).mean() for gram in (first, second)]
+    if min(np.divide(own, sizes)) < 1e-2:
+        return None
+    return hsic(first, second) / math.sqrt(own[0] * own[1])
+
+
+def random_representations(rng, count):
+    """Two of them, the second in part a function of the first."""
+    first = 10.0 ** rng.uniform(-3, 3) * rng.standard_normal((count, rng.integers(1, 9)))
+    second = rng.standard_normal((count, rng.integers(1, 9)))
+    if rng.random() < 0.7:
+        second = 10.0 ** rng.uniform(-3, 3) * (first @ rng.standard_normal((first.shape[1], 3)) + second[:, :1])
+    return first + rng.standard_normal(), second + 3 * rng.standard_normal()
+
+
+def test_cka_equals_the_sums_over_four_samples_and_over_centred_matrices_in_1000_random_cases(capsys):
+    rng, worst, cases = np.random.default_rng(0), {"sums": 0.0, "matrices": 0.0}, {"sums": 0, "matrices": 0}
+    while cases["sums"] < 1000:
+        for name, counts in (("sums", (4, 7)), ("matrices", (8, 60))):
+            count = int(rng.integers(*counts))
+            pair = random_representations(rng, count)
+            first, second = (one @ one.T for one in pair)
+            expected = alignment(unbiased_hsic if name == "sums" else product_of_centred, first, second)
+            if expected is None:
+                continue
+            found = metrics.cka(*map(torch.tensor, pair))
+            worst[name] = max(worst[name], abs(found - expected) / max(1, abs(expected)))
+            cases[name] += 1
+    with capsys.disabled():
+        found = ", ".join(f"{name} {worst[name]:.1e} ({cases[name]:,} cases)" for name in worst)
+        print(f"\nCKA: largest differences {found} ", end="")
+    assert max(worst.values()) < 1e-8
+
+
+def representation(count=40, dimensions=12, seed=0):
+    return torch.randn(count, dimensions, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_cka_is_blind_to_rotation_scale_and_shift_and_sees_other_linear_maps():
+    first, second = representation(), representation(dimensions=5, seed=1) + 2 * representation()[:, :5]
+    rotation = torch.linalg.qr(representation(12, seed=2))[0]
+    expected = metrics.cka(first, second)
+    assert 0.1 < expected < 0.95
+    for same in (first @ rotation, 1e-6 * first, -1e6 * first, first + 100, first[:, torch.randperm(12)]):
+        assert metrics.cka(same, second) == pytest.approx(expected, abs=1e-9)
+        assert metrics.cka(second, same) == pytest.approx(expected, abs=1e-9)
+        assert metrics.cka(first, same) == pytest.approx(1.0, abs=1e-9)
+    stretched = first * torch.linspace(0.01, 3, 12)
+    assert metrics.cka(stretched, first) < 0.95
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(3))
+    assert metrics.cka(first[order], second[order]) == pytest.approx(expected, abs=1e-9)
+    assert metrics.cka(first[order], second) < expected - 0.1  # samples belong together
+
+
+def test_cka_of_unrelated_features_is_0_on_average_even_of_more_dimensions_than_samples():
+    found = [metrics.cka(representation(40, 2000, seed), representation(40, 3000, 100 + seed)) for seed in range(20)]
+    plain = []  # the plain estimate, from centred Gram matrices
+    for seed in range(3):
+        first, second = representation(40, 2000, seed), representation(40, 3000, 100 + seed)
+        grams = [one @ one.T for one in (first - first.mean(0), second - second.mean(0))]
+        plain.append(float((grams[0] * grams[1]).sum() / (grams[0].norm() * grams[1].norm())))
+    assert abs(np.mean(found)) < 0.02 and max(map(abs, found)) < 0.1 and min(found) < 0 < max(found)
+    assert min(plain) > 0.9
+
+
+def test_cka_takes_feature_maps_of_any_shape_and_float32_and_leaves_them():
+    torch.manual_seed(0)
+    maps, other = torch.randn(30, 4, 3, 3), torch.randn(30, 7)
+    maps[:, 0, 0] += other[:, :3]
+    before = maps.clone()
+    expected = metrics.cka(maps.flatten(1).double(), other.double())
+    found = metrics.cka(maps.requires_grad_(), other)
+    assert type(found) is float and found == pytest.approx(expected, rel=1e-6)
+    assert torch.equal(maps, before)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 7e3])
+def test_cka_of_a_constant_is_nan(value):
+    for count in (4, 7, 13):
+        for dtype in (torch.float32, torch.float64):
+            constant = torch.full((count, 3), value, dtype=dtype)
+            assert math.isnan(metrics.cka(constant, representation(count)))
+            assert math.isnan(metrics.cka(representation(count), constant))
+
+
+# Intervals
 
 
 def test_interval_equals_scipy_and_says_whether_zero_lies_outside():

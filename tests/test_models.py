@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from kdnotes.models import (
+    Cohort,
     MultiExitStudent,
     ResidualStudent,
     StudentNet,
     TeacherNet,
     count_parameters,
+    feature_shapes,
     forward_features,
+    stages_of_equal_size,
 )
 
 STAGES = {
@@ -81,6 +84,77 @@ def test_every_parameter_gets_a_gradient():
         model = network(width=4)
         model(torch.randn(8, 3, 32, 32)).logsumexp(1).sum().backward()
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+# Shapes of features
+
+
+@NETWORKS
+@pytest.mark.parametrize("training", [True, False])
+def test_feature_shapes_are_those_of_the_stages_and_the_network_is_left_as_it_was(network, training):
+    model = network(in_channels=1, width=4).train(training)
+    state, generator = {name: t.clone() for name, t in model.state_dict().items()}, torch.get_rng_state()
+    shapes = feature_shapes(model)
+    assert all(module.training == training for module in model.modules())
+    assert all(torch.equal(t, state[name]) for name, t in model.state_dict().items())  # also the running statistics
+    assert torch.equal(torch.get_rng_state(), generator)
+    _, features = forward_features(model.eval(), torch.zeros(2, 1, 32, 32))
+    assert list(shapes) == list(features)
+    assert all(shapes[name] == feature.shape[1:] for name, feature in features.items())
+
+
+def test_stages_of_equal_size_are_the_last_of_each_size():
+    sizes = {"width": 4, "in_channels": 1}
+    teacher, student, plain = TeacherNet(**sizes), ResidualStudent(**sizes), StudentNet(**sizes)
+    assert stages_of_equal_size(student, teacher) == (("stage1", "block2"), ("stage2", "block3"), ("stage3", "block4"))
+    assert stages_of_equal_size(plain, teacher) == (("stem", "block1"), ("block1", "block2"), ("block3", "block3"))
+    assert stages_of_equal_size(teacher, student) == (("block2", "stage1"), ("block3", "stage2"), ("block4", "stage3"))
+    assert stages_of_equal_size(plain, plain) == (("stem", "stem"), ("block1", "block1"), ("block3", "block3"))
+
+
+# Peers
+
+
+def cohort(*networks, **sizes):
+    return Cohort(tuple(functools.partial(network, **({"width": 4} | sizes)) for network in networks))
+
+
+def test_a_cohort_gives_the_first_peers_logits_and_as_its_stage_those_of_all():
+    model = cohort(StudentNet, ResidualStudent, StudentNet, num_classes=7, in_channels=2).eval()
+    assert [type(peer) for peer in model.peers] == [StudentNet, ResidualStudent, StudentNet]
+    assert (model.num_classes, model.in_channels) == (7, 2)
+    images = torch.randn(5, 2, 32, 32)
+    logits, features = forward_features(model, images)
+    each = [peer(images) for peer in model.peers]
+    assert list(features) == ["peers"] and torch.equal(features["peers"], torch.stack(each, dim=1))
+    assert features["peers"].shape == (5, 3, 7)
+    assert torch.equal(logits, each[0]) and torch.equal(model(images), each[0])
+    assert len({tuple(one.flatten().tolist()) for one in each}) == 3
+    assert count_parameters(model) == sum(map(count_parameters, model.peers))
+
+
+def test_the_first_peer_is_the_one_that_it_would_be_alone_also_with_dropout():
+    torch.manual_seed(3)
+    alone = StudentNet(width=4)
+    torch.manual_seed(3)
+    model = cohort(StudentNet, ResidualStudent, StudentNet)
+    state = alone.state_dict()
+    assert all(torch.equal(t, state[name]) for name, t in model.peers[0].state_dict().items())
+    images = torch.randn(4, 3, 32, 32)
+    torch.manual_seed(4)
+    expected = alone(images)
+    torch.manual_seed(4)
+    assert torch.equal(model(images), expected) and model.training
+
+
+def test_peers_share_no_parameter_and_each_gets_its_own_gradient():
+    model = cohort(StudentNet, StudentNet)
+    groups = [list(peer.parameters()) for peer in model.peers]
+    assert len({id(parameter) for group in groups for parameter in group}) == 2 * len(groups[0])
+    _, features = forward_features(model, torch.randn(8, 3, 32, 32))
+    features["peers"][:, 1].logsumexp(1).sum().backward()
+    assert all((p.grad == 0).all() for p in groups[0]) and all(p.grad is not None for p in groups[1])
+    assert any((p.grad != 0).any() for p in groups[1])
 
 
 # Exits

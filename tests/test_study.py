@@ -25,9 +25,9 @@ from scipy import stats
 
 from kdnotes import teachers, training
 from kdnotes.data import load
-from kdnotes.methods import KD, CrossEntropy, CurriculumKD, GatedKD, LabelSmoothing
-from kdnotes.models import ResidualStudent, StudentNet
-from kdnotes.study import Arm, NotPairedError, Study, compare
+from kdnotes.methods import KD, CrossEntropy, CurriculumKD, GatedKD, HintKD, LabelSmoothing, MutualLearning
+from kdnotes.models import Cohort, ResidualStudent, StudentNet
+from kdnotes.study import Arm, NotPairedError, PerSeed, Study, compare
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 BIT_EQUAL = ["seconds", "created", "cached"]
@@ -183,6 +183,77 @@ def test_a_generation_is_taught_by_the_one_before_seed_by_seed():
     assert not swapped.frame["cached"].any()
 
 
+# A student for each seed
+
+
+class Continued(StudentNet):
+    """A student that starts from given weights."""
+
+    def __init__(self, state, **sizes):
+        super().__init__(**sizes)
+        self.load_state_dict(state)
+
+
+def test_each_seed_gets_its_student_and_its_entry_in_the_cache(own_cache):  # noqa: F811
+    first = study({"plain": CrossEntropy()})
+    asked = []
+
+    def continued(seed):
+        asked.append(seed)
+        return functools.partial(Continued, first.runs["plain", seed].state, **STUDENT.keywords)
+
+    arms = {"continued": Arm(CrossEntropy(), student=PerSeed(continued))}
+    second = study(arms)
+    assert asked == [0, 1]
+    for seed in (0, 1):
+        network = training.build(STUDENT, 7)
+        network.load_state_dict(first.runs["plain", seed].state)
+        run = second.runs["continued", seed]
+        assert run.start == training.state_key(network)
+        config = dataclasses.replace(CONFIG, seed=seed)
+        assert equal_states(run.state, training.fit(network, CrossEntropy(), tiny_data(), config).state)
+        assert run.order == first.runs["plain", seed].order
+    assert len(list((own_cache / "runs").glob("*.safetensors"))) == 4
+    assert study(arms).frame["cached"].all()
+    swapped = Arm(CrossEntropy(), student=PerSeed(lambda seed: continued(1 - seed)))
+    assert not study({"swapped": swapped}).frame["cached"].any()
+
+
+def test_a_student_for_each_seed_may_be_what_all_arms_share():
+    shared = PerSeed(lambda seed: functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=2 + seed))
+    result = study({"plain": CrossEntropy(), "smooth": LabelSmoothing(0.2)}, student=shared)
+    for arm in result.arms:
+        assert [result.runs[arm, seed].state["stages.stem.0.weight"].shape[0] for seed in (0, 1)] == [2, 3]
+
+
+def test_arms_that_continue_from_other_weights_are_not_paired():
+    def arm(start):
+        state = training.build(STUDENT, start).state_dict()
+        return Arm(
+            CrossEntropy(), student=PerSeed(lambda seed: functools.partial(Continued, state, **STUDENT.keywords))
+        )
+
+    with pytest.raises(NotPairedError, match="arms 'a' and 'b' start from other weights at seed 0"):
+        study({"a": arm(5), "b": arm(6)}, 1)
+
+
+def test_cohorts_are_paired_with_cohorts_and_come_back_with_all_peers():
+    cohort = functools.partial(Cohort, (STUDENT, STUDENT))
+    arms = {
+        "alone": Arm(MutualLearning(weight=0.0), student=cohort),
+        "mutual": Arm(MutualLearning(), student=cohort),
+        "plain": CrossEntropy(),
+    }
+    first, again = study(arms, 1), study(arms, 1)
+    assert again.frame["cached"].all()
+    runs = [result.runs["mutual", 0] for result in (first, again)]
+    assert equal_states(*(run.kept for run in runs)) and equal_states(*(run.state for run in runs))
+    assert all(torch.equal(run.test_logits, run.kept["peers.test"][:, 0]) for run in runs)
+    alone, plain = first.runs["alone", 0], first.runs["plain", 0]
+    assert alone.start == runs[0].start and alone.order == runs[0].order == plain.order
+    assert torch.equal(alone.test_logits, plain.test_logits) and not torch.equal(alone.test_logits, runs[0].test_logits)
+
+
 # Determinism
 
 
@@ -203,13 +274,15 @@ def test_frames_are_bit_equal_for_1_and_2_workers_and_when_run_again(tmp_path, m
         "mine": scope["Mine"](),
         "gated": GatedKD(tuple(taught), 2.0, 0.5),  # with parameters of its own
         "by seed": Arm(lambda seed: CurriculumKD(taught[seed], 2.0, 0.5)),
+        "hints": HintKD(taught[0], 2.0, 0.5, (("block1", "block2"),), alone=0.5),
+        "peers": Arm(MutualLearning(), student=functools.partial(Cohort, (student, student))),
     }
     shared = {"student": student, "data": data, "config": CONFIG, "report": None}
     results = []
     for folder, workers in (("a", 1), ("b", 2)):
         monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / folder))
         results.append(compare(arms, 2, workers=workers, **shared))
-        assert len(list((tmp_path / folder / "runs").glob("*.safetensors"))) == 6
+        assert len(list((tmp_path / folder / "runs").glob("*.safetensors"))) == 10
     results.append(compare(arms, 2, workers=1, fresh=True, **shared))
     results.append(compare(arms, 2, workers=1, **shared))
     assert [bool(result.frame["cached"].all()) for result in results] == [False, False, False, True]

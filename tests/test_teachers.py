@@ -9,12 +9,12 @@ import shutil
 
 import pytest
 import torch
-from helpers import CONFIG, STUDENT, own_cache, tiny_data, tiny_teacher  # noqa: F401
+from helpers import CONFIG, STUDENT, equal_states, own_cache, tiny_data, tiny_teacher  # noqa: F401
 
 from kdnotes import cache, metrics, teachers, training
 from kdnotes.data import Views, load
 from kdnotes.methods import LabelSmoothing
-from kdnotes.models import TeacherNet
+from kdnotes.models import TeacherNet, forward_features
 from kdnotes.teachers import Teacher
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -47,6 +47,37 @@ def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cac
     ):
         teacher.bank(split, views)
     assert len(computed) == 4 and len(list((own_cache / "banks").glob("*.safetensors"))) == 4
+
+
+@pytest.mark.parametrize(("stage", "shape"), [("block1", (2, 16, 16)), ("block3", (8, 4, 4)), ("block4", (16, 2, 2))])
+def test_features_equal_a_live_forward_of_the_same_views_in_eval_mode(stage, shape):
+    teacher, data, views = tiny_teacher(), tiny_data(), Views(2)
+    state = copy.deepcopy(teacher.model.state_dict())
+    assert teacher.feature_shape(stage) == shape
+    features = teacher.features(data.train, views, stage)
+    assert features.shape == (2, 60, *shape) and features.dtype == torch.float32 and not features.requires_grad
+    assert not any(module.training for module in teacher.model.modules())
+    assert equal_states(teacher.model.state_dict(), state)
+    for view in range(2):
+        images = views.take(data.train, torch.arange(60), view)
+        expected = forward_features(teacher.model, images)[1][stage]
+        torch.testing.assert_close(features[view], expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(features[0], features[1])
+
+
+def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, monkeypatch):  # noqa: F811
+    computed, honest = [], teachers._outputs
+    monkeypatch.setattr(teachers, "_outputs", lambda *given: computed.append(1) or honest(*given))
+    data, views = tiny_data(), Views(2)
+    teacher, again, other = tiny_teacher(), tiny_teacher(), tiny_teacher(1)
+    first = teacher.features(data.train, views, "block2")
+    assert torch.equal(again.features(data.train, views, "block2"), first) and len(computed) == 1
+    assert not torch.equal(other.features(data.train, views, "block2"), first)
+    teacher.features(data.test, views, "block2")
+    teacher.features(data.train, Views(2, seed=1), "block2")
+    teacher.features(data.train, views, "block1")
+    teacher.bank(data.train, views)
+    assert len(computed) == 6 and len(list((own_cache / "banks").glob("*.safetensors"))) == 6
 
 
 def test_logits_are_those_of_the_plain_images():
