@@ -1,4 +1,4 @@
-"""The command ``kdnotes``: run, list, lab, compare, bench and train-teacher.
+"""The command ``kdnotes``: run, list, lab, compare, propose, bench and train-teacher.
 
 Wrong input ends with one line on stderr and exit code 2; a chapter that does not pass with exit code 1.
 """
@@ -154,6 +154,20 @@ def compare(
     if output is not None:
         write_text(output, result.numbers().to_csv())
         print(f"All intervals: {output}")
+
+
+@app.command()
+def propose(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="attention, hints, progressive, mutual or blank.")],
+    output: Annotated[Path, typer.Option(help="Folder to write the notebook to.")] = Path("."),
+) -> None:
+    """Write a lab notebook for an experiment of your own, ready to run (see chapter 14)."""
+    from kdnotes import proposals
+
+    if name in proposals.PROPOSALS:  # an unknown name makes no folder
+        _check_output(output)
+    path = proposals.write(name, output)
+    print(f"{path}: open it in JupyterLab and run all cells; its report goes to {path.parent / 'reports'}")
 
 
 @app.command()

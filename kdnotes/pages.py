@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
-__all__ = ["index_page", "notebook_page"]
+__all__ = ["document", "index_page", "notebook_page"]
 
 TEMPLATE = """{% extends 'basic/index.html.j2' %}
 {% block codecell %}
@@ -52,7 +52,7 @@ def notebook_page(notebook: NotebookNode, title: str) -> str:
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'(href="\d\d_\w+)\.ipynb"', r'\1.html"', body)  # the next chapter as a page
     colors = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
-    return _document(title, f'<p><a href="index.html">All chapters</a></p>\n{body}', colors)
+    return document(title, f'<p><a href="index.html">All chapters</a></p>\n{body}', colors)
 
 
 def index_page(rows: list[dict[str, Any]], heading: str) -> str:
@@ -64,7 +64,7 @@ def index_page(rows: list[dict[str, Any]], heading: str) -> str:
         heading: a line under the title, such as the profile and the data set.
     """
     entries = "\n".join(_entry({key: html.escape(str(value)) for key, value in row.items()}) for row in rows)
-    return _document("kdnotes", f"<h1>kdnotes: knowledge distillation, executed</h1>\n<p>{heading}</p>\n{entries}")
+    return document("kdnotes", f"<h1>kdnotes: knowledge distillation, executed</h1>\n<p>{heading}</p>\n{entries}")
 
 
 def _entry(row: dict[str, str]) -> str:
@@ -79,7 +79,8 @@ def _entry(row: dict[str, str]) -> str:
     )
 
 
-def _document(title: str, body: str, style: str = "") -> str:
+def document(title: str, body: str, style: str = "") -> str:
+    """A complete HTML document in the course's style; ``title`` is escaped, ``body`` and ``style`` are not."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -1,0 +1,504 @@
+"""An experiment planned before it is run: the plan, the verdict by its rule, the seeds it would take, and a report."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import html
+import inspect
+import io
+import math
+import os
+import platform
+import textwrap
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kdnotes
+from kdnotes.metrics import Interval, mean_interval
+from kdnotes.study import Study
+
+__all__ = ["Experiment", "SeedsNeeded", "Verdict", "judge", "power", "report", "seeds_needed"]
+
+MOST_SEEDS = 10_000
+NOT_FILLED_IN = "not filled in"
+
+
+def judge(gain: Interval, smallest_difference: float) -> str:
+    """The verdict on a gain, of which larger is better, for a smallest difference of interest δ > 0.
+
+    - "supported": the interval lies wholly above 0, and δ or more is not excluded;
+    - "refuted": the interval lies wholly below δ, whether it holds 0 or not;
+    - "not resolved": it holds both 0 and δ; or there is but one seed; or all seeds gave the same difference, so that
+      the interval has no width and says nothing of the next seed.
+
+    The first part is a test of the difference 0, the second one of the difference δ (half of an equivalence test,
+    Lakens 2017, doi 10.1177/1948550617697177). With 95 % intervals "supported" comes up in at most 2.5 % of the
+    experiments in which the true gain is 0 or less, and "refuted" in at most 2.5 % of those in which it is δ or more.
+    """
+    _check_positive("smallest_difference", smallest_difference)
+    if gain.n < 2 or gain.half_width <= 1e-12:
+        return "not resolved"
+    if gain.high < smallest_difference:
+        return "refuted"
+    return "supported" if gain.low > 0 else "not resolved"
+
+
+def power(seeds: int, difference: float, sd: float, level: float = 0.95) -> float:
+    """Probability that the paired interval of ``seeds`` seeds lies wholly above 0 if the true mean is ``difference``.
+
+    It is, by symmetry, also the probability that it lies wholly below ``difference`` if the true mean is 0.
+
+    Args:
+        difference: the true mean difference, above 0.
+        sd: standard deviation of the differences from seed to seed, above 0, in the same unit.
+        level: of the two-sided interval.
+    """
+    from scipy import stats
+
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 2:
+        raise ValueError(f"seeds must be a whole number of at least 2, not {seeds!r}")
+    _check_positive("difference", difference)
+    _check_positive("sd", sd)
+    _check_share("level", level)
+    critical = stats.t.ppf((1 + level) / 2, seeds - 1)
+    return float(stats.nct.sf(critical, seeds - 1, difference * math.sqrt(seeds) / sd))
+
+
+@dataclass(frozen=True)
+class SeedsNeeded:
+    """How many paired seeds resolve a true difference; ``str()`` gives the sentence.
+
+    Args:
+        seeds: for the standard deviation ``sd`` of the differences seen; ``None`` if there is no spread to go by, or if
+            it takes more than 10,000.
+        low, high: the same for the ends of the 95 % interval of the standard deviation, ``sd_low`` and ``sd_high``.
+        seen: number of differences that the standard deviation comes from.
+        smallest_difference, power: what was asked for.
+        scale, unit: how the sentence shows differences, such as 100 and "points".
+    """
+
+    seeds: int | None
+    low: int | None
+    high: int | None
+    sd: float
+    sd_low: float
+    sd_high: float
+    seen: int
+    smallest_difference: float
+    power: float
+    scale: float = 1.0
+    unit: str = ""
+
+    def __str__(self) -> str:
+        if self.seen < 2:
+            return "One seed says nothing of the spread between seeds: run at least two to estimate how many it takes."
+        if self.sd == 0:
+            return "All seeds gave the same difference, so there is no spread to estimate the number of seeds from."
+        sd, low, high = (f"{self.scale * value:.3g}" for value in (self.sd, self.sd_low, self.sd_high))
+        return (
+            f"If the true difference is {self.scale * self.smallest_difference:.3g} {self.unit}, {_count(self.seeds)} "
+            f"paired seeds are needed to support it with a probability of {self.power:.0%}. This rests on the standard "
+            f"deviation of the differences, {sd} {self.unit} in {self.seen} seeds; it is itself uncertain, {low} to "
+            f"{high} {self.unit} (95 % interval), which means {_count(self.low)} to {_count(self.high)} seeds."
+        )
+
+
+def _count(seeds: int | None) -> str:
+    return f"more than {MOST_SEEDS:,}" if seeds is None else f"{seeds:,}"
+
+
+def seeds_needed(
+    differences: Sequence[float], smallest_difference: float, power: float = 0.8, level: float = 0.95
+) -> SeedsNeeded:
+    """How many seeds the paired t-test needs to find the smallest difference of interest, if that is the true one.
+
+    The differences enter through their *spread* alone. Their mean does not: a power computed for the effect that was
+    observed ("post-hoc power") only says in other words how large the p-value was (Hoenig & Heisey 2001). The standard
+    deviation of a few differences is itself uncertain (χ² interval), and the range tells how much that matters.
+
+    Args:
+        differences: one paired difference a seed.
+        smallest_difference: δ > 0, in the same unit.
+        power: wanted probability, between 0 and 1.
+        level: of the interval that is to exclude 0.
+    """
+    from scipy import stats
+
+    _check_positive("smallest_difference", smallest_difference)
+    _check_share("power", power)
+    _check_share("level", level)
+    values = [float(value) for value in differences]
+    mean = mean_interval(values).mean
+    count, nan = len(values), float("nan")
+    if count < 2:
+        return SeedsNeeded(None, None, None, nan, nan, nan, count, smallest_difference, power)
+    squares = sum((value - mean) ** 2 for value in values)
+    sd = math.sqrt(squares / (count - 1))
+    if sd <= 1e-12:
+        return SeedsNeeded(None, None, None, 0.0, 0.0, 0.0, count, smallest_difference, power)
+    sd_low, sd_high = (math.sqrt(squares / stats.chi2.ppf(share, count - 1)) for share in (0.975, 0.025))
+    numbers = [_seeds_for(smallest_difference / each, power, level) for each in (sd, sd_low, sd_high)]
+    return SeedsNeeded(*numbers, sd, sd_low, sd_high, count, smallest_difference, power)
+
+
+def _seeds_for(effect: float, wanted: float, level: float) -> int | None:
+    """The smallest number of seeds with the power wanted, by bisection: power grows with the number."""
+    low, high = 2, MOST_SEEDS
+    if power(high, effect, 1.0, level) < wanted:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle, effect, 1.0, level) >= wanted else (middle + 1, high)
+    return low
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The plan of an experiment on one difference, written down before it is run.
+
+    Args:
+        question: what is to be found out, one sentence.
+        hypothesis: a statement that can turn out wrong.
+        prediction: what you expect to see, and why.
+        treatment, baseline: the names of two arms; the hypothesis is that the first is better.
+        metric: a column of ``study.frame``, such as "test_accuracy" or "test_nll".
+        smallest_difference: the smallest difference of interest δ > 0, in the metric's unit: accuracy and ECE are
+            fractions, so that 0.005 is half a point; NLL is in nats.
+        larger_is_better: ``None`` for what the metric's name says (accuracy: yes; NLL, ECE: no).
+    """
+
+    question: str
+    hypothesis: str
+    prediction: str
+    treatment: str
+    baseline: str
+    metric: str = "test_accuracy"
+    smallest_difference: float = 0.005
+    larger_is_better: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("question", "hypothesis", "prediction", "treatment", "baseline", "metric"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+            if not value.strip():
+                raise ValueError(f"{name} must not be empty: write it down before you run the experiment")
+        if self.treatment == self.baseline:
+            raise ValueError(f"treatment and baseline must be two arms, not both {self.treatment!r}")
+        _check_positive("smallest_difference", self.smallest_difference)
+        if self.scale == 100 and self.smallest_difference >= 0.2:
+            raise ValueError(
+                f"smallest_difference must be a fraction below 0.2 for {self.metric}, such as 0.005 for 0.5 points, "
+                f"not {self.smallest_difference!r}, which would be {100 * self.smallest_difference:g} points"
+            )
+        if self.larger_is_better is None and self._direction is None:
+            raise ValueError(f"larger_is_better must be True or False for the metric {self.metric!r}, not None")
+        if self.larger_is_better is not None and not isinstance(self.larger_is_better, bool):
+            raise TypeError(f"larger_is_better must be True, False or None, not {self.larger_is_better!r}")
+
+    @property
+    def _direction(self) -> bool | None:
+        kind = self.metric.rpartition("_")[2]
+        return {"accuracy": True, "nll": False, "ece": False}.get(kind)
+
+    @property
+    def sign(self) -> int:
+        """+1 if a gain is a positive difference, −1 if it is a negative one."""
+        larger = self._direction if self.larger_is_better is None else self.larger_is_better
+        return 1 if larger else -1
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by where it is shown: 100 for fractions, which are shown in points."""
+        return 100.0 if self.metric.endswith(("accuracy", "ece")) else 1.0
+
+    @property
+    def unit(self) -> str:
+        return (
+            "points" if self.scale == 100 else {"nll": "nats", "seconds": "s"}.get(self.metric.rpartition("_")[2], "")
+        )
+
+    @property
+    def to_do(self) -> list[str]:
+        """The fields that still hold the word TODO."""
+        return [field.name for field in dataclasses.fields(self) if "TODO" in str(getattr(self, field.name))]
+
+    def rule(self) -> str:
+        """What will be said for which interval, in words."""
+        zero, delta = ("above 0", "below") if self.sign > 0 else ("below 0", "above")
+        amount = self._amount(self.sign * self.smallest_difference)
+        return (
+            f"The 95 % interval of {self.treatment} − {self.baseline}, {self.metric}, decides. "
+            f"Supported: it lies wholly {zero}, and {amount} is not excluded. "
+            f"Refuted: it lies wholly {delta} {amount}. Not resolved: it holds both 0 and {amount}, or there is one "
+            "seed, or no spread between seeds."
+        )
+
+    def verdict(self, study: Study) -> Verdict:
+        """The verdict of ``judge`` on the paired difference; "not filled in" while the plan holds a TODO."""
+        difference = study.difference(self.treatment, self.baseline, self.metric)
+        word = NOT_FILLED_IN if self.to_do else judge(self._gain(difference), self.smallest_difference)
+        return Verdict(word, difference, self)
+
+    def seeds_needed(self, study: Study, power: float = 0.8) -> SeedsNeeded:
+        """How many seeds would find the smallest difference of interest, by the spread between the seeds seen."""
+        differences = study.values(self.treatment, self.metric) - study.values(self.baseline, self.metric)
+        needed = seeds_needed(differences, self.smallest_difference, power)
+        return dataclasses.replace(needed, scale=self.scale, unit=self.unit)
+
+    def figure(self, study: Study) -> tuple[Any, str]:
+        """The figure of the report and its alternative text: ``plots.show(*plan.figure(result))``."""
+        from kdnotes import plots
+
+        figure, (left, right) = plots.figure(2, width=9, height=2.9)
+        both = [self.scale * study.values(arm, self.metric) for arm in (self.baseline, self.treatment)]
+        for seed in both[0].index:
+            left.plot([0, 1], [values[seed] for values in both], "o-", color="0.6", markersize=4, linewidth=1)
+        left.plot([0, 1], [values.mean() for values in both], "o-", color=plots.COLORS[0], linewidth=3)
+        left.set_xticks([0, 1], [self.baseline, self.treatment])
+        left.set(xlim=(-0.4, 1.4), ylabel=f"{self.metric} ({'%' if self.scale == 100 else self.unit})")
+        left.set_title("one grey line a seed, mean in blue")
+        others = [arm for arm in study.arms if arm not in (self.treatment, self.baseline)]
+        shown = {arm: study.difference(arm, self.baseline, self.metric) for arm in [self.treatment, *others]}
+        delta = self.sign * self.scale * self.smallest_difference
+        right.axvspan(*sorted((0, delta)), color=plots.COLORS[1], alpha=0.2, linewidth=0)
+        right.axvline(delta, color=plots.COLORS[1], linewidth=1.5)
+        plots.forest(right, shown, label=f"minus {self.baseline} ({self.unit})", scale=self.scale)
+        for row, arm in enumerate(shown):
+            each = self.scale * (study.values(arm, self.metric) - study.values(self.baseline, self.metric))
+            right.plot(each, [row + 0.18] * len(each), "|", color="0.3", markersize=7)
+        right.set_title("ticks: seeds; shaded: from 0 to δ")
+        words = ", ".join(f"{arm} {self._said(interval)}" for arm, interval in shown.items())
+        return figure, (
+            f"Left: {self.metric} of {self.baseline} and {self.treatment}, a line a seed. Right: paired differences "
+            f"from {self.baseline} with 95 percent intervals, beside 0 and the smallest one of interest: {words}."
+        )
+
+    def _gain(self, difference: Interval) -> Interval:
+        mean, low, high = (self.sign * value for value in difference)
+        return Interval(mean, min(low, high), max(low, high), difference.n)
+
+    def _amount(self, value: float) -> str:
+        return f"{self.scale * value:+.3g} {self.unit}".strip().replace("-", "−")
+
+    def _said(self, interval: Interval, *, signed: bool = True) -> str:
+        digits, sign = 2 if self.scale == 100 else 4, "+" if signed else ""
+        text = f"{self.scale * interval.mean:{sign}.{digits}f} ± {self.scale * interval.half_width:.{digits}f}"
+        return f"{text.replace('-', '−').replace('inf', '∞')} {self.unit}".strip()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the experiment says of its hypothesis; ``str()`` gives the sentence.
+
+    Args:
+        word: "supported", "refuted", "not resolved" or "not filled in".
+        difference: treatment − baseline, mean and 95 % interval, in the metric's unit.
+        experiment: the plan.
+    """
+
+    word: str
+    difference: Interval
+    experiment: Experiment
+
+    def __str__(self) -> str:
+        plan = self.experiment
+        if self.word == NOT_FILLED_IN:
+            return f"Not filled in: {', '.join(plan.to_do)} still to do, so there is nothing to judge."
+        pair = f"{plan.treatment} − {plan.baseline}: {plan._said(self.difference)} of {plan.metric}"
+        return f"{self.word.capitalize()}. {pair} ({self.difference.n} seeds, 95 %). {self._meaning()}"
+
+    def _meaning(self) -> str:
+        plan, gain = self.experiment, self.experiment._gain(self.difference)
+        delta = plan._amount(plan.sign * plan.smallest_difference)
+        if self.word == "supported":
+            if gain.low >= plan.smallest_difference:
+                return f"There is a gain of {delta}, the smallest difference of interest, or more."
+            return f"There is a gain; whether it is as large as {delta}, the smallest difference of interest, is open."
+        if self.word == "refuted" and gain.high < 0:
+            return "The difference goes the other way."
+        if self.word == "refuted" and gain.low > 0:
+            return f"There is a gain, but it is smaller than {delta}."
+        if self.word == "refuted":
+            return f"A gain of {delta} or more is excluded; whether there is a smaller one, or a loss, is not resolved."
+        if gain.n < 2:
+            return "One seed has no interval."
+        if gain.half_width <= 1e-12:
+            return "All seeds gave the same difference, so there is no spread to judge by."
+        return f"Neither no gain at all nor a gain of {delta} is excluded."
+
+
+def report(
+    plan: Experiment,
+    study: Study,
+    arms: Mapping[str, Any],
+    path: Path | str,
+    *,
+    settings: Any,
+    student: Any,
+    data: Any,
+    config: Any,
+) -> Path:
+    """Write the experiment as one HTML page that needs no network, completely or not at all.
+
+    While the plan or a loss function holds a TODO, the page says "not filled in" and shows no result.
+
+    Args:
+        plan, study: the plan and the finished runs.
+        arms: what ``study.compare`` was given, for the settings and the source of the loss.
+        path: the file to write; its folder is made if it is missing.
+        settings: of the notebook, ``profiles.settings(…)``.
+        student, data, config: what the arms share.
+    """
+    from kdnotes.pages import document
+    from kdnotes.runner import write_text
+
+    path, sources = Path(path), _sources(arms)
+    to_do = plan.to_do + [f"the function {name}" for name, source in sources.items() if "TODO" in source]
+    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    body = [f"<h1>{html.escape(plan.question)}</h1>", f'<p class="status">Lab report, written {written}</p>']
+    if to_do:
+        body.append(
+            f"<h2>Not filled in</h2><p>Still to do: {html.escape(', '.join(to_do))}. There is no result yet.</p>"
+        )
+    else:
+        body.append(_verdict_part(plan, study))
+    body += ["<h2>Plan</h2>", _table(_plan_rows(plan))]
+    if not to_do:
+        body += ["<h2>Arms</h2>", _arms_table(plan, study), "<h2>How many seeds</h2>"]
+        body.append(f"<p>{html.escape(str(plan.seeds_needed(study)))}</p>")
+    body += [f"<h2>Loss: {html.escape(name)}</h2><pre>{html.escape(source)}</pre>" for name, source in sources.items()]
+    body += ["<h2>Provenance</h2>", _table(_provenance(study, arms, settings, student, data, config))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, document(plan.question, "\n".join(body), REPORT_STYLE))
+    return path
+
+
+REPORT_STYLE = "th { text-align: left; font-weight: 600 } .plan td { text-align: left } h2 { margin: 1.2rem 0 .4rem }"
+
+
+def _verdict_part(plan: Experiment, study: Study) -> str:
+    verdict = plan.verdict(study)
+    figure, alt = plan.figure(study)
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{_png(figure)}">'
+    return f"<h2>Verdict: {verdict.word}</h2><p>{html.escape(str(verdict))}</p>\n{image}"
+
+
+def _png(figure: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    plt.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    cells = "\n".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows.items()
+    )
+    return f'<table class="plan">\n{cells}\n</table>'
+
+
+def _plan_rows(plan: Experiment) -> dict[str, str]:
+    return {
+        "hypothesis": plan.hypothesis,
+        "prediction": plan.prediction,
+        "treatment": plan.treatment,
+        "baseline": plan.baseline,
+        "metric": f"{plan.metric}, {'larger' if plan.sign > 0 else 'smaller'} is better",
+        "smallest difference of interest": plan._amount(plan.sign * plan.smallest_difference),
+        "rule": plan.rule(),
+    }
+
+
+def _arms_table(plan: Experiment, study: Study) -> str:
+    head = ("arm", "seeds", f"{plan.metric}, mean with 95 % interval", f"difference from {plan.baseline}", "resolved")
+    rows = []
+    for arm in study.arms:
+        mean = plan._said(study.interval(arm, plan.metric), signed=False).replace("points", "%")
+        difference = None if arm == plan.baseline else study.difference(arm, plan.baseline, plan.metric)
+        compared = (plan._said(difference), "yes" if difference.resolved else "no") if difference else ("", "")
+        rows.append((arm, str(len(study.values(arm))), mean, *compared))
+    lines = [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    note = "The verdict is on the one difference of the plan; those of further arms are exploratory."
+    return f"<table><tr>{top}</tr>\n" + "\n".join(lines) + f"\n</table>\n<p>{note}</p>"
+
+
+def _sources(arms: Mapping[str, Any]) -> dict[str, str]:
+    """The source of each function that an arm uses as its loss, by name."""
+    found = {}
+    for arm in arms.values():
+        loss = getattr(getattr(arm, "method", arm), "loss", None)
+        while isinstance(loss, functools.partial):
+            loss = loss.func
+        if inspect.isfunction(loss):
+            found[loss.__name__] = textwrap.dedent(inspect.getsource(loss)).rstrip()
+    return found
+
+
+def _provenance(study: Study, arms: Mapping[str, Any], settings: Any, student: Any, data: Any, config: Any) -> dict:
+    import torch
+
+    frame = study.frame
+    seeds, created = sorted(set(frame["seed"])), sorted(frame["created"])
+    name = f"folder:{Path(data.name).name}" if data.name.startswith("folder:") else data.name  # no path of this machine
+    sizes = f"{len(data.train):,} training, {len(data.validation):,} validation and {len(data.test):,} test images"
+    return {
+        "kdnotes, torch, Python": f"{kdnotes.__version__}, {torch.__version__}, {platform.python_version()}",
+        "profile": settings.profile.name,
+        "data set": f"{name}: {sizes}, SHA-256 {data.key[:16]}…",
+        "student": described(student),
+        "schedule": described(config, without=("seed",)),
+        "seeds": f"{len(seeds)}: {', '.join(map(str, seeds))}",
+        **{f"arm {arm}": described(value) for arm, value in arms.items()},
+        "trainings": f"{len(frame)}, {frame['seconds'].sum():.0f} s in all; {int(frame['cached'].sum())} read from the "
+        f"cache; computed {created[0]} to {created[-1]}",
+        "report written on": f"{_processor()}, {os.cpu_count()} logical cores, {platform.system()}; each training in "
+        "one thread",
+    }
+
+
+def described(value: Any, without: tuple[str, ...] = ()) -> str:
+    """Settings in words that hold on every machine: classes with their fields, functions by name, no addresses."""
+    if isinstance(value, functools.partial):
+        given = [*map(described, value.args), *(f"{key}={described(item)}" for key, item in value.keywords.items())]
+        return f"{described(value.func)}({', '.join(given)})"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(described, value))})"
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if isinstance(key := getattr(value, "key", None), str) and hasattr(value, "model"):
+        return f"{type(value.model).__name__} {key[:12]}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field.name for field in dataclasses.fields(value) if field.repr and field.name not in without]
+        pairs = [f"{name}={described(getattr(value, name))}" for name in fields if getattr(value, name) is not None]
+        return f"{type(value).__name__}({', '.join(pairs)})"
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def _processor() -> str:
+    """The processor's kind, such as its model name, or at least its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _check_positive(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
+
+
+def _check_share(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise ValueError(f"{name} must lie between 0 and 1, not {value!r}")
