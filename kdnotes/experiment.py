@@ -102,7 +102,7 @@ class SeedsNeeded:
         sd, low, high = (f"{self.scale * value:.3g}" for value in (self.sd, self.sd_low, self.sd_high))
         return (
             f"If the true difference is {self.scale * self.smallest_difference:.3g} {self.unit}, {_count(self.seeds)} "
-            f"paired seeds are needed to support it with a probability of {self.power:.0%}. This rests on the standard "
+            f"paired seeds are needed to support it with a probability of {100 * self.power:.0f} %. This rests on the standard "
             f"deviation of the differences, {sd} {self.unit} in {self.seen} seeds; it is itself uncertain, {low} to "
             f"{high} {self.unit} (95 % interval), which means {_count(self.low)} to {_count(self.high)} seeds."
         )

@@ -134,7 +134,7 @@ def _imports(code: str) -> str:
     lines = []
     for line in IMPORTS.splitlines():
         start, _, names = line.rpartition("import ")
-        used = [name for name in names.split(", ") if re.search(rf"\b{name.split()[-1]}\b", code)] if names else []
+        used = [name for name in names.split(", ") if re.search(rf"\b{name.split()[-1]}[.(]", code)] if names else []
         if used or not line:
             lines.append(f"{start}import {', '.join(used)}" if line else "")
     return "\n".join(lines).strip()
@@ -195,8 +195,8 @@ distillation from the logits?""",
 $$\mathcal{L} = \alpha\,\mathrm{CE} + (1-\alpha)\,T^2\,\mathrm{KL}(p_t\,\|\,p_s) + \beta \sum_{\text{stages}}
 \overline{(a_s - a_t)^2}$$
 
-with normalised maps $a$. The authors' code has $\beta = 1000$, for other networks and SGD; $\beta = 10$ is the size that
-the validation set of the course's lesson prefers (chapter 11), fixed here.""",
+with normalised maps $a$. The authors' code has $\beta = 1000$, for other networks and SGD; chapter 11 measures
+what the strength does to the course's small ones. Here $\beta = 10$ is fixed in advance.""",
         loss="""\
 def attention_loss(batch, given, pairs, temperature, alpha, beta):
     hard = F.cross_entropy(batch.student_logits, batch.targets)
@@ -214,15 +214,15 @@ loss = functools.partial(attention_loss, pairs=pairs, temperature=temperature, a
 stages = tuple(stage for _, stage in pairs)
 arms = {"KD": KD(teacher, temperature, alpha), "KD + attention": OwnLoss(loss, teacher, stages)}""",
         limits="""\
-One β, and maps of all stages of equal size; another β or one stage alone may do better or worse. The teacher's stages
-are kept in memory for every view, which the full profile may not have room for (`methods.AttentionKD` computes them in
-each step there).""",
+One β, and maps of all stages of equal size; another β or one stage alone may do better or worse. The teacher's
+stages are kept in memory for every view, which the full profile may not have room for (there `methods.AttentionKD`
+computes them in each step).""",
     ),
     "hints": Proposal(
         title="Hints from the middle of the teacher",
         background="""\
 FitNets ([1412.6550](https://arxiv.org/abs/1412.6550)) let a stage of the student imitate one of the teacher, through a
-learned 1×1 convolution that bridges the numbers of channels. Does that add anything to distillation from the logits?""",
+learned 1×1 convolution that bridges the numbers of channels. Does that add to distillation from the logits?""",
         question="Do hints add to distillation?",
         hypothesis="KD with a hint at the middle stage reaches a higher test accuracy than KD alone.",
         prediction="A gain of about a point: features say more about an image than ten logits do.",
@@ -241,8 +241,8 @@ def hint_loss(batch, given, pair, temperature, alpha, beta):
     hint = losses.hint_loss(given.module(ours), theirs)
     return {"hard": alpha * hard, "soft": (1 - alpha) * soft, "hint": beta * hint}""",
         control="""\
-The baseline has the same teacher, $T$, $\\alpha$, images and epochs, and lacks the one term in question. The regressor's
-weights are drawn beside the student's, so that both arms start from the same student.""",
+The baseline has the same teacher, $T$, $\\alpha$, images and epochs, and lacks the one term in question. The
+regressor's weights are drawn beside the student's, so that both arms start from the same student.""",
         arms="""\
 student = training.build(s.student(), 0)
 pairs = models.stages_of_equal_size(student, teacher.model)
@@ -259,7 +259,8 @@ regressor costs time in training, none afterwards.""",
         title="From the teacher to the labels, step by step",
         background="""\
 Schedules that start with the teacher and end with the labels are proposed again and again (annealing,
-[2104.07163](https://arxiv.org/abs/2104.07163); early stopping, [1910.01348](https://arxiv.org/abs/1910.01348)).
+[2104.07163](https://arxiv.org/abs/2104.07163); early stopping,
+[1910.01348](https://arxiv.org/abs/1910.01348)).
 Is it the *movement* that helps, or only the average amount of teaching?""",
         question="Does a moving weight of the labels beat a constant one?",
         hypothesis="KD with α rising from 0 to 0.5 reaches a higher test accuracy than KD with their mean, α = 0.25.",
