@@ -960,8 +960,10 @@ def test_predictions_of_all_peers_are_kept_and_come_back_from_the_cache():
     assert len({tuple(run.kept["peers.test"][:, number].flatten().tolist()) for number in range(3)}) == 3
 
 
-def test_a_run_of_one_network_keeps_no_peers():
-    assert train(CrossEntropy(), ONE_STEP).kept == {}
+def test_peers_are_kept_beside_what_the_method_keeps_and_not_of_one_network():
+    method = UncertaintyKD(three_teachers()[0])
+    assert set(train(method, ONE_STEP, COHORT).kept) == {"weights", "peers.validation", "peers.test"}
+    assert set(train(method, ONE_STEP).kept) == {"weights"} and train(CrossEntropy(), ONE_STEP).kept == {}
 
 
 # A loss of one's own
