@@ -102,9 +102,9 @@ class SeedsNeeded:
         sd, low, high = (f"{self.scale * value:.3g}" for value in (self.sd, self.sd_low, self.sd_high))
         return (
             f"If the true difference is {self.scale * self.smallest_difference:.3g} {self.unit}, {_count(self.seeds)} "
-            f"paired seeds are needed to support it with a probability of {100 * self.power:.0f} %. This rests on the standard "
-            f"deviation of the differences, {sd} {self.unit} in {self.seen} seeds; it is itself uncertain, {low} to "
-            f"{high} {self.unit} (95 % interval), which means {_count(self.low)} to {_count(self.high)} seeds."
+            f"paired seeds are needed to support it with a probability of {100 * self.power:.0f} %. This rests on the "
+            f"standard deviation of the differences, {sd} {self.unit} in {self.seen} seeds; it is itself uncertain, "
+            f"{low} to {high} {self.unit} (95 % interval), which means {_count(self.low)} to {_count(self.high)} seeds."
         )
 
 
@@ -271,7 +271,8 @@ class Experiment:
         plots.forest(right, shown, label=f"minus {self.baseline} ({self.unit})", scale=self.scale)
         for row, arm in enumerate(shown):
             each = self.scale * (study.values(arm, self.metric) - study.values(self.baseline, self.metric))
-            right.plot(each, [row + 0.18] * len(each), "|", color="0.3", markersize=7)
+            right.plot(each, [row + 0.2] * len(each), "|", color="0.3", markersize=7)
+        right.set_ylim(len(shown) - 0.4, -0.6)
         right.set_title("ticks: seeds; shaded: from 0 to δ")
         words = ", ".join(f"{arm} {self._said(interval)}" for arm, interval in shown.items())
         return figure, (
