@@ -90,7 +90,7 @@ def _cells(name: str, given: Proposal) -> list[tuple[str, str]]:
         ("md", VERDICT_TEXT),
         ("py", VERDICT),
         ("md", SEEDS_TEXT),
-        ("py", "print(plan.seeds_needed(result))"),
+        ("py", "display(Markdown(str(plan.seeds_needed(result))))"),
         ("md", "## Report\nOne page with plan, verdict, figure, source and provenance, that needs no network."),
         ("py", REPORT.format(name=name)),
         ("md", f"## What this does not say\n{given.limits}\n\n{LIMITS}"),
@@ -156,14 +156,13 @@ plan = experiment.Experiment(
     metric="test_accuracy",
     smallest_difference=0.005,  # half a point of accuracy; accuracies are fractions
 )
-print(plan.rule())"""
+display(Markdown(plan.rule()))"""
 
 VERDICT_TEXT = "## Verdict\nThe rule is applied to the paired differences, seed by seed."
 VERDICT = """\
 verdict = plan.verdict(result)
 plots.show(*plan.figure(result))
-display(Markdown(f"**{verdict.word.capitalize()}**"))
-print(verdict)"""
+display(Markdown(f"**Verdict.** {verdict}"))"""
 
 SEEDS_TEXT = """\
 ## How many seeds
