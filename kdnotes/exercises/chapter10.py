@@ -1,0 +1,198 @@
+"""Exercises of chapter 10: the hint with its regressor, linear CKA, what the regressor costs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdnotes import losses
+from kdnotes.check import Exercise, Trap
+
+
+def _hint_cases() -> list[tuple]:
+    """Equal sizes, a larger teacher, a larger student; the last has as many channels on both sides."""
+    cases = []
+    for seed, (channels, size, other_channels, other_size) in enumerate([(3, 4, 5, 4), (3, 4, 5, 8), (4, 8, 4, 4)]):
+        generator = torch.Generator().manual_seed(seed)
+        draw = [
+            torch.randn(*shape, generator=generator)
+            for shape in ((2, channels, size, size), (2, other_channels, other_size, other_size))
+        ]
+        weight, bias = (
+            torch.randn(other_channels, channels, generator=generator),
+            torch.randn(other_channels, generator=generator),
+        )
+        cases.append((draw[0].requires_grad_(True), draw[1].requires_grad_(True), weight.requires_grad_(True), bias))
+    return cases
+
+
+def _parts(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    one, other = losses.match_size(student, teacher.detach())
+    return torch.einsum("tc,bchw->bthw", weight, one) + bias[:, None, None], other
+
+
+def _hint(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    predicted, other = _parts(student, teacher, weight, bias)
+    return (predicted - other).square().mean()
+
+
+def _gradient_into_teacher(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    one, other = losses.match_size(student, teacher)
+    return (torch.einsum("tc,bchw->bthw", weight, one) + bias[:, None, None] - other).square().mean()
+
+
+def _detached_student(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return _hint(student.detach(), teacher, weight, bias)
+
+
+def _summed(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    predicted, other = _parts(student, teacher, weight, bias)
+    return (predicted - other).square().sum()
+
+
+def _summed_by_sample(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return _summed(student, teacher, weight, bias) / len(student)
+
+
+def _halved(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return _hint(student, teacher, weight, bias) / 2
+
+
+def _without_bias(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return _hint(student, teacher, weight, torch.zeros_like(bias))
+
+
+def _cut_off(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    one, other = losses.match_size(student, teacher.detach())
+    return (one - other[:, : one.shape[1]]).square().mean()
+
+
+def _max_pooled(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    size = min(student.shape[2], teacher.shape[2])
+    one, other = (F.adaptive_max_pool2d(feature, size) for feature in (student, teacher.detach()))
+    return (torch.einsum("tc,bchw->bthw", weight, one) + bias[:, None, None] - other).square().mean()
+
+
+def _absolute(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    predicted, other = _parts(student, teacher, weight, bias)
+    return (predicted - other).abs().mean()
+
+
+def _with_gradients(value: object) -> object:
+    """A loss with the number of tensors that its gradient reaches and the sum of the squares of all gradients."""
+    if not isinstance(value, Tensor) or value.ndim or value.grad_fn is None:
+        return value
+    leaves, todo, seen = [], [value.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaves += [node.variable] if hasattr(node, "variable") else []
+        todo += [following for following, _ in node.next_functions]
+    gradients = torch.autograd.grad(value, leaves)
+    return value.detach(), len(leaves), float(sum(gradient.square().sum() for gradient in gradients))
+
+
+def _cka_cases() -> list[tuple]:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(30, 6, generator=generator, dtype=torch.float64)
+    mixed = x @ torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    noise = torch.randn(30, 4, generator=generator, dtype=torch.float64)
+    return [(x + 2, x + 2), (x + 1, mixed + noise - 3), (x, noise + 1), (2 * x[:12] + 1, mixed[:12])]
+
+
+def _cka(x: Tensor, y: Tensor) -> float:
+    x, y = x - x.mean(0), y - y.mean(0)
+    return _uncentred(x, y)
+
+
+def _uncentred(x: Tensor, y: Tensor) -> float:
+    return float((x.T @ y).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm()))
+
+
+def _centred_over_dimensions(x: Tensor, y: Tensor) -> float:
+    return _uncentred(x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True))
+
+
+def _not_squared(x: Tensor, y: Tensor) -> float:
+    x, y = x - x.mean(0), y - y.mean(0)
+    return float((x.T @ y).norm() / ((x.T @ x).norm() * (y.T @ y).norm()).sqrt())
+
+
+def _not_normalised(x: Tensor, y: Tensor) -> float:
+    x, y = x - x.mean(0), y - y.mean(0)
+    return float((x.T @ y).square().sum())
+
+
+def _traces(x: Tensor, y: Tensor) -> float:
+    """Divided by the features' own norms instead of those of their products."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    return float((x.T @ y).square().sum() / (x.square().sum() * y.square().sum()))
+
+
+def _unbiased(x: Tensor, y: Tensor) -> float:
+    from kdnotes.metrics import cka
+
+    return cka(x, y)
+
+
+def _cost_cases() -> list[tuple]:
+    return [(24, 64, 1), (12, 32, 3), (5, 5, 1)]
+
+
+def _cost(student: int, teacher: int, kernel: int) -> tuple[int, int]:
+    return (student * kernel * kernel + 1) * teacher, 0
+
+
+EXERCISES = {
+    "10.1": Exercise(
+        _hint,
+        _hint_cases,
+        (
+            Trap(_gradient_into_teacher, "a gradient reaches the teacher's feature: detach it, it is a fixed target"),
+            Trap(_detached_student, "no gradient reaches the student's feature: only the teacher's is fixed"),
+            Trap(_summed, "you sum over the batch and the feature: take the mean of the squares"),
+            Trap(_summed_by_sample, "you divide by the batch alone: the mean is over all elements of the feature too"),
+            Trap(_halved, "the factor ½ of the paper goes with its sum: here it is the plain mean of the squares"),
+            Trap(_without_bias, "the regressor's bias is missing: one number for each of the teacher's channels"),
+            Trap(_absolute, "you take absolute differences: the hint takes squares"),
+            Trap(_max_pooled, "you take maxima: pool by averages, which commute with the regressor"),
+        ),
+        observe=_with_gradients,
+    ),
+    "10.2": Exercise(
+        _cka,
+        _cka_cases,
+        (
+            Trap(_uncentred, "the features are not centred: subtract the mean over the images from each dimension"),
+            Trap(
+                _centred_over_dimensions,
+                "you centre each image over its dimensions: centre each dimension over the images",
+            ),
+            Trap(_not_squared, "this is the square root: HSIC is the sum of *squared* covariances"),
+            Trap(_not_normalised, "this is HSIC up to a factor: divide by √(HSIC(x, x)·HSIC(y, y))"),
+            Trap(_traces, "you divide by the norms of x and y: divide by those of xᵀx and yᵀy"),
+            Trap(_unbiased, "this is the unbiased estimate: the exercise asks for the plain one"),
+        ),
+    ),
+    "10.3": Exercise(
+        _cost,
+        _cost_cases,
+        (
+            Trap(
+                lambda s, t, k: (s * k * k * t, 0), "the bias is missing: one number for each of the teacher's channels"
+            ),
+            Trap(lambda s, t, k: ((s * k + 1) * t, 0), "a kernel of k × k has k² places, not k"),
+            Trap(
+                lambda s, t, k: ((t * k * k + 1) * s, 0),
+                "the other way round: it maps the student's channels to the teacher's",
+            ),
+            Trap(
+                lambda s, t, k: ((s * k * k + 1) * t,) * 2,
+                "the regressor is thrown away: deployment costs nothing more",
+            ),
+        ),
+    ),
+}
