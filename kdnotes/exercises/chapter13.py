@@ -1,0 +1,193 @@
+"""Exercises of chapter 13: the losses of peers that teach each other, their ensemble, and their disagreement."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdnotes import losses
+from kdnotes.check import Exercise, Trap
+
+
+def _peers(seed: int, count: int, batch: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Logits ``[B, K, C]`` of peers that are often, but not always, of one opinion; and labels ``[B]``."""
+    generator = torch.Generator().manual_seed(seed)
+    shared = 2 * torch.randn(batch, 1, classes, generator=generator)
+    scale = torch.linspace(0.5, 3, count).view(1, count, 1)
+    logits = scale * (shared + torch.randn(batch, count, classes, generator=generator))
+    return logits, torch.randint(classes, (batch,), generator=generator)
+
+
+def _loss_cases() -> list[tuple]:
+    cases = []
+    for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)]):
+        logits, targets = _peers(seed, count, batch, 10)
+        cases.append(([one.clone().requires_grad_(True) for one in logits.unbind(dim=1)], targets))
+    return cases
+
+
+def _leaves(loss: Tensor) -> list[Tensor]:
+    """The tensors whose gradient the loss would fill."""
+    waiting, seen, found = [loss.grad_fn], set(), []
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        waiting += [following for following, _ in node.next_functions]
+    return found
+
+
+def _with_gradients(value: object) -> object:
+    """The value of a loss, and the lengths of the gradients that it sends to peers' logits, largest first."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_with_gradients(one) for one in value)
+    if not isinstance(value, Tensor) or value.ndim:
+        return value
+    gradients = torch.autograd.grad(value, _leaves(value), retain_graph=True) if value.requires_grad else []
+    return value.detach(), tuple(sorted((float(one.norm()) for one in gradients), reverse=True))
+
+
+def _losses(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
+    return losses.mutual_losses(logits, targets)
+
+
+def _each(logits: list[Tensor], targets: Tensor, term, *, mean: bool = True, myself: bool = False) -> list[Tensor]:
+    """CE of each peer plus ``term(own, other)``, averaged or summed over the others."""
+    found = []
+    for i, own in enumerate(logits):
+        taught = [term(own, other) for j, other in enumerate(logits) if myself or j != i]
+        found.append(F.cross_entropy(own, targets) + sum(taught) / (len(taught) if mean else 1))
+    return found
+
+
+def _kl(own: Tensor, other: Tensor) -> Tensor:
+    return losses.kd_loss(own, other.detach(), 1.0)
+
+
+def _reverse(own: Tensor, other: Tensor) -> Tensor:
+    return losses.kd_loss(other.detach(), own, 1.0)
+
+
+def _attached(own: Tensor, other: Tensor) -> Tensor:
+    """KL(p_other ‖ p_own) with a gradient to both."""
+    log_p, log_q = F.log_softmax(other, dim=1), F.log_softmax(own, dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
+
+
+def _reverse_attached(own: Tensor, other: Tensor) -> Tensor:
+    return _attached(other, own)
+
+
+def _to_mixture(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
+    """CE plus the divergence from the mean prediction of the others."""
+    found = []
+    for i, own in enumerate(logits):
+        others = [F.softmax(one.detach(), dim=1) for j, one in enumerate(logits) if j != i]
+        found.append(F.cross_entropy(own, targets) + losses.kd_loss(own, torch.stack(others).mean(0).log(), 1.0))
+    return found
+
+
+def _prediction_cases() -> list[tuple]:
+    return [(_peers(seed, count, batch, 10)[0],) for seed, (count, batch) in enumerate([(3, 40), (2, 30), (4, 4)])]
+
+
+def _majority(logits: Tensor) -> Tensor:
+    return F.one_hot(logits.argmax(dim=2), logits.shape[2]).sum(dim=1).argmax(dim=1)
+
+
+def _differ(first: Tensor, second: Tensor) -> float:
+    return float((first != second).double().mean())
+
+
+def _pairs(logits: Tensor) -> list[float]:
+    """The disagreement of each pair of peers."""
+    predicted = logits.argmax(dim=2).unbind(dim=1)
+    return [_differ(*pair) for pair in itertools.combinations(predicted, 2)]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _split_vote(logits: Tensor) -> float:
+    predicted = logits.argmax(dim=2)
+    return float((predicted != predicted[:, :1]).any(dim=1).double().mean())
+
+
+EXERCISES = {
+    "13.1": Exercise(
+        _losses,
+        _loss_cases,
+        (
+            Trap(lambda z, y: _each(z, y, _attached),
+                 "the values are right, but each loss also moves the other peers: detach the peer that teaches"),
+            Trap(lambda z, y: _each(z, y, _reverse),
+                 "the KL is the wrong way round: the peer that teaches comes first, KL(p_j ‖ p_i); "
+                 "F.kl_div(log_p_i, p_j) is that"),
+            Trap(lambda z, y: _each(z, y, _reverse_attached),
+                 "the KL is the wrong way round, and nothing is detached: KL(p_j ‖ p_i), with p_j detached"),
+            Trap(lambda z, y: _each(z, y, _kl, mean=False),
+                 "this sums over the other peers: divide by K − 1, else the labels count less with every peer more"),
+            Trap(lambda z, y: _each(z, y, _attached, mean=False),
+                 "this sums over the other peers (divide by K − 1), and nothing is detached"),
+            Trap(lambda z, y: _each(z, y, _kl, myself=True),
+                 "smaller than expected: each peer is its own teacher too; KL(p_i ‖ p_i) = 0, so dividing by K "
+                 "weakens the rest; leave j = i out and divide by K − 1"),
+            Trap(lambda z, y: _each(z, y, _attached, myself=True),
+                 "each peer is its own teacher too (leave j = i out, divide by K − 1), and nothing is detached"),
+            Trap(lambda z, y: losses.peer_divergences(z),
+                 "the cross-entropy with the labels is missing"),
+            Trap(lambda z, y: [F.cross_entropy(own, y) for own in z],
+                 "this is the cross-entropy alone: the peers' term is missing"),
+            Trap(_to_mixture,
+                 "this is the KL from the mean prediction of the others; the paper takes the mean of the divergences"),
+            Trap(lambda z, y: sum(_losses(z, y)),
+                 "this is the sum over the peers: return a list, one loss a peer"),
+            Trap(lambda z, y: _losses([one.detach() for one in z], y),
+                 "the values are right, but no peer gets a gradient: detach only the peer that teaches"),
+        ),
+        observe=_with_gradients,
+    ),
+    "13.2": Exercise(
+        lambda z: F.softmax(z, dim=2).mean(dim=1).argmax(dim=1),
+        _prediction_cases,
+        (
+            Trap(lambda z: z.mean(dim=1).argmax(dim=1),
+                 "this averages the logits (or multiplies the probabilities, which is the same), where the peer with the "
+                 "largest logits decides; average the probabilities"),
+            Trap(_majority,
+                 "this is a majority vote, which forgets how sure each peer is; average the probabilities"),
+            Trap(lambda z: F.softmax(z, dim=1).mean(dim=1).argmax(dim=1),
+                 "the softmax runs over the peers; logits are [N, K, C], so the classes are dim=2"),
+            Trap(lambda z: F.softmax(z, dim=2).amax(dim=1).argmax(dim=1),
+                 "the surest peer alone decides; take the mean over the peers"),
+            Trap(lambda z: z[:, 0].argmax(dim=1), "this is the first peer alone"),
+            Trap(lambda z: F.softmax(z, dim=2).mean(dim=1),
+                 "these are the mean probabilities, [N, C]: return the most probable class, [N]"),
+            Trap(lambda z: z.argmax(dim=2), "these are the classes of each peer, [N, K]: combine the peers first"),
+        ),
+    ),
+    "13.3": Exercise(
+        lambda z: _mean(_pairs(z)),
+        _prediction_cases,
+        (
+            Trap(lambda z: 1 - _mean(_pairs(z)), "this is the agreement; the disagreement is 1 minus it"),
+            Trap(_split_vote,
+                 "this counts the images on which not all peers agree, which grows with K; average over pairs"),
+            Trap(lambda z: _mean(_pairs(z)) * (z.shape[1] - 1) / z.shape[1],
+                 "each peer is compared with itself too: leave those pairs out (divide by K(K − 1)/2 pairs)"),
+            Trap(lambda z: sum(_pairs(z)), "this sums over the pairs: divide by their number, K(K − 1)/2"),
+            Trap(lambda z: 2 * sum(_pairs(z)), "this sums over the ordered pairs: divide by their number, K(K − 1)"),
+            Trap(lambda z: 2 * _mean(_pairs(z)), "each pair is counted twice: divide by the number of ordered pairs"),
+            Trap(lambda z: _pairs(z)[0], "these are the first two peers alone; average over all pairs"),
+            Trap(lambda z: _mean(_pairs(z)) * len(z), "this is a number of images: divide by N"),
+            Trap(lambda z: 100 * _mean(_pairs(z)), "return a fraction in 0 … 1, not percent"),
+        ),
+    ),
+}  # fmt: skip
