@@ -159,7 +159,7 @@ EXERCISES = {
         _prediction_cases,
         (
             Trap(lambda z: z.mean(dim=1).argmax(dim=1),
-                 "this averages the logits (or multiplies the probabilities, which is the same), where the peer with the "
+                 "this averages the logits (or multiplies the probabilities: the same), where the peer with the "
                  "largest logits decides; average the probabilities"),
             Trap(_majority,
                  "this is a majority vote, which forgets how sure each peer is; average the probabilities"),
