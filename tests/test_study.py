@@ -237,6 +237,14 @@ def test_arms_that_continue_from_other_weights_are_not_paired():
         study({"a": arm(5), "b": arm(6)}, 1)
 
 
+def test_a_stored_run_and_a_fresh_one_are_checked_for_equal_starts():
+    state = training.build(STUDENT, 5).state_dict()
+    study({"plain": CrossEntropy()}, 1)
+    continued = Arm(CrossEntropy(), student=functools.partial(Continued, state, **STUDENT.keywords))
+    with pytest.raises(NotPairedError, match="arms 'plain' and 'continued' start from other weights at seed 0"):
+        study({"plain": CrossEntropy(), "continued": continued}, 1)
+
+
 def test_cohorts_are_paired_with_cohorts_and_come_back_with_all_peers():
     cohort = functools.partial(Cohort, (STUDENT, STUDENT))
     arms = {
