@@ -1,17 +1,18 @@
-"""What a network costs to run: multiply-accumulates and latency."""
+"""What a network costs to run: multiply-accumulates, latency and throughput."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdnotes.training import single_thread
 
-__all__ = ["latency", "macs"]
+__all__ = ["latency", "macs", "percentile", "throughput", "timings"]
 
 WARM_UP = 5
 
@@ -28,7 +29,12 @@ def macs(call: Callable[[], object]) -> int:
 
 
 def latency(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dict[str, float]:
-    """Median milliseconds of each call, on one thread, after a warm-up.
+    """Median milliseconds of each call, on one thread, after a warm-up; see ``timings``."""
+    return {name: statistics.median(values) for name, values in timings(calls, repeats).items()}
+
+
+def timings(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dict[str, list[float]]:
+    """Milliseconds of each turn of each call, on one thread, the warm-up left out.
 
     The calls take turns, so that a slow moment of the machine hits all of them.
 
@@ -45,4 +51,20 @@ def latency(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dic
                 began = time.perf_counter()
                 call()
                 seconds[name].append(time.perf_counter() - began)
-    return {name: 1000 * statistics.median(values[WARM_UP:]) for name, values in seconds.items()}
+    return {name: [1000 * value for value in values[WARM_UP:]] for name, values in seconds.items()}
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that ``percent`` of the values do not exceed, between two of them by linear interpolation."""
+    if not len(values):
+        raise ValueError("values must hold at least one number")
+    if not 0 <= percent <= 100:
+        raise ValueError(f"percent must be from 0 to 100, not {percent!r}")
+    return float(np.percentile(values, percent))
+
+
+def throughput(calls: Mapping[str, Callable[[], object]], images: int, repeats: int = 5) -> dict[str, float]:
+    """Images a second of calls that work on a batch of ``images`` each: from the median time, measured like latency."""
+    if isinstance(images, bool) or not isinstance(images, int) or images < 1:
+        raise ValueError(f"images must be a whole number of at least 1, not {images!r}")
+    return {name: 1000 * images / milliseconds for name, milliseconds in latency(calls, repeats).items()}

@@ -1,0 +1,144 @@
+"""Exercises of chapter 15: bytes of an int8 network, fake quantisation, a summary of latencies."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdnotes.check import Exercise, Trap
+
+
+def _bytes(weights: list[int], channels: list[int]) -> int:
+    return sum(weights) + 8 * sum(channels)
+
+
+def _weight_cases() -> list[tuple]:
+    """Convolutions whose channels differ in size, and a linear layer; 8 bits and fewer."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.tensor([0.01, 0.3, 5.0, 0.1, 1.0])
+    convolution = torch.randn(5, 3, 3, 3, generator=generator) * sizes[:, None, None, None]
+    linear = torch.randn(5, 7, generator=generator) * sizes[:, None]
+    return [(convolution, 8), (convolution, 4), (linear, 8), (linear, 3)]
+
+
+def _per_row(values: Tensor, weight: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (weight.ndim - 1))
+
+
+def _fake(weight: Tensor, bits: int) -> Tensor:
+    scale = _per_row(weight.flatten(1).abs().amax(1), weight) / (2 ** (bits - 1) - 1)
+    return scale * (weight / scale).round()
+
+
+def _one_scale(weight: Tensor, bits: int) -> Tensor:
+    scale = weight.abs().max() / (2 ** (bits - 1) - 1)
+    return scale * (weight / scale).round()
+
+
+def _input_channels(weight: Tensor, bits: int) -> Tensor:
+    return _fake(weight.transpose(0, 1), bits).transpose(0, 1)
+
+
+def _too_many(weight: Tensor, bits: int) -> Tensor:
+    """2^(bits − 1) steps, as if the largest integer existed."""
+    scale = _per_row(weight.flatten(1).abs().amax(1), weight) / 2 ** (bits - 1)
+    return scale * (weight / scale).round()
+
+
+def _unsigned_range(weight: Tensor, bits: int) -> Tensor:
+    scale = _per_row(weight.flatten(1).abs().amax(1), weight) / (2**bits - 1)
+    return scale * (weight / scale).round()
+
+
+def _integers(weight: Tensor, bits: int) -> Tensor:
+    scale = _per_row(weight.flatten(1).abs().amax(1), weight) / (2 ** (bits - 1) - 1)
+    return (weight / scale).round()
+
+
+def _cut(weight: Tensor, bits: int) -> Tensor:
+    scale = _per_row(weight.flatten(1).abs().amax(1), weight) / (2 ** (bits - 1) - 1)
+    return scale * (weight / scale).trunc()
+
+
+def _asymmetric(weight: Tensor, bits: int) -> Tensor:
+    low, high = _per_row(weight.flatten(1).amin(1), weight), _per_row(weight.flatten(1).amax(1), weight)
+    scale = (high - low) / (2**bits - 1)
+    return low + scale * ((weight - low) / scale).round()
+
+
+def _time_cases() -> list[tuple]:
+    rng = np.random.default_rng(0)
+    cases = []
+    for count, warm_up in ((40, 5), (21, 3), (200, 10)):
+        times = 1 + rng.exponential(0.3, count)
+        times[:warm_up] += 20
+        cases.append((times.tolist(), warm_up))
+    return cases
+
+
+def _summary(times: list[float], warm_up: int) -> tuple[float, float]:
+    rest = times[warm_up:]
+    return float(np.median(rest)), float(np.percentile(rest, 95))
+
+
+def _mean_and_95(times: list[float], warm_up: int) -> tuple[float, float]:
+    return float(np.mean(times[warm_up:])), float(np.percentile(times[warm_up:], 95))
+
+
+def _with_warm_up(times: list[float], warm_up: int) -> tuple[float, float]:
+    return _summary(times, 0)
+
+
+def _fifth(times: list[float], warm_up: int) -> tuple[float, float]:
+    return float(np.median(times[warm_up:])), float(np.percentile(times[warm_up:], 5))
+
+
+def _largest(times: list[float], warm_up: int) -> tuple[float, float]:
+    return float(np.median(times[warm_up:])), max(times[warm_up:])
+
+
+def _last(times: list[float], warm_up: int) -> tuple[float, float]:
+    return _summary(times[:-warm_up], 0)
+
+
+EXERCISES = {
+    "15.1": Exercise(
+        _bytes,
+        lambda: [([108, 2592, 480], [12, 24, 10]), ([1000], [10]), ([9, 90], [3, 30])],
+        (
+            Trap(lambda w, c: 4 * sum(w) + 8 * sum(c), "a weight takes 1 byte in int8, not 4"),
+            Trap(lambda w, c: sum(w), "scales and biases are missing: 8 bytes an output channel"),
+            Trap(lambda w, c: sum(w) + 4 * sum(c), "each output channel has a scale *and* a bias, 4 bytes each"),
+            Trap(
+                lambda w, c: sum(w) + 5 * sum(c), "the bias is a 32-bit integer, 4 bytes: at 8 bits it would overflow"
+            ),
+            Trap(lambda w, c: sum(w) + 8 * len(c), "a scale and a bias for each output channel, not for each layer"),
+            Trap(lambda w, c: 8 * (sum(w) + 8 * sum(c)), "these are bits: a byte has 8"),
+        ),
+    ),
+    "15.2": Exercise(
+        _fake,
+        _weight_cases,
+        (
+            Trap(_one_scale, "you use one scale for all: each output channel has its own"),
+            Trap(_input_channels, "a scale for each *input* channel: the output channels are the first axis"),
+            Trap(_too_many, "the largest integer is 2^(b−1) − 1: one less than you divide by"),
+            Trap(_unsigned_range, "2^b − 1 steps are those of the whole range: a sign takes one bit"),
+            Trap(_integers, "these are the integers: multiply by the scale again"),
+            Trap(_cut, "you cut off the fraction: round to the nearest integer"),
+            Trap(_asymmetric, "this has a zero point: the weights' grid is symmetric, and 0 stays 0"),
+        ),
+    ),
+    "15.3": Exercise(
+        _summary,
+        _time_cases,
+        (
+            Trap(_with_warm_up, "the warm-up is still in it: leave out the first timings"),
+            Trap(_last, "you left out the last timings: the warm-up comes first"),
+            Trap(_mean_and_95, "this is the mean: one slow moment moves it; take the median"),
+            Trap(_fifth, "this is the 5th percentile: 95 % of the timings must lie *below*"),
+            Trap(_largest, "this is the slowest of all: the 95th percentile leaves 5 % above it"),
+        ),
+    ),
+}
