@@ -429,7 +429,8 @@ def _check_pairs(student_features: Sequence[Tensor], teacher_features: Sequence[
     named = {"student_features": student_features, "teacher_features": teacher_features}
     for name, features in named.items():
         if not isinstance(features, (list, tuple)) or not features:
-            raise TypeError(f"{name} must be a non-empty list of features, not {_kind(features)}")
+            found = "an empty one" if isinstance(features, (list, tuple)) else _kind(features)
+            raise TypeError(f"{name} must be a non-empty list of features, not {found}")
     if len(student_features) != len(teacher_features):
         raise ValueError(
             f"teacher_features must be as many as student_features, {len(student_features)}, not "

@@ -798,12 +798,14 @@ class OwnLoss(Method):
     def __post_init__(self) -> None:
         for name in ("loss", "module"):
             value = getattr(self, name)
-            if not callable(value) and not (name == "module" and value is None):
+            if (not callable(value) and not (name == "module" and value is None)) or isinstance(value, nn.Module):
                 raise TypeError(f"{name} must be a function, not {type(value).__name__}")
         if self.teacher is not None:
             _check_teacher("teacher", self.teacher)
         if not isinstance(self.stages, tuple) or (self.stages and self.teacher is None):
             raise TypeError(f"stages must be a tuple of names of the teacher's stages, not {self.stages!r}")
+        if self.stages and not hasattr(self.teacher, "features"):
+            raise TypeError(f"teacher must be a kdnotes.teachers.Teacher, not {type(self.teacher).__name__}")
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
         self.stored = None if self.teacher is None else self.teacher.bank(train, views).to(device)

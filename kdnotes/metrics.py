@@ -129,7 +129,8 @@ def cka(features: Tensor, other: Tensor) -> float:
     """
     for name, tensor in (("features", features), ("other", other)):
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            raise TypeError(f"{name} must be a floating-point tensor, not {type(tensor).__name__}")
+            found = f"one of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise TypeError(f"{name} must be a floating-point tensor, not {found}")
         if tensor.ndim < 2 or len(tensor) != len(features) or len(tensor) < 4:
             raise ValueError(
                 f"{name} must have the shape [N, ...], N ≥ 4 and equal to the other's, not {list(tensor.shape)}"

@@ -157,8 +157,13 @@ class Cohort(StagedNet):
     """
 
     def __init__(self, peers: tuple[Callable[[], nn.Module], ...]):
-        if not isinstance(peers, tuple) or len(peers) < 2 or not all(map(callable, peers)):
+        if not isinstance(peers, tuple) or len(peers) < 2:
             raise TypeError(f"peers must be a tuple of 2 functions or more that build the networks, not {peers!r}")
+        for number, peer in enumerate(peers):
+            if not callable(peer) or isinstance(peer, nn.Module):
+                raise TypeError(
+                    f"peers[{number}] must be a function that builds the network, not {type(peer).__name__}"
+                )
         networks = [build() for build in peers]
         sizes = {(network.num_classes, network.in_channels) for network in networks}
         if len(sizes) > 1:

@@ -193,7 +193,7 @@ WRONG = [
     (lambda: losses.attention_map(A[:, :0]), "feature must have the shape [batch, channels, height, width], not [3, 0"),
     (lambda: losses.attention_transfer_loss(A, [A]), "student_features must be a non-empty list of features, not a fl"),
     (lambda: losses.attention_transfer_loss([A], A), "teacher_features must be a non-empty list of features, not a fl"),
-    (lambda: losses.attention_transfer_loss([], []), "student_features must be a non-empty list of features, not list"),
+    (lambda: losses.attention_transfer_loss([], []), "features must be a non-empty list of features, not an empty one"),
     (
         lambda: losses.attention_transfer_loss([A, A], [A]),
         "teacher_features must be as many as student_features, 2, not 1",
@@ -225,7 +225,8 @@ WRONG = [
     # models
     (lambda: Cohort([STUDENT, STUDENT]), "peers must be a tuple of 2 functions or more that build the networks, not ["),
     (lambda: Cohort((STUDENT,)), "peers must be a tuple of 2 functions or more that build the networks, not ("),
-    (lambda: Cohort((STUDENT, "StudentNet")), "peers must be a tuple of 2 functions or more that build the networks"),
+    (lambda: Cohort((STUDENT, "StudentNet")), "peers[1] must be a function that builds the network, not str"),
+    (lambda: Cohort((STUDENT, STUDENT())), "peers[1] must be a function that builds the network, not"),
     (
         lambda: Cohort((STUDENT, functools.partial(STUDENT, num_classes=5))),
         "peers must have equal classes and channels, not [(4, 1), (5, 1)]",
@@ -334,6 +335,7 @@ WRONG = [
     (lambda: MutualLearning(alpha=1.5), "alpha must lie in [0, 1], not 1.5"),
     (lambda: OwnLoss(None), "loss must be a function, not NoneType"),
     (lambda: OwnLoss(abs, module=3), "module must be a function, not int"),
+    (lambda: OwnLoss(abs, module=STUDENT()), "module must be a function, not"),
     (lambda: OwnLoss(abs, "resnet"), "teacher must be a kdnotes.teachers.Teacher, not str"),
     (lambda: OwnLoss(abs, stages=("block1",)), "stages must be a tuple of names of the teacher's stages, not ('block1"),
     (lambda: OwnLoss(abs, tiny_teacher(), "block1"), "stages must be a tuple of names of the teacher's stages, not 'b"),
@@ -484,7 +486,7 @@ WRONG = [
     (lambda: metrics.cka(Z, Z), "features must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3, 4]"),
     (lambda: metrics.cka(Z.T, Z), "other must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3, 4]"),
     (lambda: metrics.cka(Z.T[0], Z.T), "features must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3"),
-    (lambda: metrics.cka(Y, Z), "features must be a floating-point tensor, not Tensor"),
+    (lambda: metrics.cka(Y, Z), "features must be a floating-point tensor, not one of torch.int64"),
     (lambda: metrics.cka(Z.T, None), "other must be a floating-point tensor, not NoneType"),
     # profiles and exercises
     (lambda: settings("quick"), "profile must be one of smoke, lesson, full, not 'quick'"),
