@@ -71,7 +71,9 @@ def fold(network: nn.Module) -> nn.Module:
     for chain in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
         for k in range(1, len(chain)):
             if isinstance(chain[k], nn.BatchNorm2d) and isinstance(chain[k - 1], nn.Conv2d):
-                chain[k - 1], chain[k] = fuse_conv_bn_eval(chain[k - 1], chain[k]), nn.Identity()
+                fused = fuse_conv_bn_eval(chain[k - 1], chain[k])
+                fused.bias.requires_grad_(fused.weight.requires_grad)  # torch freezes a bias that is new
+                chain[k - 1], chain[k] = fused, nn.Identity()
     left = [name for name, module in folded.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if left:
         raise ValueError(f"network must have a convolution before each batch norm, not so: {', '.join(left)}")

@@ -1,0 +1,268 @@
+"""Edge: folding, fake quantisation against loops, starts, files, parity of the export, real int8, budgets."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from helpers import CLASSES, CONFIG, tiny_data
+from safetensors.torch import load_file
+from torch import nn
+
+from kdnotes import cache, edge, models, study
+from kdnotes.methods import CrossEntropy
+from kdnotes.training import build, predict
+
+STUDENT = functools.partial(models.ResidualStudent, num_classes=CLASSES, in_channels=1, width=2)
+IMAGES = torch.randn(24, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@functools.lru_cache(maxsize=1)
+def network() -> nn.Module:
+    """A student whose batch norms are not the identity: with means, variances, scales and shifts of their own."""
+    made, generator = build(STUDENT, 0), torch.Generator().manual_seed(1)
+    for norm in (module for module in made.modules() if isinstance(module, nn.BatchNorm2d)):
+        for tensor in (norm.weight.data, norm.running_var):
+            tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+        for tensor in (norm.bias.data, norm.running_mean):
+            tensor.copy_(0.2 * torch.randn(tensor.shape, generator=generator))
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The float file and the int8 file of ``network``."""
+    folder = tmp_path_factory.mktemp("onnx")
+    path = edge.export(network(), folder / "float.onnx")
+    return path, edge.quantise(path, folder / "int8.onnx", IMAGES)
+
+
+def fake_by_loop(weight: torch.Tensor, bits: int) -> np.ndarray:
+    largest, out = 2 ** (bits - 1) - 1, weight.numpy().copy()
+    for channel in out:
+        scale = np.float32(np.abs(channel).max() / largest) if np.abs(channel).max() else np.float32(1)
+        for index, value in np.ndenumerate(channel):
+            channel[index] = scale * min(max(round(float(value / scale)), -largest), largest)
+    return out
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("shape", [(4, 3, 3, 3), (5, 7)])
+def test_fake_quantise_is_the_loop_over_channels_and_weights(bits, shape):
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(bits)) * torch.logspace(-2, 1, shape[0]).view(
+        -1, *[1] * (len(shape) - 1)
+    )
+    weight[1] = 0
+    quantised = edge.fake_quantise(weight, bits)
+    np.testing.assert_allclose(quantised.numpy(), fake_by_loop(weight, bits), rtol=1e-5, atol=1e-7)
+    assert all(len(channel.unique()) <= 2**bits - 1 for channel in quantised)
+    torch.testing.assert_close(quantised.flatten(1).abs().amax(1), weight.flatten(1).abs().amax(1))
+
+
+def test_the_gradient_passes_straight_through_the_rounding():
+    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+    (edge.fake_quantise(weight, 4) * torch.arange(12.0).view(3, 4)).sum().backward()
+    assert torch.equal(weight.grad, torch.arange(12.0).view(3, 4))
+
+
+def test_folding_keeps_the_function_and_leaves_the_network():
+    before = {name: tensor.clone() for name, tensor in network().state_dict().items()}
+    for built in (network(), build(functools.partial(models.TeacherNet, CLASSES, 1, 2), 0)):
+        folded = edge.fold(built)
+        assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
+        torch.testing.assert_close(predict(folded, IMAGES), predict(built, IMAGES), rtol=1e-4, atol=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network().state_dict().items())
+
+
+def test_a_batch_norm_that_cannot_be_folded_is_named():
+    with pytest.raises(ValueError, match="must have a convolution before each batch norm, not so: 0"):
+        edge.fold(nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 2, 3)))
+
+
+def test_without_bits_the_simulation_is_the_network_and_fewer_bits_err_more():
+    reference = predict(network(), IMAGES)
+    errors = {}
+    for weights, activations in ((None, None), (8, 8), (4, 8), (2, 8)):
+        fake = edge.FakeQuantised(network(), IMAGES, weights, activations)
+        errors[weights] = float((predict(fake, IMAGES) - reference).norm() / reference.norm())
+    assert errors[None] < 1e-4 < errors[8] < errors[4] < errors[2] and errors[8] < 0.1
+
+
+def test_one_layer_of_the_simulation_by_hand():
+    layer = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3))
+    fake = edge.FakeQuantised(layer, IMAGES, 4, 8)
+    x, low, high = IMAGES.flatten(1).double().numpy(), min(IMAGES.min().item(), 0), max(IMAGES.max().item(), 0)
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    rounded = (np.clip(np.rint(x / scale) + zero, 0, 255) - zero) * scale
+    expected = rounded @ fake_by_loop(layer[1].weight.detach(), 4).T + layer[1].bias.detach().numpy()
+    np.testing.assert_allclose(predict(fake, IMAGES).numpy(), expected, rtol=1e-3, atol=5e-3)
+
+
+def test_the_calibration_fixes_the_range_and_0_is_always_in_it():
+    fake = edge.FakeQuantised(nn.Sequential(nn.Flatten(), nn.Linear(1024, 3)), IMAGES.abs() + 1)
+    (layer,) = fake.layers()
+    assert layer.low == 0 and layer.high == (IMAGES.abs() + 1).max()
+    fake.train()(100 * IMAGES)
+    assert layer.high == (IMAGES.abs() + 1).max()
+
+
+def test_a_start_holds_the_folded_weights_of_its_run_and_survives_pickling():
+    start = edge.Start(STUDENT, network().state_dict(), IMAGES, 4, 8)
+    folded = edge.fold(network()).state_dict()
+    for built in (start(), pickle.loads(pickle.dumps(start))()):
+        inside = built.as_float().state_dict()
+        assert inside.keys() == folded.keys() and all(torch.equal(inside[name], folded[name]) for name in folded)
+        assert all(parameter.requires_grad for parameter in built.parameters())  # biases made by folding too
+
+
+def test_the_key_of_a_start_tells_everything_apart():
+    state = network().state_dict()
+    starts = [
+        edge.Start(STUDENT, state, IMAGES, 4, 8), edge.Start(STUDENT, state, IMAGES, 8, 8),
+        edge.Start(STUDENT, state, IMAGES, 4, None), edge.Start(STUDENT, state, IMAGES[:5], 4, 8),
+        edge.Start(STUDENT, {name: tensor + 1 for name, tensor in state.items()}, IMAGES, 4, 8),
+    ]  # fmt: skip
+    assert len({cache.fingerprint(start) for start in starts}) == len(starts)
+    assert cache.fingerprint(starts[0]) == cache.fingerprint(edge.Start(STUDENT, dict(state), IMAGES.clone(), 4, 8))
+
+
+def test_arms_of_a_study_train_through_the_rounding_from_one_start():
+    def arm(bits):
+        return study.Arm(CrossEntropy(), student=study.PerSeed(lambda seed: edge.Start(STUDENT, state, IMAGES, bits)))
+
+    state = network().state_dict()
+    result = study.compare(
+        {"4": arm(4), "float": arm(None)}, 1, data=tiny_data(), config=CONFIG, workers=1, report=None
+    )
+    four, plain = (result.runs[name, 0] for name in ("4", "float"))
+    assert four.start == plain.start and not torch.equal(four.test_logits, plain.test_logits)
+
+
+def test_the_export_is_the_same_network_in_eval_mode_for_any_batch(files):
+    runtime = edge.OnnxNetwork(files[0])
+    for count in (1, 2, 7, 24):
+        torch.testing.assert_close(runtime(IMAGES[:count]), predict(network(), IMAGES[:count]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(runtime.predict(IMAGES, 5), predict(network(), IMAGES), rtol=1e-4, atol=1e-4)
+    assert runtime.session.get_session_options().intra_op_num_threads == 1
+
+
+def test_the_export_of_a_network_in_training_mode_leaves_its_mode_and_is_silent(tmp_path, capfd):
+    dropping = nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(1024, 3)).train()
+    path = edge.export(dropping, tmp_path / "a.onnx", channels=1)
+    assert dropping.training and capfd.readouterr() == ("", "")
+    torch.testing.assert_close(edge.OnnxNetwork(path)(IMAGES), predict(dropping, IMAGES), rtol=1e-4, atol=1e-4)
+
+
+def test_the_exported_file_holds_no_path_and_little_but_weights(files):
+    content = files[0].read_bytes()
+    assert b"site-packages" not in content and b".py" not in content
+    assert 4 * models.count_parameters(network()) * 0.9 < len(content) < 4 * models.count_parameters(network()) + 30_000
+
+
+def test_the_int8_file_holds_8_bit_weights_with_a_scale_a_channel_and_predicts_the_same(files):
+    import onnx
+
+    held = {tensor.name: tensor for tensor in onnx.load(files[1]).graph.initializer}
+    weights = [
+        tensor for tensor in held.values() if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4
+    ]
+    assert len(weights) == len([m for m in network().modules() if isinstance(m, nn.Conv2d)])
+    for tensor in weights:
+        assert list(held[tensor.name.replace("_quantized", "_scale")].dims) == [tensor.dims[0]]
+    logits, reference = edge.OnnxNetwork(files[1]).predict(IMAGES), predict(network(), IMAGES)
+    assert 0 < (logits - reference).norm() / reference.norm() < 0.1
+
+
+def test_quantising_is_silent_and_depends_on_the_calibration(files, tmp_path, capfd, caplog):
+    narrow = edge.quantise(files[0], tmp_path / "narrow.onnx", IMAGES / 10)
+    assert capfd.readouterr() == ("", "") and not caplog.records
+    reference = predict(network(), IMAGES)
+    errors = [(edge.OnnxNetwork(path).predict(IMAGES) - reference).norm() for path in (files[1], narrow)]
+    assert errors[0] < errors[1]
+
+
+def test_the_calibration_reader_hands_out_every_image_once_then_none():
+    reader, seen = edge.CalibrationImages(IMAGES, 10), []
+    while (batch := reader.get_next()) is not None:
+        seen.append(batch["images"])
+    assert [len(part) for part in seen] == [10, 10, 4] and np.array_equal(np.concatenate(seen), IMAGES.numpy())
+    assert reader.get_next() is None
+
+
+def test_saved_weights_come_back_and_a_failure_leaves_the_earlier_file(tmp_path, monkeypatch):
+    path = edge.save(network(), tmp_path / "a.safetensors")
+    assert all(torch.equal(tensor, network().state_dict()[name]) for name, tensor in load_file(path).items())
+    before = path.read_bytes()
+
+    def fails(*arguments):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", fails)
+    with pytest.raises(OSError, match="no space left"):
+        edge.save(network(), path)
+    assert path.read_bytes() == before and [item.name for item in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_working_memory_by_hand():
+    found = edge.working_memory(network())
+    assert found["stages.stem.0"] == 32 * 32 + 2 * 16 * 16
+    stage1, stage2 = 2 * 8 * 8, 4 * 4 * 4
+    assert found["stages.stage1.residual.0"] == 2 * stage1  # the shortcut is the input itself
+    assert found["stages.stage1.residual.3"] == 3 * stage1  # the input waits for the addition
+    assert found["stages.stage2.residual.0"] == stage1 + stage2
+    assert found["stages.stage2.residual.3"] == stage1 + 2 * stage2
+    assert found["stages.stage2.shortcut.0"] == stage1 + 2 * stage2  # the residual waits
+    assert found["head.2"] == 8 + CLASSES
+
+
+def test_a_larger_network_takes_more_resident_memory():
+    load = {size: functools.partial(nn.Linear, 32, size) for size in (8, 2_000_000)}
+    grown = edge.resident_memory(load, IMAGES[:1], repeats=1)
+    wanted = 4 * 2_000_000 * 33 / 2**20  # weights and bias; the output comes on top
+    assert all(len(values) == 1 for values in grown.values())
+    assert grown[2_000_000][0] - grown[8][0] > 0.9 * wanted
+
+
+def test_a_failure_in_the_measuring_process_is_told():
+    with pytest.raises(RuntimeError, match=r"(?s)measures memory failed.*must be an ONNX file"):
+        edge.resident_memory({"missing": functools.partial(edge.OnnxNetwork, "missing.onnx")}, IMAGES[:1], repeats=1)
+
+
+def test_the_machine_is_named_without_its_host():
+    import platform
+
+    named = edge.machine()
+    assert named["PyTorch"] == torch.__version__ and int(named["cores"]) >= 1 and named["processor"]
+    assert all(value and (not platform.node() or platform.node() not in value) for value in named.values())
+
+
+@pytest.mark.parametrize("bits", [1, 9, 4.0, True])
+def test_wrong_bits_are_refused(bits):
+    with pytest.raises(ValueError, match="bits must be a whole number from 2 to 8"):
+        edge.fake_quantise(torch.ones(2, 2), bits)
+    for name in ("weight_bits", "activation_bits"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number from 2 to 8"):
+            edge.FakeQuantised(network(), IMAGES, **{name: bits})
+
+
+def test_bad_input_is_named(tmp_path, files):
+    with pytest.raises(TypeError, match=r"network must be a torch\.nn\.Module, not str"):
+        edge.fold("network")
+    with pytest.raises(ValueError, match="images must have 1 channels, not 3"):
+        edge.FakeQuantised(network(), torch.zeros(2, 3, 32, 32))
+    for images in (IMAGES[:0], IMAGES[0], IMAGES.byte(), None):
+        with pytest.raises(ValueError, match="images must be a floating-point tensor"):
+            edge.quantise(files[0], tmp_path / "a.onnx", images)
+    with pytest.raises(ValueError, match="path must be an ONNX file"):
+        edge.quantise(tmp_path / "missing.onnx", tmp_path / "a.onnx", IMAGES)
+    with pytest.raises(ValueError, match="channels must be given"):
+        edge.export(nn.Flatten(), tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match="path must be in an existing folder"):
+        edge.save(network(), tmp_path / "missing" / "a.safetensors")
+    with pytest.raises(ValueError, match="repeats must be a whole number of at least 1"):
+        edge.resident_memory({}, IMAGES, repeats=0)
+    assert list(tmp_path.iterdir()) == []
