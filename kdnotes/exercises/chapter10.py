@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,6 +74,13 @@ def _max_pooled(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) 
     size = min(student.shape[2], teacher.shape[2])
     one, other = (F.adaptive_max_pool2d(feature, size) for feature in (student, teacher.detach()))
     return (torch.einsum("tc,bchw->bthw", weight, one) + bias[:, None, None] - other).square().mean()
+
+
+def _resized(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor, to: str) -> Tensor:
+    """Pooled to one side's size whatever it is; towards a larger size adaptive pooling repeats elements."""
+    teacher = teacher.detach()
+    size = (student if to == "student" else teacher).shape[2:]
+    return _hint(F.adaptive_avg_pool2d(student, size), F.adaptive_avg_pool2d(teacher, size), weight, bias)
 
 
 def _absolute(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -157,6 +166,21 @@ EXERCISES = {
             Trap(_summed_by_sample, "you divide by the batch alone: the mean is over all elements of the feature too"),
             Trap(_halved, "the factor ½ of the paper goes with its sum: here it is the plain mean of the squares"),
             Trap(_without_bias, "the regressor's bias is missing: one number for each of the teacher's channels"),
+            Trap(
+                _cut_off,
+                "you cut off channels: use the regressor, channel 3 of one network has nothing to do with that of the "
+                "other",
+            ),
+            Trap(
+                functools.partial(_resized, to="student"),
+                "you bring the teacher's feature to the student's size even where that is larger, which only repeats "
+                "elements: pool the larger of the two",
+            ),
+            Trap(
+                functools.partial(_resized, to="teacher"),
+                "you bring the student's feature to the teacher's size even where that is larger, which only repeats "
+                "elements: pool the larger of the two",
+            ),
             Trap(_absolute, "you take absolute differences: the hint takes squares"),
             Trap(_max_pooled, "you take maxima: pool by averages, which commute with the regressor"),
         ),
