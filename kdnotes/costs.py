@@ -36,7 +36,9 @@ def latency(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dic
 def timings(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dict[str, list[float]]:
     """Milliseconds of each turn of each call, on one thread, the warm-up left out.
 
-    The calls take turns, so that a slow moment of the machine hits all of them.
+    The calls take turns, so that a slow moment of the machine hits all of them. Each timed call follows an untimed one
+    of the same kind: else it would pay for the processor's caches that the call before it, a larger network perhaps,
+    has filled with its own.
 
     Args:
         calls: name → function without arguments, as for ``macs``.
@@ -48,6 +50,7 @@ def timings(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dic
     with torch.inference_mode(), single_thread():
         for _ in range(repeats + WARM_UP):
             for name, call in calls.items():
+                call()
                 began = time.perf_counter()
                 call()
                 seconds[name].append(time.perf_counter() - began)
