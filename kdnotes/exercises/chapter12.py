@@ -116,6 +116,10 @@ EXERCISES = {
                      if k / n < u else F.cross_entropy(z, y)),
                  "the factor T² of the soft term is missing"),
             Trap(lambda z, t, y, k, n, u, a, T: (
+                     a * F.cross_entropy(z, y) + (1 - a) * losses.kd_loss(z, t, T) * T**2
+                     if k / n < u else F.cross_entropy(z, y)),
+                 "the factor T² is there twice: losses.kd_loss has it already"),
+            Trap(lambda z, t, y, k, n, u, a, T: (
                      _kd(z, t, y, a, T) if k / n < u else (1 - a) * losses.kd_loss(z, t, T)),
                  "the labels were dropped instead of the teacher"),
             Trap(lambda z, t, y, k, n, u, a, T: _stopped(z.detach(), t, y, k, n, u, a, T),

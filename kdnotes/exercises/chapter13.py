@@ -136,6 +136,8 @@ EXERCISES = {
                  "this sums over the other peers: divide by K − 1, else the labels count less with every peer more"),
             Trap(lambda z, y: _each(z, y, _attached, mean=False),
                  "this sums over the other peers (divide by K − 1), and nothing is detached"),
+            Trap(lambda z, y: _each(z, y, lambda own, other: _kl(own, other) / own.shape[1]),
+                 "the KL is divided by the number of classes too: reduction='batchmean', not 'mean'"),
             Trap(lambda z, y: _each(z, y, _kl, myself=True),
                  "smaller than expected: each peer is its own teacher too; KL(p_i ‖ p_i) = 0, so dividing by K "
                  "weakens the rest; leave j = i out and divide by K − 1"),
