@@ -28,7 +28,7 @@ from kdnotes import losses, training
 from kdnotes.data import Split, Splits, Views, load
 from kdnotes.methods import KD, CrossEntropy, Method
 from kdnotes.models import StudentNet, TeacherNet
-from kdnotes.teachers import Teacher
+from kdnotes.teachers import Teacher, outputs
 from kdnotes.training import Config
 
 __all__ = ["run"]
@@ -83,13 +83,13 @@ def run(*, quick: bool = False, output: Path | None = None, echo: Callable[[str]
     data, small, cores = _data(count), _data(128), os.cpu_count() or 1
     teacher = Teacher(training.build(functools.partial(TeacherNet, width=widths[0]), 0), {})
     student = functools.partial(StudentNet, width=widths[1])
-    kd = KD(Stored(teacher._outputs(data.train, CONFIG.views)), 4.0, 0.1)
+    kd = KD(Stored(outputs(teacher.model, data.train, CONFIG.views)), 4.0, 0.1)
     times: dict[str, list[float]] = {name: [] for name in ("plain", "bank", "kd", "ce", "parallel")}
     with Parallel(n_jobs=cores) as pool:
         for work in (small, *[data] * repeats):  # the first is to warm up: thread pools, processes, memory
             method = kd if work is data else CrossEntropy()
             began = time.perf_counter()
-            teacher._outputs(work.train, CONFIG.views)
+            outputs(teacher.model, work.train, CONFIG.views)
             measured = {"bank": time.perf_counter() - began, "plain": _plain_epoch(student(), teacher.model, work)}
             measured |= {"kd": _fit(student, method, work), "ce": _fit(student, CrossEntropy(), work)}
             runs = pool(delayed(_fit)(student, method, work) for _ in range(cores))

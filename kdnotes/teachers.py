@@ -17,7 +17,7 @@ from kdnotes.methods import CrossEntropy, Method
 from kdnotes.models import StagedNet, TeacherNet, feature_shapes
 from kdnotes.training import Config
 
-__all__ = ["LESSON_CONFIG", "Teacher", "from_run", "lesson_teacher", "train_lesson_teacher", "train_or_load"]
+__all__ = ["LESSON_CONFIG", "Teacher", "from_run", "lesson_teacher", "outputs", "train_lesson_teacher", "train_or_load"]
 
 SHIPPED = Path(__file__).parent / "assets" / "teacher.safetensors"
 LESSON_FACTORY = functools.partial(TeacherNet, num_classes=10, in_channels=1, width=16)
@@ -53,7 +53,7 @@ class Teacher:
     def bank(self, split: Split, views: Views) -> Tensor:
         """Logits ``[views, N, classes]`` for every view of every image: computed once, then read from the disk."""
         self._check_split(split)
-        return cache.cached_tensor([self.key, split_key(split), views], lambda: _outputs(self.model, split, views))
+        return cache.cached_tensor([self.key, split_key(split), views], lambda: outputs(self.model, split, views))
 
     def features(self, split: Split, views: Views, stage: str) -> Tensor:
         """Output ``[views, N, channels, height, width]`` of a stage for every view of every image (stored).
@@ -66,7 +66,7 @@ class Teacher:
         names = [name for name, _ in self.model.stages.named_children()]
         until = self.model.stages[: names.index(stage) + 1].eval()  # slicing makes a container in training mode
         parts = [self.key, split_key(split), views, stage]
-        return cache.cached_tensor(parts, lambda: _outputs(until, split, views))
+        return cache.cached_tensor(parts, lambda: outputs(until, split, views))
 
     def feature_shape(self, stage: str) -> torch.Size:
         """Shape ``[channels, height, width]`` of a stage's output."""
@@ -87,7 +87,8 @@ class Teacher:
             raise ValueError(f"split must have images of {needs} channels, which this teacher sees, not {channels}")
 
 
-def _outputs(network: nn.Module, split: Split, views: Views) -> Tensor:
+def outputs(network: nn.Module, split: Split, views: Views) -> Tensor:
+    """What a network gives for every view of every image, ``[views, N, ...]``, computed anew."""
     everything = torch.arange(len(split))
     return torch.stack([training.predict(network, views.take(split, everything, view)) for view in range(views.count)])
 

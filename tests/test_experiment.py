@@ -191,9 +191,10 @@ def written(finished, folder, plan=PLAN, arms=None) -> str:
 
 def test_the_report_holds_plan_verdict_figure_source_and_provenance(finished, tmp_path):
     page, verdict = written(finished, tmp_path), PLAN.verdict(finished[2])
+    read = int(finished[2].frame["cached"].sum())  # the cache is that of the whole test session
     for part in (f"Verdict: {verdict.word}", PLAN.hypothesis, PLAN.prediction, "+0.5 points", "Loss: own_loss",
                  "return strength * F.cross_entropy", "strength=0.5", "3: 0, 1, 2", tiny_data().key[:16], "StudentNet",
-                 "smoke", "epochs=2", "0 read from the cache", "logical cores", str(verdict)):  # fmt: skip
+                 "smoke", "epochs=2", f"{read} read from the cache", "logical cores", str(verdict)):  # fmt: skip
         assert part.replace("'", "&#x27;") in page, part
     assert re.findall(r'<img alt="[^"]{40,}" src="data:image/png;base64,', page)
 

@@ -35,8 +35,8 @@ def test_bank_equals_a_live_forward_of_the_same_views_in_eval_mode():
 
 
 def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cache, monkeypatch):  # noqa: F811
-    computed, honest = [], teachers._outputs
-    monkeypatch.setattr(teachers, "_outputs", lambda *given: computed.append(1) or honest(*given))
+    computed, honest = [], teachers.outputs
+    monkeypatch.setattr(teachers, "outputs", lambda *given: computed.append(1) or honest(*given))
     data = tiny_data()
     for teacher, split, views in (
         (tiny_teacher(), data.train, Views(2)),
@@ -66,8 +66,8 @@ def test_features_equal_a_live_forward_of_the_same_views_in_eval_mode(stage, sha
 
 
 def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, monkeypatch):  # noqa: F811
-    computed, honest = [], teachers._outputs
-    monkeypatch.setattr(teachers, "_outputs", lambda *given: computed.append(1) or honest(*given))
+    computed, honest = [], teachers.outputs
+    monkeypatch.setattr(teachers, "outputs", lambda *given: computed.append(1) or honest(*given))
     data, views = tiny_data(), Views(2)
     teacher, again, other = tiny_teacher(), tiny_teacher(), tiny_teacher(1)
     first = teacher.features(data.train, views, "block2")
