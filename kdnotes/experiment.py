@@ -8,9 +8,11 @@ import functools
 import html
 import inspect
 import io
+import json
 import math
 import os
 import platform
+import re
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +27,7 @@ from kdnotes.study import Study
 __all__ = ["Experiment", "SeedsNeeded", "Verdict", "judge", "power", "report", "seeds_needed"]
 
 MOST_SEEDS = 10_000
+METRICS = (*(f"{split}_{kind}" for split in ("test", "validation") for kind in ("accuracy", "nll", "ece")), "seconds")
 NOT_FILLED_IN = "not filled in"
 
 
@@ -38,7 +41,9 @@ def judge(gain: Interval, smallest_difference: float) -> str:
 
     The first part is a test of the difference 0, the second one of the difference δ (half of an equivalence test,
     Lakens 2017, doi 10.1177/1948550617697177). With 95 % intervals "supported" comes up in at most 2.5 % of the
-    experiments in which the true gain is 0 or less, and "refuted" in at most 2.5 % of those in which it is δ or more.
+    experiments in which the true gain is 0 or less, and "refuted" in at most 2.5 % of those in which it is δ or more:
+    if the differences are about normal, and if the interval is looked at once, with a number of seeds fixed before.
+    What is refuted is a gain of δ or more; a smaller one may be there, and may even be resolved.
     """
     _check_positive("smallest_difference", smallest_difference)
     if gain.n < 2 or gain.half_width <= 1e-12:
@@ -102,7 +107,8 @@ class SeedsNeeded:
         sd, low, high = (f"{self.scale * value:.3g}" for value in (self.sd, self.sd_low, self.sd_high))
         return (
             f"If the true difference is {self.scale * self.smallest_difference:.3g} {self.unit}, {_count(self.seeds)} "
-            f"paired seeds are needed to support it with a probability of {100 * self.power:.0f} %. This rests on the "
+            f"paired seeds are needed for an interval that excludes 0 with a probability of {100 * self.power:.0f} %. "
+            "This rests on the "
             f"standard deviation of the differences, {sd} {self.unit} in {self.seen} seeds; it is itself uncertain, "
             f"{low} to {high} {self.unit} (95 % interval), which means {_count(self.low)} to {_count(self.high)} seeds."
         )
@@ -235,9 +241,25 @@ class Experiment:
         return (
             f"The 95 % interval of {self.treatment} − {self.baseline}, {self.metric}, decides. "
             f"Supported: it lies wholly {zero}, and {amount} is not excluded. "
-            f"Refuted: it lies wholly {delta} {amount}. Not resolved: it holds both 0 and {amount}, or there is one "
-            "seed, or no spread between seeds."
+            f"Refuted: it lies wholly {delta} {amount}, so that a gain that large is excluded. "
+            f"Not resolved: it holds both 0 and {amount}, or there is one seed, or no spread between seeds."
         )
+
+    def check_arms(self, arms: Mapping[str, Any]) -> None:
+        """Refuse, before anything is trained, arms that give no verdict on this plan.
+
+        Raises:
+            ValueError: the treatment or the baseline is not among the arms, or a study has no such metric.
+            TypeError: an arm is the loss function itself.
+        """
+        for name in ("treatment", "baseline"):
+            if getattr(self, name) not in arms:
+                raise ValueError(f"{name} must be one of the arms {list(arms)}, not {getattr(self, name)!r}")
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(METRICS)}, not {self.metric!r}")
+        for name, arm in arms.items():
+            if inspect.isfunction(loss := _unwrapped(arm)) and "given" in inspect.signature(loss).parameters:
+                raise TypeError(f"arm {name!r} must be a method, such as OwnLoss({loss.__name__}, teacher), not a loss")
 
     def verdict(self, study: Study) -> Verdict:
         """The verdict of ``judge`` on the paired difference; "not filled in" while the plan holds a TODO."""
@@ -322,9 +344,9 @@ class Verdict:
                 return f"There is a gain of {delta}, the smallest difference of interest, or more."
             return f"There is a gain; whether it is as large as {delta}, the smallest difference of interest, is open."
         if self.word == "refuted" and gain.high < 0:
-            return "The difference goes the other way."
+            return "The difference goes the other way: there is a loss."
         if self.word == "refuted" and gain.low > 0:
-            return f"There is a gain, but it is smaller than {delta}."
+            return f"There is a gain, but a smaller one: what is refuted is a gain of {delta} or more."
         if self.word == "refuted":
             return f"A gain of {delta} or more is excluded; whether there is a smaller one, or a loss, is not resolved."
         if gain.n < 2:
@@ -347,7 +369,9 @@ def report(
 ) -> Path:
     """Write the experiment as one HTML page that needs no network, completely or not at all.
 
-    While the plan or a loss function holds a TODO, the page says "not filled in" and shows no result.
+    While the plan or a loss function holds a TODO, the page says "not filled in" and shows no result. A page that
+    replaces an earlier one of the same name also lists what was seen before, and what has been changed since: plan,
+    arms, loss, seeds or data. A verdict is worth its error rates only if it is the first.
 
     Args:
         plan, study: the plan and the finished runs.
@@ -373,11 +397,67 @@ def report(
     if not to_do:
         body += ["<h2>Arms</h2>", _arms_table(plan, study), "<h2>How many seeds</h2>"]
         body.append(f"<p>{html.escape(str(plan.seeds_needed(study)))}</p>")
+        look = _plan_rows(plan) | _provenance(study, arms, settings, student, data, config)
+        look = {name: text for name, text in look.items() if name not in NO_CHANGE} | {
+            f"source of {name}": source for name, source in sources.items()
+        }
+        looks = _looks_so_far(path, look, {"at": written, "verdict": plan.verdict(study).word})
+    else:
+        looks = _earlier_looks(path)
+    body.append(_looks_part(looks))
     body += [f"<h2>Loss: {html.escape(name)}</h2><pre>{html.escape(source)}</pre>" for name, source in sources.items()]
     body += ["<h2>Provenance</h2>", _table(_provenance(study, arms, settings, student, data, config))]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, document(plan.question, "\n".join(body), REPORT_STYLE))
     return path
+
+
+# Rows of the report that differ from one writing to the next although nothing was changed.
+NO_CHANGE = ("rule", "trainings", "report written on", "kdnotes, torch, Python")
+
+
+def _earlier_looks(path: Path) -> list[dict[str, Any]]:
+    """What the page that is there says of the results seen so far, oldest first; nothing if there is no such page."""
+    try:
+        found = re.search(r'<section data-looks="([^"]*)"', path.read_text(encoding="utf-8"))
+        return json.loads(html.unescape(found[1])) if found else []
+    except (OSError, ValueError):
+        return []
+
+
+def _looks_so_far(path: Path, look: dict[str, str], seen: dict[str, str]) -> list[dict[str, Any]]:
+    """The earlier looks and this one; to write the page again without a change is no further look."""
+    looks = _earlier_looks(path)
+    return looks if looks and looks[-1]["look"] == look else [*looks, {**seen, "look": look}]
+
+
+def _looks_part(looks: list[dict[str, Any]]) -> str:
+    lines = []
+    for number, this in enumerate(looks):
+        text = f"{this['at']}: {this['verdict']}"
+        if number:
+            text += f"; changed before it: {', '.join(_changes(looks[number - 1]['look'], this['look']))}"
+        lines.append(f"<li>{html.escape(text)}</li>")
+    note = (
+        "This is the first result on this page."
+        if len(looks) == 1
+        else "The error rates of the rule hold for the first result. One that comes after a change of the plan, the "
+        "method or the seeds, made with an earlier result in view, is exploratory: a fresh sample has to confirm it."
+    )
+    kept = html.escape(json.dumps(looks, ensure_ascii=False))
+    shown = f"<h2>Results seen</h2>\n<ul>{''.join(lines)}</ul>\n<p>{note}</p>" if looks else ""
+    return f'<section data-looks="{kept}">{shown}</section>'
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Names of what differs, with both values where they are short."""
+    changes = []
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name, "nothing"), after.get(name, "nothing")
+        if old != new:
+            short = len(old) + len(new) <= 60 and "\n" not in old + new
+            changes.append(f"{name} ({old} → {new})" if short else name)
+    return changes
 
 
 REPORT_STYLE = "th { text-align: left; font-weight: 600 } .plan td { text-align: left } h2 { margin: 1.2rem 0 .4rem }"
@@ -436,12 +516,16 @@ def _sources(arms: Mapping[str, Any]) -> dict[str, str]:
     """The source of each function that an arm uses as its loss, by name."""
     found = {}
     for arm in arms.values():
-        loss = getattr(getattr(arm, "method", arm), "loss", None)
-        while isinstance(loss, functools.partial):
-            loss = loss.func
+        loss = _unwrapped(getattr(getattr(arm, "method", arm), "loss", None))
         if inspect.isfunction(loss):
             found[loss.__name__] = textwrap.dedent(inspect.getsource(loss)).rstrip()
     return found
+
+
+def _unwrapped(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def _provenance(study: Study, arms: Mapping[str, Any], settings: Any, student: Any, data: Any, config: Any) -> dict:

@@ -86,7 +86,7 @@ def _cells(name: str, given: Proposal) -> list[tuple[str, str]]:
         ("md", f"## The method, one function\n{given.method}"),
         ("py", given.loss),
         ("md", f"## Arms\n{given.control}"),
-        ("py", f"{given.arms}\nresult = study.compare(arms, s.seeds, **shared)"),
+        ("py", f"{given.arms}\nplan.check_arms(arms)\nresult = study.compare(arms, s.seeds, **shared)"),
         ("md", VERDICT_TEXT),
         ("py", VERDICT),
         ("md", SEEDS_TEXT),
@@ -142,8 +142,9 @@ def _imports(code: str) -> str:
 
 PLAN_TEXT = """\
 ## Plan
-Written before the run, and not changed after it. The rule follows from the smallest difference of interest: the
-smallest one that would make you use the method."""
+Written before the run, and not changed after it (the report lists the results that were seen before a change). The
+hypothesis is about a gain of δ or more. δ is the smallest difference of interest: the smallest one that would make you
+use the method. The rule follows from it."""
 
 PLAN_FIELDS = ("question", "hypothesis", "prediction", "treatment", "baseline")
 PLAN = """\
@@ -166,8 +167,10 @@ display(Markdown(f"**Verdict.** {verdict}"))"""
 
 SEEDS_TEXT = """\
 ## How many seeds
-From the spread between the seeds and the smallest difference of interest; not from the difference that was seen. If you
-run again with more seeds, decide on their number now, and judge once, when all are there."""
+From the spread between the seeds and the smallest difference of interest; not from the difference that was seen. It is
+a number for the *next* experiment: with `subset_seed` changed in the set-up, so that its images and runs are fresh.
+Adding seeds to these ones because the verdict was "not resolved" is a second look, and raises the share of false
+verdicts (chapter 14 measures by how much)."""
 
 REPORT = """\
 page = experiment.report(plan, result, arms, "reports/{name}.html", settings=s, **shared)
@@ -186,7 +189,7 @@ Where does a network look? Zagoruyko & Komodakis ([1612.03928](https://arxiv.org
 outputs over the channels, normalise the map, and let the student imitate the teacher's maps. Does that add anything to
 distillation from the logits?""",
         question="Does attention transfer add to distillation?",
-        hypothesis="KD with attention transfer reaches a higher test accuracy than KD alone.",
+        hypothesis="KD with attention transfer reaches a higher test accuracy than KD alone, by δ or more.",
         prediction="A gain below one point: the maps help most where the student is far from the teacher.",
         treatment="KD + attention",
         baseline="KD",
@@ -223,7 +226,7 @@ computes them in each step).""",
 FitNets ([1412.6550](https://arxiv.org/abs/1412.6550)) let a stage of the student imitate one of the teacher, through a
 learned 1×1 convolution that bridges the numbers of channels. Does that add to distillation from the logits?""",
         question="Do hints add to distillation?",
-        hypothesis="KD with a hint at the middle stage reaches a higher test accuracy than KD alone.",
+        hypothesis="KD with a hint at the middle stage reaches a higher test accuracy than KD alone, by δ or more.",
         prediction="A gain of about a point: features say more about an image than ten logits do.",
         treatment="KD + hint",
         baseline="KD",
@@ -262,7 +265,7 @@ Schedules that start with the teacher and end with the labels are proposed again
 [1910.01348](https://arxiv.org/abs/1910.01348)).
 Is it the *movement* that helps, or only the average amount of teaching?""",
         question="Does a moving weight of the labels beat a constant one?",
-        hypothesis="KD with α rising from 0 to 0.5 reaches a higher test accuracy than KD with their mean, α = 0.25.",
+        hypothesis="KD with α rising from 0 to 0.5 beats KD with their mean, α = 0.25, by δ or more of test accuracy.",
         prediction="No difference of half a point: most of the learning happens in the middle of the training.",
         treatment="α from 0 to 0.5",
         baseline="α = 0.25",
@@ -294,7 +297,7 @@ than the middle; with another schedule of the learning rate the answer may be an
 Deep mutual learning ([1706.00384](https://arxiv.org/abs/1706.00384)): two students train side by side, and each also
 imitates the other's predictions. No teacher is needed. Does a student learn more with a peer than alone?""",
         question="Does a student learn more with a peer than alone?",
-        hypothesis="A student with an equal peer reaches a higher test accuracy than one that learns alone.",
+        hypothesis="A student with an equal peer beats one that learns alone, by δ or more of test accuracy.",
         prediction="A gain of about half a point: a peer knows less than a teacher, and errs in the same places.",
         treatment="mutual",
         baseline="independent",
@@ -323,16 +326,21 @@ much to use; it is not compared here.""",
 TODO: what is known, what is not, and why it matters to you. Replace every TODO in this notebook; as long as one is left
 in the plan or in the loss, the report says "not filled in".""",
         question="TODO: what do you want to find out?",
-        hypothesis="TODO: a statement that can turn out wrong, such as 'my loss beats KD'.",
+        hypothesis="TODO: a statement that can turn out wrong, such as 'my loss beats KD by δ or more'.",
         prediction="TODO: what do you expect, and why?",
         treatment="own loss",
         baseline="KD",
         method="""\
 TODO: the formula, and where its settings come from (a paper, a chapter: not this test set). As it stands the function
-*is* KD, so that both arms must agree exactly. Start from that, then change one thing.""",
+*is* KD, so that both arms must agree exactly: every difference in the figure is 0. Start from that,
+then change one thing.""",
         loss='''\
 def own_loss(batch, given, temperature, alpha):
-    """TODO: your loss. batch: student_logits, targets, features, progress …; given: logits, features, module."""
+    """TODO: your loss. batch: student_logits, targets, features, progress …; given: logits, features, module.
+
+    given.features holds the teacher's stages that are named in OwnLoss(loss, teacher, stages), such as ("stage2",).
+    Return one number (a scalar tensor), or several by name, which are added.
+    """
     hard = F.cross_entropy(batch.student_logits, batch.targets)
     soft = losses.kd_loss(batch.student_logits, given.logits, temperature)
     return {"hard": alpha * hard, "soft": (1 - alpha) * soft}''',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -212,6 +213,50 @@ def test_a_report_that_is_not_filled_in_shows_no_result(finished, tmp_path):
     for page in (written(finished, tmp_path, plan), written(finished, tmp_path, arms=arms)):
         assert "Not filled in" in page and "<img" not in page and "Verdict" not in page and " ± " not in page
     assert "the function own_loss_to_do" in page
+
+
+def test_the_report_lists_what_was_seen_before_and_what_was_changed_since(finished, tmp_path):
+    first = written(finished, tmp_path)
+    assert "This is the first result on this page." in first and "changed before it" not in first
+    assert written(finished, tmp_path).count("<li>") == 1  # nothing changed: no further look
+    easier = dataclasses.replace(PLAN, smallest_difference=0.001, prediction="I knew it.")
+    second = written(finished, tmp_path, easier)
+    assert second.count("<li>") == 2 and "exploratory: a fresh sample" in second
+    assert "smallest difference of interest (+0.5 points → +0.1 points)" in second and "prediction (" in second
+    arms = finished[0] | {"new": methods.OwnLoss(functools.partial(own_loss, strength=0.25))}
+    third = written(finished, tmp_path, easier, arms)
+    assert third.count("<li>") == 3 and "changed before it: arm new" in third
+    to_do = written(finished, tmp_path, Experiment("What?", "TODO", "P.", "new", "old"))
+    assert to_do.count("<li>") == 3 and "<img" not in to_do  # emptying the plan does not make it forget
+    assert written(finished, tmp_path).count("<li>") == 4
+
+
+def test_a_page_of_another_kind_holds_no_earlier_look(finished, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "report.html").write_bytes(b"\xff not a page")
+    assert written(finished, tmp_path).count("<li>") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "arms", "error", "message"),
+    [
+        ({"treatment": "nwe"}, {}, ValueError, "treatment must be one of the arms ['old', 'new'], not 'nwe'"),
+        ({"baseline": "control"}, {}, ValueError, "baseline must be one of the arms"),
+        ({"metric": "val_accuracy"}, {}, ValueError, "metric must be one of test_accuracy, "),
+        (
+            {},
+            {"new": own_loss},
+            TypeError,
+            "arm 'new' must be a method, such as OwnLoss(own_loss, teacher), not a loss",
+        ),
+        ({}, {"new": functools.partial(own_loss, strength=1.0)}, TypeError, "arm 'new' must be a method"),
+    ],
+)
+def test_arms_that_do_not_fit_the_plan_are_refused_before_training(change, arms, error, message):
+    known = {"old": methods.CrossEntropy(), "new": methods.OwnLoss(functools.partial(own_loss, strength=0.5))}
+    PLAN.check_arms(known)
+    with pytest.raises(error, match=re.escape(message)):
+        dataclasses.replace(PLAN, **change).check_arms(known | arms)
 
 
 def test_the_report_replaces_an_earlier_one_completely_or_not_at_all(finished, tmp_path, monkeypatch):

@@ -42,6 +42,16 @@ def _nil_only(low: float, mean: float, high: float, smallest: float) -> str:
     return "supported" if low > 0 else "refuted" if high < 0 else "not resolved"
 
 
+def _loss_only(low: float, mean: float, high: float, smallest: float) -> str:
+    return "supported" if low >= smallest else "refuted" if high < 0 else "not resolved"
+
+
+def _nil_then_mean(low: float, mean: float, high: float, smallest: float) -> str:
+    if low <= 0 <= high:
+        return "not resolved"
+    return "supported" if mean >= smallest else "refuted"
+
+
 def _minimum_effect(low: float, mean: float, high: float, smallest: float) -> str:
     return "supported" if low >= smallest else "refuted" if high < smallest else "not resolved"
 
@@ -103,6 +113,10 @@ def _unpaired(treatment: list[float], baseline: list[float], smallest: float) ->
     return next(n for n in range(2, 10_000) if reached(n) >= 0.8)
 
 
+def _sum_of_variances(treatment: list[float], baseline: list[float], smallest: float) -> int:
+    return _smallest_number(smallest / math.hypot(_sd(treatment), _sd(baseline)))
+
+
 def _sd_of_an_arm(arm: int):
     return lambda *case: _smallest_number(case[2] / _sd(case[arm]))
 
@@ -141,12 +155,23 @@ def _control_cases() -> list[tuple]:
         "epochs": 72, "seeds": (0, 1, 2, 3, 4),
     }  # fmt: skip
     other = treatment | {"alpha": (0.25, 0.75), "extra_weight": 0.5, "epochs": 48}
-    return [(treatment, "extra term"), (treatment, "schedule"), (other, "schedule"), (other, "extra term")]
+    cases = [(treatment, "extra term"), (treatment, "schedule"), (other, "schedule"), (other, "extra term")]
+    return [(dict(settings), idea) for settings, idea in cases]  # an answer may change its dictionary in place
 
 
 def _changed(**changes: Any):
     """The right control, and then something else changed as well."""
     return lambda treatment, idea: _control(treatment, idea) | changes
+
+
+def _without_the_key(treatment: dict[str, Any], idea: str) -> dict[str, Any]:
+    control = _control(treatment, idea)
+    return control if idea == "schedule" else {key: control[key] for key in control if key != "extra_weight"}
+
+
+def _one_number(treatment: dict[str, Any], idea: str) -> dict[str, Any]:
+    control = _control(treatment, idea)
+    return control | {"alpha": control["alpha"][0]} if idea == "schedule" else control
 
 
 def _schedule_at(place: int):
@@ -175,6 +200,12 @@ EXERCISES = {
                  "this asks the whole interval to reach δ before it says 'supported': if the true gain is δ, that "
                  "happens once in forty experiments, however many seeds there are. In this chapter 'supported' needs "
                  "low > 0, and δ not excluded"),
+            Trap(_loss_only,
+                 "between a whole interval above δ and one below 0 this leaves too much unresolved: 'refuted' needs "
+                 "high < δ (a gain of δ or more is excluded), 'supported' low > 0"),
+            Trap(_nil_then_mean,
+                 "an interval that holds 0 can still exclude a gain of δ (high < δ: refuted), and the mean decides "
+                 "nothing: only the ends of the interval count"),
             Trap(_supported_first,
                  "an interval between 0 and δ shows a gain that is too small to be of interest: check high < δ first"),
             Trap(_mean_too,
@@ -191,6 +222,9 @@ EXERCISES = {
             Trap(_unpaired,
                  "this is the two-sample t-test; the arms share their seeds, so use the differences seed by seed "
                  "(n − 1 degrees of freedom)"),
+            Trap(_sum_of_variances,
+                 "this adds the variances of the two arms, as if they were independent; a seed moves both arms "
+                 "together, so take the standard deviation of the differences seed by seed"),
             Trap(_sd_of_an_arm(0),
                  "this takes the standard deviation of the treatment's accuracies; the paired test needs that of the "
                  "differences"),
@@ -237,6 +271,10 @@ EXERCISES = {
             Trap(lambda treatment, idea: _control(_control(treatment, "extra term"), "schedule"),
                  "two things are taken away at once: where there is a difference, you will not know which of them "
                  "made it"),
+            Trap(_without_the_key,
+                 "the setting itself is gone; the control has it too, with the weight 0"),
+            Trap(_one_number,
+                 "the right value; write a constant α as a pair of equal values, such as (0.3, 0.3)"),
             Trap(lambda treatment, idea: dict(treatment),
                  "this is the treatment itself: the control must lack the one thing in question"),
             Trap(lambda treatment, idea: treatment | {"alpha": (0.1, 0.1)} if idea == "schedule"
