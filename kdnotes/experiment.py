@@ -508,7 +508,10 @@ def _arms_table(plan: Experiment, study: Study) -> str:
         rows.append((arm, str(len(study.values(arm))), mean, *compared))
     lines = [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    note = "The verdict is on the one difference of the plan; those of further arms are exploratory."
+    note = (
+        "The verdict is on the one difference of the plan; those of further arms are exploratory. The intervals are "
+        "over seeds: the training images, the test images and the teacher are the same in all of them."
+    )
     return f"<table><tr>{top}</tr>\n" + "\n".join(lines) + f"\n</table>\n<p>{note}</p>"
 
 
