@@ -48,6 +48,10 @@ def _detached_student(student: Tensor, teacher: Tensor, weight: Tensor, bias: Te
     return _hint(student.detach(), teacher, weight, bias)
 
 
+def _fixed_regressor(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return _hint(student, teacher, weight.detach(), bias)
+
+
 def _summed(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     predicted, other = _parts(student, teacher, weight, bias)
     return (predicted - other).square().sum()
@@ -81,6 +85,17 @@ def _resized(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor, to:
     teacher = teacher.detach()
     size = (student if to == "student" else teacher).shape[2:]
     return _hint(F.adaptive_avg_pool2d(student, size), F.adaptive_avg_pool2d(teacher, size), weight, bias)
+
+
+def _sampled(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The smaller size by picking single elements."""
+    size = [min(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True)]
+    return _hint(F.interpolate(student, size), F.interpolate(teacher, size), weight, bias)
+
+
+def _enlarged(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    size = [max(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True)]
+    return _hint(F.interpolate(student, size), F.interpolate(teacher, size), weight, bias)
 
 
 def _absolute(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -141,6 +156,10 @@ def _traces(x: Tensor, y: Tensor) -> float:
     return float((x.T @ y).square().sum() / (x.square().sum() * y.square().sum()))
 
 
+def _standardised(x: Tensor, y: Tensor) -> float:
+    return _cka(x / x.std(0), y / y.std(0))
+
+
 def _unbiased(x: Tensor, y: Tensor) -> float:
     from kdnotes.metrics import cka
 
@@ -162,6 +181,7 @@ EXERCISES = {
         (
             Trap(_gradient_into_teacher, "a gradient reaches the teacher's feature: detach it, it is a fixed target"),
             Trap(_detached_student, "no gradient reaches the student's feature: only the teacher's is fixed"),
+            Trap(_fixed_regressor, "no gradient reaches the regressor's weight: it is trained with the student"),
             Trap(_summed, "you sum over the batch and the feature: take the mean of the squares"),
             Trap(_summed_by_sample, "you divide by the batch alone: the mean is over all elements of the feature too"),
             Trap(_halved, "the factor ½ of the paper goes with its sum: here it is the plain mean of the squares"),
@@ -181,6 +201,8 @@ EXERCISES = {
                 "you bring the student's feature to the teacher's size even where that is larger, which only repeats "
                 "elements: pool the larger of the two",
             ),
+            Trap(_sampled, "you pick single elements of the larger feature: average over each pool"),
+            Trap(_enlarged, "you enlarge the smaller feature: average-pool the larger one"),
             Trap(_absolute, "you take absolute differences: the hint takes squares"),
             Trap(_max_pooled, "you take maxima: pool by averages, which commute with the regressor"),
         ),
@@ -198,6 +220,7 @@ EXERCISES = {
             Trap(_not_squared, "this is the square root: HSIC is the sum of *squared* covariances"),
             Trap(_not_normalised, "this is HSIC up to a factor: divide by √(HSIC(x, x)·HSIC(y, y))"),
             Trap(_traces, "you divide by the norms of x and y: divide by those of xᵀx and yᵀy"),
+            Trap(_standardised, "you divide each dimension by its deviation: it is only centred"),
             Trap(_unbiased, "this is the unbiased estimate: the exercise asks for the plain one"),
         ),
     ),

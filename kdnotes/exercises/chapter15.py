@@ -61,6 +61,23 @@ def _cut(weight: Tensor, bits: int) -> Tensor:
     return scale * (weight / scale).trunc()
 
 
+def _floored(weight: Tensor, bits: int) -> Tensor:
+    scale = _per_row(weight.flatten(1).abs().amax(1), weight) / (2 ** (bits - 1) - 1)
+    return scale * (weight / scale).floor()
+
+
+def _signed_largest(weight: Tensor, bits: int) -> Tensor:
+    largest = 2 ** (bits - 1) - 1
+    scale = _per_row(weight.flatten(1).amax(1), weight) / largest
+    return scale * (weight / scale).round().clamp(-largest, largest)
+
+
+def _lopsided(weight: Tensor, bits: int) -> Tensor:
+    """All 2^bits integers of the two's complement."""
+    scale = _per_row(weight.flatten(1).abs().amax(1), weight) / 2 ** (bits - 1)
+    return scale * (weight / scale).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
 def _asymmetric(weight: Tensor, bits: int) -> Tensor:
     low, high = _per_row(weight.flatten(1).amin(1), weight), _per_row(weight.flatten(1).amax(1), weight)
     scale = (high - low) / (2**bits - 1)
@@ -102,6 +119,15 @@ def _last(times: list[float], warm_up: int) -> tuple[float, float]:
     return _summary(times[:-warm_up], 0)
 
 
+def _sorted_first(times: list[float], warm_up: int) -> tuple[float, float]:
+    return _summary(sorted(times), warm_up)
+
+
+def _nearest_rank(times: list[float], warm_up: int) -> tuple[float, float]:
+    rest = sorted(times[warm_up:])
+    return float(np.median(rest)), rest[int(0.95 * len(rest))]
+
+
 EXERCISES = {
     "15.1": Exercise(
         _bytes,
@@ -127,6 +153,9 @@ EXERCISES = {
             Trap(_unsigned_range, "2^b − 1 steps are those of the whole range: a sign takes one bit"),
             Trap(_integers, "these are the integers: multiply by the scale again"),
             Trap(_cut, "you cut off the fraction: round to the nearest integer"),
+            Trap(_floored, "you round down: round to the nearest integer"),
+            Trap(_signed_largest, "you scale by the largest weight: take the largest *absolute* weight"),
+            Trap(_lopsided, "this grid reaches to −2^(b−1): the grid is symmetric, from −(2^(b−1) − 1) on"),
             Trap(_asymmetric, "this has a zero point: the weights' grid is symmetric, and 0 stays 0"),
         ),
     ),
@@ -136,6 +165,11 @@ EXERCISES = {
         (
             Trap(_with_warm_up, "the warm-up is still in it: leave out the first timings"),
             Trap(_last, "you left out the last timings: the warm-up comes first"),
+            Trap(_sorted_first, "you sort before you leave out the first: that removes the fastest, not the warm-up"),
+            Trap(
+                _nearest_rank,
+                "you take one of the timings: interpolate between the two neighbours of the 95th percentile",
+            ),
             Trap(_mean_and_95, "this is the mean: one slow moment moves it; take the median"),
             Trap(_fifth, "this is the 5th percentile: 95 % of the timings must lie *below*"),
             Trap(_largest, "this is the slowest of all: the 95th percentile leaves 5 % above it"),
