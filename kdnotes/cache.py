@@ -68,7 +68,8 @@ def cached_run(
             return stored
         run = training.fit(training.build(factory, config.seed), method, data, config)
         _write_run(path, run)
-        return run
+        # A file does not keep the order of its tensors, and what is keyed by a state must not depend on it.
+        return dataclasses.replace(run, state=_sorted(run.state), kept=_sorted(run.kept))
 
 
 def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
@@ -290,7 +291,7 @@ def _read_run(path: Path) -> Run:
     tensors, record = read(path)
     history = pd.DataFrame(record.pop("history"))
     state, kept = (
-        {name.removeprefix(prefix): item for name, item in tensors.items() if name.startswith(prefix)}
+        _sorted({name.removeprefix(prefix): item for name, item in tensors.items() if name.startswith(prefix)})
         for prefix in ("state.", "kept.")
     )
     return Run(
@@ -302,6 +303,10 @@ def _read_run(path: Path) -> Run:
         cached=True,
         **record,
     )
+
+
+def _sorted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(sorted(tensors.items()))
 
 
 def _checksum(tensors: dict[str, Tensor], record: str = "") -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdnotes.training import single_thread
 
-__all__ = ["latency", "macs", "percentile", "throughput", "timings"]
+__all__ = ["latency", "macs", "processor", "throughput", "timings"]
 
 WARM_UP = 5
 
@@ -57,13 +58,13 @@ def timings(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dic
     return {name: [1000 * value for value in values[WARM_UP:]] for name, values in seconds.items()}
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that ``percent`` of the values do not exceed, between two of them by linear interpolation."""
-    if not len(values):
-        raise ValueError("values must hold at least one number")
-    if not 0 <= percent <= 100:
-        raise ValueError(f"percent must be from 0 to 100, not {percent!r}")
-    return float(np.percentile(values, percent))
+def processor() -> str:
+    """The processor's kind, such as its model name, or at least its architecture; no host name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def throughput(calls: Mapping[str, Callable[[], object]], images: int, repeats: int = 5) -> dict[str, float]:

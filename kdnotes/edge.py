@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kdnotes import cache
+from kdnotes.costs import processor
 from kdnotes.training import predict
 
 __all__ = [
@@ -40,22 +41,13 @@ def machine() -> dict[str, str]:
     import onnxruntime
 
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
         "ONNX Runtime": onnxruntime.__version__,
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def fold(network: nn.Module) -> nn.Module:

@@ -534,6 +534,8 @@ def _unwrapped(function: Any) -> Any:
 def _provenance(study: Study, arms: Mapping[str, Any], settings: Any, student: Any, data: Any, config: Any) -> dict:
     import torch
 
+    from kdnotes.costs import processor
+
     frame = study.frame
     seeds, created = sorted(set(frame["seed"])), sorted(frame["created"])
     name = f"folder:{Path(data.name).name}" if data.name.startswith("folder:") else data.name  # no path of this machine
@@ -548,7 +550,7 @@ def _provenance(study: Study, arms: Mapping[str, Any], settings: Any, student: A
         **{f"arm {arm}": described(value) for arm, value in arms.items()},
         "trainings": f"{len(frame)}, {frame['seconds'].sum():.0f} s in all; {int(frame['cached'].sum())} read from the "
         f"cache; computed {created[0]} to {created[-1]}",
-        "report written on": f"{_processor()}, {os.cpu_count()} logical cores, {platform.system()}; each training in "
+        "report written on": f"{processor()}, {os.cpu_count()} logical cores, {platform.system()}; each training in "
         "one thread",
     }
 
@@ -569,15 +571,6 @@ def described(value: Any, without: tuple[str, ...] = ()) -> str:
         pairs = [f"{name}={described(getattr(value, name))}" for name in fields if getattr(value, name) is not None]
         return f"{type(value).__name__}({', '.join(pairs)})"
     return getattr(value, "__name__", type(value).__name__)
-
-
-def _processor() -> str:
-    """The processor's kind, such as its model name, or at least its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _check_positive(name: str, value: float) -> None:

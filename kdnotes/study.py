@@ -234,8 +234,7 @@ def _check_paired(arms: dict[str, Arm], runs: dict[tuple[str, int], Run]) -> Non
     orders: dict[object, tuple[str, str]] = {}
     for (name, seed), run in runs.items():
         arm = arms[name]
-        # Sorted: a stored run lists its tensors in another order than a fresh one.
-        shapes = tuple(sorted((key, tuple(tensor.shape)) for key, tensor in run.state.items()))
+        shapes = tuple((key, tuple(tensor.shape)) for key, tensor in run.state.items())
         schedule = (arm.config.epochs, arm.config.batch_size, arm.config.views, len(arm.data.train))
         for seen, identity, value, what in (
             (starts, (seed, shapes), run.start, "start from other weights"),

@@ -63,17 +63,7 @@ def test_timings_leave_the_warm_up_out_and_latency_is_their_median(monkeypatch):
     assert costs.throughput({"call": None}, 100, 3) == {"call": 50_000.0}
 
 
-def test_percentiles_by_hand():
-    values = [4.0, 1.0, 3.0, 2.0, 5.0]
-    assert [costs.percentile(values, percent) for percent in (0, 50, 95, 100)] == pytest.approx([1, 3, 4.8, 5])
-
-
-def test_bad_input_of_percentile_and_throughput_is_named():
-    with pytest.raises(ValueError, match="values must hold at least one number"):
-        costs.percentile([], 50)
-    for percent in (-1, 101, float("nan")):
-        with pytest.raises(ValueError, match="percent must be from 0 to 100"):
-            costs.percentile([1.0], percent)
+def test_bad_input_of_throughput_is_named():
     for images in (0, 1.5, True):
         with pytest.raises(ValueError, match="images must be a whole number of at least 1"):
             costs.throughput({"call": lambda: None}, images)

@@ -23,7 +23,7 @@ from helpers import (
 )
 from scipy import stats
 
-from kdnotes import teachers, training
+from kdnotes import cache, teachers, training
 from kdnotes.data import load
 from kdnotes.methods import KD, CrossEntropy, CurriculumKD, GatedKD, HintKD, LabelSmoothing, MutualLearning
 from kdnotes.models import Cohort, ResidualStudent, StudentNet
@@ -243,6 +243,14 @@ def test_a_stored_run_and_a_fresh_one_are_checked_for_equal_starts():
     continued = Arm(CrossEntropy(), student=functools.partial(Continued, state, **STUDENT.keywords))
     with pytest.raises(NotPairedError, match="arms 'plain' and 'continued' start from other weights at seed 0"):
         study({"plain": CrossEntropy(), "continued": continued}, 1)
+
+
+def test_a_stored_run_lists_its_tensors_in_the_order_of_a_fresh_one():
+    arm = {"arm": Arm(MutualLearning(), student=functools.partial(Cohort, (STUDENT, STUDENT)))}
+    fresh, stored = (study(arm, 1).runs["arm", 0] for _ in range(2))
+    assert stored.cached and not fresh.cached
+    assert list(stored.state) == list(fresh.state) and list(stored.kept) == list(fresh.kept)
+    assert cache.fingerprint([fresh.state, fresh.kept]) == cache.fingerprint([stored.state, stored.kept])
 
 
 def test_cohorts_are_paired_with_cohorts_and_come_back_with_all_peers():
