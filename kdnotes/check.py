@@ -31,7 +31,8 @@ class Trap:
 class Exercise:
     """A reference answer, the argument tuples to compare on, and the traps, tried in order.
 
-    ``observe`` turns what a function returned into what is compared, such as (values, requires_grad).
+    ``observe`` turns what a function returned into what is compared, such as (values, requires_grad), and ``compared``
+    says in words what that is, where it does not speak for itself.
     """
 
     reference: Callable[..., Any]
@@ -39,6 +40,7 @@ class Exercise:
     traps: tuple[Trap, ...] = ()
     tolerance: float = 1e-4
     observe: Callable[[Any], Any] = lambda value: value
+    compared: str = ""
 
 
 def exercise(number: str, answer: Callable[..., Any]) -> bool:
@@ -91,7 +93,8 @@ def _judge(spec: Exercise, answer: Callable[..., Any]) -> tuple[str, bool]:
     wanted, got = expected[case], given[case]
     if type(wanted) is not type(got) and _same(_number(got), _number(wanted), spec.tolerance):
         return f"not yet: the value is right, but return a {type(wanted).__name__}, not a {type(got).__name__}", False
-    return f"not yet: for case {case + 1} expected {_brief(wanted)}, got {_brief(got)}", False
+    compared = f" (compared: {spec.compared})" if spec.compared else ""
+    return f"not yet: for case {case + 1} expected {_brief(wanted)}, got {_brief(got)}{compared}", False
 
 
 def _number(value: Any) -> Any:

@@ -224,7 +224,7 @@ def export(network: nn.Module, path: Path, *, channels: int | None = None) -> Pa
     if channels is None:
         raise ValueError("channels must be given for a network without in_channels")
     ready, example = copy.deepcopy(network).eval(), torch.zeros(2, channels, 32, 32)  # 2: of 1 it would be a constant
-    with warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings():  # no gradient: strided convolutions are exported as such
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # of libraries inside the exporter
         program = torch.onnx.export(
             ready, (example,), dynamo=True, verbose=False, input_names=["images"], output_names=["logits"],

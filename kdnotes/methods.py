@@ -9,7 +9,7 @@ method knows nothing of the loop, and cross-entropy is a method like any other.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -583,12 +583,39 @@ class EarlyStoppedKD(KD):
         return {"hard": F.cross_entropy(batch.student_logits, batch.targets)}
 
 
-@dataclass(eq=False)
-class _FeatureKD(KD):
-    """KD with a further term from the outputs of stages, student's and teacher's in ``pairs``.
+class _TeacherStages(Method):
+    """The outputs of a teacher's stages for each batch.
 
-    The teacher's outputs are stored as its logits are; where they would fill more than ``STORE_AT_MOST`` bytes a stage
-    (many images, many views), the teacher computes them in every step from the very images that the student sees.
+    They are stored as its logits are; where they would fill more than ``STORE_AT_MOST`` bytes a stage (many images,
+    many views), the teacher computes them in every step from the very images that the student sees.
+    """
+
+    STORE_AT_MOST = 2**28
+
+    def fetch_stages(
+        self, teacher: TeacherFeatures, stages: Iterable[str], train: Split, views: Views, device: torch.device
+    ) -> None:
+        self.theirs = {stage: teacher.feature_shape(stage) for stage in stages}
+        numbers = max((shape.numel() for shape in self.theirs.values()), default=0)
+        self.live = numbers * 4 * views.count * len(train) > self.STORE_AT_MOST
+        self.stored_features = {}
+        if self.live:
+            self.network = teacher.model.to(device)
+        else:
+            self.stored_features = {stage: teacher.features(train, views, stage).to(device) for stage in self.theirs}
+
+    def teacher_features(self, batch: Batch) -> dict[str, Tensor]:
+        """Outputs ``[B, channels, height, width]`` of the stages fetched, by name."""
+        if self.live:
+            with torch.no_grad():
+                outputs = forward_features(self.network, batch.images)[1]
+            return {stage: outputs[stage] for stage in self.theirs}
+        return {stage: bank[batch.view, batch.positions] for stage, bank in self.stored_features.items()}
+
+
+@dataclass(eq=False)
+class _FeatureKD(KD, _TeacherStages):
+    """KD with a further term from the outputs of stages, student's and teacher's in ``pairs``.
 
     Args:
         pairs: (student's stage, teacher's stage), one or more; ``models.stages_of_equal_size`` proposes some.
@@ -599,7 +626,6 @@ class _FeatureKD(KD):
     weight: float = 1.0
 
     needs_features = True
-    STORE_AT_MOST = 2**28
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -617,24 +643,11 @@ class _FeatureKD(KD):
         for stage, _ in self.pairs:
             if stage not in self.ours:
                 raise ValueError(f"pairs must name stages of the student, {list(self.ours)}, not {stage!r}")
-        self.theirs = {stage: self.teacher.feature_shape(stage) for _, stage in self.pairs}
-        largest = max(shape.numel() for shape in self.theirs.values()) * 4 * views.count * len(train)
-        self.live = largest > self.STORE_AT_MOST
-        self.stored_features = {}
-        if self.live:
-            self.network = self.teacher.model.to(device)
-        else:
-            self.stored_features = {
-                stage: self.teacher.features(train, views, stage).to(device) for stage in self.theirs
-            }
+        self.fetch_stages(self.teacher, (stage for _, stage in self.pairs), train, views, device)
 
     def matched(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
         """(student's feature, teacher's feature) of every pair, at the smaller of their sizes."""
-        if self.live:
-            with torch.no_grad():
-                theirs = forward_features(self.network, batch.images)[1]
-        else:
-            theirs = {stage: bank[batch.view, batch.positions] for stage, bank in self.stored_features.items()}
+        theirs = self.teacher_features(batch)
         return [losses.match_size(batch.features[ours].float(), theirs[stage].float()) for ours, stage in self.pairs]
 
 
@@ -758,6 +771,13 @@ class MutualLearning(Method):
         return sum(losses.peer_divergences(logits, self.temperature))
 
 
+class _ByStage(dict):
+    """Features by the name of their stage; a name that was not asked for is answered with those that were."""
+
+    def __missing__(self, stage: str) -> Tensor:
+        raise KeyError(f"{stage!r} is not among the stages that were asked for, {list(self)}: name it in stages")
+
+
 @dataclass
 class Given:
     """What a teacher gives for a batch to a loss written as a function (``OwnLoss``).
@@ -774,7 +794,7 @@ class Given:
 
 
 @dataclass(eq=False)
-class OwnLoss(Method):
+class OwnLoss(_TeacherStages):
     """A method written as one function: ``loss(batch, given)`` returns a scalar, or a dict of named scalar terms.
 
     Constants go in with ``functools.partial(loss, weight=10.0)``. Everything that the function uses should be in it, in
@@ -809,7 +829,7 @@ class OwnLoss(Method):
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
         self.stored = None if self.teacher is None else self.teacher.bank(train, views).to(device)
-        self.features = {stage: self.teacher.features(train, views, stage).to(device) for stage in self.stages}
+        self.fetch_stages(self.teacher, self.stages, train, views, device)
         self.built = None if self.module is None else self.module().to(device)
 
     def parameters(self) -> list[nn.Parameter]:
@@ -817,8 +837,7 @@ class OwnLoss(Method):
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         logits = None if self.stored is None else self.stored[batch.view, batch.positions]
-        features = {stage: bank[batch.view, batch.positions] for stage, bank in self.features.items()}
-        loss = self.loss(batch, Given(logits, features, self.built))
+        loss = self.loss(batch, Given(logits, _ByStage(self.teacher_features(batch)), self.built))
         return loss if isinstance(loss, dict) else {"loss": loss}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from torch import Tensor
 from kdnotes.losses import check_logits, check_targets
 
 __all__ = [
-    "Interval", "accuracy", "agreement", "cka", "evaluate", "expected_calibration_error", "gap_recovered", "mcnemar",
-    "mean_interval", "negative_log_likelihood",
+    "Interval", "accuracy", "agreement", "by_verdict", "cka", "evaluate", "expected_calibration_error", "gap_recovered",
+    "mcnemar", "mean_interval", "negative_log_likelihood", "said", "signed", "verdict",
 ]  # fmt: skip
 
 
@@ -93,6 +93,37 @@ class Interval:
     def points(self, *, signed: bool = True) -> str:
         """The interval of fractions as percentage points, such as "+1.50 ± 0.30" (with U+2212 for minus)."""
         return f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}".replace("-", "−")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """The number with its sign, + or U+2212 for minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def verdict(interval: Interval, *, lower_is_better: bool = False) -> str:
+    """A difference in two words: "resolved gain", "resolved loss" or "not resolved"."""
+    if not interval.resolved:
+        return "not resolved"
+    return "resolved gain" if (interval.mean < 0) == lower_is_better else "resolved loss"
+
+
+def said(interval: Interval, unit: str = "points", *, lower_is_better: bool = False) -> str:
+    """A difference with its verdict: "+1.50 ± 0.30 points (resolved gain)".
+
+    Args:
+        unit: "points" for a difference of fractions, as percentage points; any other unit is that of the samples.
+        lower_is_better: as of NLL and ECE: a gain lies below 0.
+    """
+    amount = interval.points() if unit == "points" else f"{signed(interval.mean, 3)} ± {interval.half_width:.3f}"
+    return f"{amount} {unit} ({verdict(interval, lower_is_better=lower_is_better)})"
+
+
+def by_verdict(intervals: Mapping[str, Interval]) -> str:
+    """The names of differences by their verdict: "resolved gain: A, B; resolved loss: none; not resolved: C"."""
+    found = {word: [] for word in ("resolved gain", "resolved loss", "not resolved")}
+    for name, interval in intervals.items():
+        found[verdict(interval)].append(name)
+    return "; ".join(f"{word}: {', '.join(names) or 'none'}" for word, names in found.items())
 
 
 def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:

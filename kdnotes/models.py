@@ -11,11 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
-    "Cohort", "MultiExitStudent", "ResidualStudent", "StudentNet", "TeacherNet", "count_parameters", "feature_shapes",
-    "forward_features", "stages_of_equal_size",
+    "Cohort", "MultiExitStudent", "ResidualStudent", "StridedPointwise", "StudentNet", "TeacherNet",
+    "count_parameters", "feature_shapes", "forward_features", "stages_of_equal_size",
 ]  # fmt: skip
 
 
@@ -205,12 +206,26 @@ class _Exit(nn.Module):
         return self.head(self.bottleneck(feature))
 
 
+class StridedPointwise(nn.Conv2d):
+    """A 1×1 convolution with a stride. Where a gradient is wanted, it is computed from the places it looks at alone.
+
+    In channels_last and with fewer channels than fit a vector register, oneDNN's gradient of the strided one writes
+    past the end of its workspace (github.com/uxlfoundation/oneDNN, issue 6035): a crash, or wrong gradients unnoticed.
+    """
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super()._conv_forward(x, weight, bias)
+        return F.conv2d(x[:, :, :: self.stride[0], :: self.stride[1]], weight, bias)
+
+
 class _BasicBlock(nn.Module):
     def __init__(self, channels: int, out: int, stride: int = 1):
         super().__init__()
         self.residual = nn.Sequential(*_conv_norm(channels, out, stride), nn.ReLU(), *_conv_norm(out, out))
-        same = channels == out and stride == 1
-        self.shortcut = nn.Identity() if same else nn.Sequential(*_conv_norm(channels, out, stride, kernel=1))
+        self.shortcut: nn.Module = nn.Identity()
+        if channels != out or stride > 1:
+            self.shortcut = nn.Sequential(StridedPointwise(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
         self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -260,8 +275,8 @@ def _separable(channels: int, out: int) -> list[nn.Module]:
     ]  # fmt: skip
 
 
-def _conv_norm(channels: int, out: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:
-    return [nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(out)]
+def _conv_norm(channels: int, out: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(channels, out, 3, stride, padding=1, bias=False), nn.BatchNorm2d(out)]
 
 
 def _check_sizes(num_classes: int, in_channels: int, width: int) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from kdnotes import metrics
 from kdnotes.data import Splits, Views
 from kdnotes.methods import Batch, Method
-from kdnotes.models import Cohort, StagedNet, forward_features
+from kdnotes.models import Cohort, StagedNet, StridedPointwise, forward_features
 
 __all__ = ["Config", "Run", "build", "fit", "predict", "single_thread"]
 
@@ -137,7 +137,7 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
     _check_fit(student, method, data, config)
     device = torch.device(config.device)
     with isolated(), single_thread():
-        model = copy.deepcopy(student).to(device, memory_format=torch.channels_last)
+        model = copy.deepcopy(student).to(device, memory_format=_layout(student))
         method = copy.deepcopy(method)
         torch.default_generator.manual_seed(_stream(config.seed, "method"))
         method.prepare(model, data.train, config.views, device)
@@ -215,7 +215,7 @@ def _train(
 ) -> tuple[pd.DataFrame, str]:
     train, targets = data.train, data.train.targets.to(device)
     schedule = [list(_batches(len(train), config, epoch)) for epoch in range(config.epochs)]
-    steps = sum(map(len, schedule))
+    steps, layout = sum(map(len, schedule)), _layout(model)
     optimizer, scheduler = _optimizer(model, method, config, steps)
     rows, order, step = [], hashlib.sha256(), 0
     for epoch, batches in enumerate(schedule):
@@ -225,7 +225,7 @@ def _train(
         model.train()
         for positions in batches:
             order.update(f"{view}".encode() + positions.numpy().tobytes())
-            images = config.views.take(train, positions, view).to(device, memory_format=torch.channels_last)
+            images = config.views.take(train, positions, view).to(device, memory_format=layout)
             where = positions.to(device)
             _seed_step(config.seed, step, device)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
@@ -257,6 +257,15 @@ def _train(
             row["validation_accuracy"] = metrics.accuracy(logits, data.validation.targets)
         rows.append(row)
     return pd.DataFrame(rows), order.hexdigest()
+
+
+def _layout(model: nn.Module) -> torch.memory_format:
+    """Channels last, but for a network in which that would corrupt memory (see ``models.StridedPointwise``)."""
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    unsafe = any(
+        max(one.kernel_size) == 1 < max(one.stride) and not isinstance(one, StridedPointwise) for one in convolutions
+    )
+    return torch.contiguous_format if unsafe else torch.channels_last
 
 
 def _batches(count: int, config: Config, epoch: int) -> Iterator[Tensor]:

@@ -40,6 +40,10 @@ class LiveAttentionKD(methods.AttentionKD):
     STORE_AT_MOST = 0
 
 
+class LiveOwnLoss(methods.OwnLoss):
+    STORE_AT_MOST = 0
+
+
 def hint_written_as_a_function(batch, given):
     """What ``HintKD(teacher, 2.0, 0.5, PAIRS[1:], 0.3)`` does, for ``OwnLoss``."""
     return {
@@ -83,6 +87,9 @@ METHODS = {
     "MutualLearning": lambda t: methods.MutualLearning(0.7, 2.0),
     "MutualLearning, with a teacher": lambda t: methods.MutualLearning(1.0, 1.0, t[0], 2.0, 0.5),
     "OwnLoss": lambda t: methods.OwnLoss(smaller_logits),
+    "OwnLoss, with a teacher and a module, live": lambda t: LiveOwnLoss(
+        hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 4, 4, 1)
+    ),
     "OwnLoss, with a teacher and a module": lambda t: methods.OwnLoss(
         hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 4, 4, 1)
     ),

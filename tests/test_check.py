@@ -81,6 +81,15 @@ def test_the_first_case_that_differs_is_shown(capsys):
     assert "for case 2 expected (-2, 0), got (-2, 1)" in verdict(capsys, "98.2", lambda x: [2 * x, 1.0])[1]
 
 
+def test_what_is_compared_is_said_where_numbers_do_not_speak_for_themselves(capsys):
+    _, line = verdict(capsys, "10.1", lambda *case: 0.3 * case[0].mean())
+    assert line.endswith(
+        "(compared: the loss, the number of tensors that its gradient reaches, "
+        "the sum of the squares of those gradients)"
+    )
+    assert "compared" not in verdict(capsys, "98.2", lambda x: [2 * x, 1.0])[1]
+
+
 def test_equality_is_relative_and_absolute():
     assert check._same(torch.tensor([1e6]), torch.tensor([1e6 + 10]), 1e-4)
     assert not check._same(torch.tensor([1.0]), torch.tensor([1.001]), 1e-4)

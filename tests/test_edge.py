@@ -8,12 +8,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, CONFIG, tiny_data
+from helpers import CLASSES, CONFIG, own_cache, tiny_data, tiny_teacher  # noqa: F401
 from safetensors.torch import load_file
 from torch import nn
 
 from kdnotes import cache, edge, models, study
-from kdnotes.methods import CrossEntropy
+from kdnotes.methods import KD, CrossEntropy
 from kdnotes.training import build, predict
 
 STUDENT = functools.partial(models.ResidualStudent, num_classes=CLASSES, in_channels=1, width=2)
@@ -70,7 +70,8 @@ def test_the_gradient_passes_straight_through_the_rounding():
 
 def test_folding_keeps_the_function_and_leaves_the_network():
     before = {name: tensor.clone() for name, tensor in network().state_dict().items()}
-    for built in (network(), build(functools.partial(models.TeacherNet, CLASSES, 1, 2), 0)):
+    others = (functools.partial(kind, CLASSES, 1, 2) for kind in (models.TeacherNet, models.StudentNet))
+    for built in (network(), *(build(factory, 0) for factory in others)):
         folded = edge.fold(built)
         assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
         torch.testing.assert_close(predict(folded, IMAGES), predict(built, IMAGES), rtol=1e-4, atol=1e-4)
@@ -142,8 +143,29 @@ def test_arms_of_a_study_train_through_the_rounding_from_one_start():
     assert four.start == plain.start and not torch.equal(four.test_logits, plain.test_logits)
 
 
+def test_one_and_two_workers_train_a_quantised_student_bit_for_bit(own_cache):  # noqa: F811
+    states = [{name: tensor + seed for name, tensor in network().state_dict().items()} for seed in range(2)]
+    starts = study.PerSeed(functools.partial(started, states))
+    arms = {"labels": study.Arm(CrossEntropy(), student=starts), "kd": study.Arm(KD(tiny_teacher()), student=starts)}
+    found = []
+    for workers in (1, 2):
+        result = study.compare(arms, 2, data=tiny_data(), config=CONFIG, workers=workers, fresh=True, report=None)
+        found.append(result.runs)
+    for job, run in found[0].items():
+        other = found[1][job]
+        assert run.start == other.start and torch.equal(run.test_logits, other.test_logits)
+        assert run.state.keys() == other.state.keys()
+        assert all(torch.equal(tensor, other.state[name]) for name, tensor in run.state.items())
+    assert found[0]["kd", 0].start != found[0]["kd", 1].start
+
+
+def started(states, seed):
+    return edge.Start(STUDENT, states[seed], IMAGES, 4, 8)
+
+
 def test_the_export_is_the_same_network_in_eval_mode_for_any_batch(files):
-    runtime = edge.OnnxNetwork(files[0])
+    runtime, many = edge.OnnxNetwork(files[0]), IMAGES.repeat(5, 1, 1, 1)[:100]
+    torch.testing.assert_close(runtime(many), predict(network(), many), rtol=1e-4, atol=1e-4)
     for count in (1, 2, 7, 24):
         torch.testing.assert_close(runtime(IMAGES[:count]), predict(network(), IMAGES[:count]), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(runtime.predict(IMAGES, 5), predict(network(), IMAGES), rtol=1e-4, atol=1e-4)
@@ -158,7 +180,10 @@ def test_the_export_of_a_network_in_training_mode_leaves_its_mode_and_is_silent(
 
 
 def test_the_exported_file_holds_no_path_and_little_but_weights(files):
+    import onnx
+
     content = files[0].read_bytes()
+    assert not {"Slice", "Gather"} & {node.op_type for node in onnx.load(files[0]).graph.node}
     assert b"site-packages" not in content and b".py" not in content
     assert 4 * models.count_parameters(network()) * 0.9 < len(content) < 4 * models.count_parameters(network()) + 30_000
 
@@ -175,6 +200,33 @@ def test_the_int8_file_holds_8_bit_weights_with_a_scale_a_channel_and_predicts_t
         assert list(held[tensor.name.replace("_quantized", "_scale")].dims) == [tensor.dims[0]]
     logits, reference = edge.OnnxNetwork(files[1]).predict(IMAGES), predict(network(), IMAGES)
     assert 0 < (logits - reference).norm() / reference.norm() < 0.1
+
+
+def test_one_scale_for_all_channels_is_one_number_a_weight(files, tmp_path):
+    import onnx
+
+    path = edge.quantise(files[0], tmp_path / "one.onnx", IMAGES, per_channel=False)
+    held = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    weights = [
+        name for name, tensor in held.items() if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4
+    ]
+    assert weights and all(not held[name.replace("_quantized", "_scale")].dims for name in weights)
+
+
+@pytest.mark.parametrize("step", ["export", "quantise"])
+def test_a_failure_on_the_way_leaves_the_earlier_file_and_nothing_else(files, tmp_path, monkeypatch, step):
+    def fails(*arguments, **options):
+        raise OSError("no space left on device")
+
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"earlier")
+    if step == "export":
+        monkeypatch.setattr("onnx.save", fails)
+    else:
+        monkeypatch.setattr("onnxruntime.quantization.quantize_static", fails)
+    with pytest.raises(OSError, match="no space left"):
+        edge.export(network(), path) if step == "export" else edge.quantise(files[0], path, IMAGES)
+    assert path.read_bytes() == b"earlier" and [item.name for item in tmp_path.iterdir()] == ["a.onnx"]
 
 
 def test_quantising_is_silent_and_depends_on_the_calibration(files, tmp_path, capfd, caplog):

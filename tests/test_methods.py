@@ -166,8 +166,7 @@ def test_a_whole_fit_leaves_the_teachers_as_they_were(name, monkeypatch):
         assert not any(module.training for model in models for module in model.modules())
         assert all(p.grad is None and not p.requires_grad for model in models for p in model.parameters())
         stored = [value for value in vars(method).values() if isinstance(value, torch.Tensor)]
-        for banks in (getattr(method, "stored_features", {}), getattr(method, "features", {})):
-            stored.extend(banks.values())
+        stored.extend(getattr(method, "stored_features", {}).values())
         assert not any(tensor.requires_grad for tensor in stored if not isinstance(tensor, torch.nn.Parameter))
 
     caught(monkeypatch, method, look)
@@ -1020,6 +1019,31 @@ def test_a_function_is_given_what_was_asked_for():
     assert list(features.features) == ["block3", "block1"]
     for stage, feature in features.features.items():
         close(feature, forward_features(teacher.model, batch.images)[1][stage])
+
+
+def test_a_function_is_given_live_features_where_they_would_fill_the_memory(own_cache):  # noqa: F811
+    teacher = three_teachers()[0]
+    stored, live = (
+        METHODS[name]([teacher])
+        for name in ("OwnLoss, with a teacher and a module", "OwnLoss, with a teacher and a module, live")
+    )
+    prepared(live)
+    assert live.live and len(list((own_cache / "banks").glob("*.safetensors"))) == 1  # the logits alone
+    assert not prepared(stored).live
+    for view in (0, 1):
+        batch = feature_batch(view)
+        features = live.teacher_features(batch)
+        assert list(features) == ["block2"] and not features["block2"].requires_grad
+        close(features["block2"], stored.teacher_features(batch)["block2"])
+    torch.testing.assert_close(train(live).test_logits, train(stored).test_logits, rtol=1e-2, atol=1e-3)
+
+
+def test_a_stage_that_was_not_asked_for_is_named():
+    own = prepared(OwnLoss(lambda batch, given: given.features["block1"].mean(), three_teachers()[0], ("block2",)))
+    with pytest.raises(KeyError, match=r"'block1' is not among the stages that were asked for, \['block2'\]"):
+        own.terms(feature_batch())
+    with pytest.raises(KeyError, match=r"'block1' is not among the stages that were asked for, \[\]"):
+        prepared(OwnLoss(own.loss)).terms(feature_batch())
 
 
 def test_functions_enter_the_key_of_a_run():

@@ -208,6 +208,19 @@ def test_interval_equals_scipy_and_says_whether_zero_lies_outside():
     assert wider.low < interval.low and wider.high > interval.high
 
 
+def test_a_difference_in_words():
+    gain, loss, open_ = (metrics.Interval(*numbers, 5) for numbers in ((2, 1, 3), (-2, -3, -1), (0.5, -1, 2)))
+    assert [metrics.verdict(one) for one in (gain, loss, open_)] == ["resolved gain", "resolved loss", "not resolved"]
+    lower = [metrics.verdict(one, lower_is_better=True) for one in (gain, loss, open_)]
+    assert lower == ["resolved loss", "resolved gain", "not resolved"]
+    small = metrics.Interval(-0.0125, -0.02, -0.005, 5)
+    assert metrics.said(small) == "−1.25 ± 0.75 points (resolved loss)"
+    assert metrics.said(small, "nats", lower_is_better=True) == "−0.013 ± 0.007 nats (resolved gain)"
+    assert (metrics.signed(-1.234), metrics.signed(1.236), metrics.signed(0.5, 1)) == ("−1.23", "+1.24", "+0.5")
+    sorted_out = metrics.by_verdict({"A": gain, "B": open_, "C": gain})
+    assert sorted_out == "resolved gain: A, C; resolved loss: none; not resolved: B"
+
+
 def test_one_sample_resolves_nothing():
     interval = metrics.mean_interval([0.5])
     assert (interval.low, interval.high, interval.n) == (-math.inf, math.inf, 1) and not interval.resolved

@@ -12,6 +12,7 @@ from kdnotes.models import (
     Cohort,
     MultiExitStudent,
     ResidualStudent,
+    StridedPointwise,
     StudentNet,
     TeacherNet,
     count_parameters,
@@ -230,6 +231,30 @@ def test_forward_until_equals_forward_exits_and_computes_no_deeper_stage(network
         assert torch.equal(model(images), exits[stages[-1]])
     assert calls(model, lambda: model(images)) == [*stages, "head"]  # an exit that is not asked for costs nothing
     assert len({tuple(logits.flatten().tolist()) for logits in exits.values()}) == len(exits)
+
+
+@pytest.mark.parametrize(("channels", "out", "stride"), [(2, 4, 2), (7, 12, 2), (12, 24, 2), (3, 3, 1), (5, 2, 3)])
+def test_a_strided_pointwise_convolution_and_its_gradients_are_exact_in_channels_last(channels, out, stride):
+    """Its gradient, computed as torch does, writes past its memory where channels are few (found as crashes)."""
+    generator = torch.Generator().manual_seed(channels)
+    ours = StridedPointwise(channels, out, 1, stride)
+    exact = torch.nn.Conv2d(channels, out, 1, stride).double()
+    exact.load_state_dict(ours.state_dict())
+    for size in (8, 9, 16):
+        x = torch.randn(16, channels, size, size, generator=generator)
+        ours_in = x.clone(memory_format=torch.channels_last).requires_grad_(True)
+        exact_in = x.double().requires_grad_(True)
+        made, wanted = ours(ours_in), exact(exact_in)
+        weights = torch.randn(made.shape, generator=generator)
+        (made * weights).sum().backward()
+        (wanted * weights).sum().backward()
+        with torch.no_grad():
+            torch.testing.assert_close(ours(ours_in), wanted.float(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(made, wanted.float(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours_in.grad, exact_in.grad.float(), rtol=1e-4, atol=1e-5)
+        for parameter, other in zip(ours.parameters(), exact.parameters(), strict=True):
+            torch.testing.assert_close(parameter.grad, other.grad.float(), rtol=1e-3, atol=1e-3)
+            parameter.grad = other.grad = None
 
 
 @NETWORKS

@@ -27,7 +27,7 @@ from helpers import (
 from kdnotes import losses, training
 from kdnotes.data import Views
 from kdnotes.methods import KD, CrossEntropy, LabelSmoothing, Method
-from kdnotes.models import StudentNet
+from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StridedPointwise, StudentNet, TeacherNet
 from kdnotes.training import Config, build, fit, predict
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -246,6 +246,25 @@ def test_parameters_of_a_method_get_gradients_and_change_in_one_step():
 
     train(Kept(), dataclasses.replace(CONFIG, epochs=1, batch_size=60))  # one step
     assert kept[0].grad is not None and kept[0].grad != 0 and kept[0].item() != 1.0
+
+
+def test_channels_come_last_unless_that_would_corrupt_memory():
+    def own(kind):
+        head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, CLASSES)]
+        return torch.nn.Sequential(kind(1, 2, 1, stride=2), torch.nn.Conv2d(2, 3, 3), *head)
+
+    networks = [TeacherNet(CLASSES, 1, 2), StudentNet(CLASSES, 1, 2), ResidualStudent(CLASSES, 1, 2)]
+    networks.append(Cohort((functools.partial(ResidualStudent, CLASSES, 1, 2),) * 2))
+    for network in (*networks, MultiExitStudent(functools.partial(ResidualStudent, CLASSES, 1, 2))):
+        assert training._layout(network) is torch.channels_last
+    assert training._layout(own(StridedPointwise)) is torch.channels_last
+    plain = own(torch.nn.Conv2d)
+    assert training._layout(plain) is torch.contiguous_format
+    for network, kept in ((plain, True), (own(StridedPointwise), False)):
+        layouts = []
+        network[1].register_forward_hook(lambda module, given, output, to=layouts: to.append(output.is_contiguous()))
+        fit(network, CrossEntropy(), tiny_data(), dataclasses.replace(CONFIG, epochs=1))
+        assert len(layouts) > 4 and set(layouts[:4]) == {kept}  # 4 steps, then the evaluation
 
 
 def test_every_weight_of_the_student_changes():

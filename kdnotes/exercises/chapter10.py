@@ -207,6 +207,7 @@ EXERCISES = {
             Trap(_max_pooled, "you take maxima: pool by averages, which commute with the regressor"),
         ),
         observe=_with_gradients,
+        compared="the loss, the number of tensors that its gradient reaches, the sum of the squares of those gradients",
     ),
     "10.2": Exercise(
         _cka,

@@ -155,6 +155,7 @@ EXERCISES = {
                  "the values are right, but no peer gets a gradient: detach only the peer that teaches"),
         ),
         observe=_with_gradients,
+        compared="for each peer its loss, and the lengths of the gradients that it sends to logits, largest first",
     ),
     "13.2": Exercise(
         lambda z: F.softmax(z, dim=2).mean(dim=1).argmax(dim=1),
