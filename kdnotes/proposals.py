@@ -216,9 +216,7 @@ loss = functools.partial(attention_loss, pairs=pairs, temperature=temperature, a
 stages = tuple(stage for _, stage in pairs)
 arms = {"KD": KD(teacher, temperature, alpha), "KD + attention": OwnLoss(loss, teacher, stages)}""",
         limits="""\
-One β, and maps of all stages of equal size; another β or one stage alone may do better or worse. The teacher's
-stages are kept in memory for every view, which the full profile may not have room for (there `methods.AttentionKD`
-computes them in each step).""",
+One β, and maps of all stages of equal size; another β or one stage alone may do better or worse.""",
     ),
     "hints": Proposal(
         title="Hints from the middle of the teacher",

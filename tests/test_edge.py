@@ -62,6 +62,11 @@ def test_fake_quantise_is_the_loop_over_channels_and_weights(bits, shape):
     torch.testing.assert_close(quantised.flatten(1).abs().amax(1), weight.flatten(1).abs().amax(1))
 
 
+def test_scales_are_positive_also_of_a_channel_of_zeros():
+    weight = torch.tensor([[0.5, -2.0], [0.0, 0.0]])
+    assert edge.weight_scales(weight, 8).tolist() == pytest.approx([2 / 127, 1.0])
+
+
 def test_the_gradient_passes_straight_through_the_rounding():
     weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     (edge.fake_quantise(weight, 4) * torch.arange(12.0).view(3, 4)).sum().backward()
@@ -90,6 +95,18 @@ def test_without_bits_the_simulation_is_the_network_and_fewer_bits_err_more():
         fake = edge.FakeQuantised(network(), IMAGES, weights, activations)
         errors[weights] = float((predict(fake, IMAGES) - reference).norm() / reference.norm())
     assert errors[None] < 1e-4 < errors[8] < errors[4] < errors[2] and errors[8] < 0.1
+
+
+def test_the_gradient_reaches_every_layer_and_at_8_bits_is_close_to_the_float_networks():
+    def gradients(model):
+        nn.functional.cross_entropy(model(IMAGES), torch.arange(len(IMAGES)) % CLASSES).backward()
+        return {name: parameter.grad.flatten() for name, parameter in model.named_parameters()}
+
+    wanted = gradients(edge.fold(network()))
+    found = gradients(edge.FakeQuantised(network(), IMAGES).train().network)
+    assert {name.replace("inner.", "") for name in found} == wanted.keys()
+    for name, gradient in found.items():
+        assert torch.cosine_similarity(gradient, wanted[name.replace("inner.", "")], dim=0) > 0.8, name
 
 
 def test_one_layer_of_the_simulation_by_hand():
@@ -276,7 +293,7 @@ def test_a_larger_network_takes_more_resident_memory():
     grown = edge.resident_memory(load, IMAGES[:1], repeats=1)
     wanted = 4 * 2_000_000 * 33 / 2**20  # weights and bias; the output comes on top
     assert all(len(values) == 1 for values in grown.values())
-    assert grown[2_000_000][0] - grown[8][0] > 0.9 * wanted
+    assert 0.9 * wanted < grown[2_000_000][0] - grown[8][0] < 3 * wanted
 
 
 def test_a_failure_in_the_measuring_process_is_told():
