@@ -98,8 +98,12 @@ def test_power_by_simulation_and_its_mirror_image():
 
 def test_seeds_needed_is_the_first_number_with_the_power_and_comes_with_a_range():
     differences = [0.9, 0.6, 1.1, 0.9, 0.7]
+    for wanted in (0.8, 0.95):
+        for smallest in (0.2, 0.05, 0.01):  # with thousands of seeds one more changes the power by 0.0001
+            seeds = seeds_needed(differences, smallest, wanted).seeds
+            sd = np.std(differences, ddof=1)
+            assert power(seeds, smallest, sd) >= wanted > power(seeds - 1, smallest, sd)
     needed = seeds_needed(differences, 0.2)
-    assert power(needed.seeds, 0.2, needed.sd) >= 0.8 > power(needed.seeds - 1, 0.2, needed.sd)
     assert needed.sd == pytest.approx(np.std(differences, ddof=1))
     assert needed.low < needed.seeds < needed.high
     # 4·s²/χ² with the quantiles of four degrees of freedom
@@ -111,6 +115,14 @@ def test_seeds_needed_depends_on_the_spread_and_not_on_the_difference_seen():
     base = np.array([0.1, -0.2, 0.3, 0.0])
     assert seeds_needed(base, 0.2).seeds == seeds_needed(base + 5, 0.2).seeds
     assert seeds_needed(2 * base, 0.2).seeds > seeds_needed(base, 0.2).seeds > seeds_needed(base, 0.4).seeds
+
+
+def test_a_plan_counts_seeds_by_the_spread_of_its_paired_differences():
+    new, old = np.array([0.50, 0.71, 0.62, 0.40]), np.array([0.49, 0.69, 0.62, 0.38])
+    needed = PLAN.seeds_needed(made_up(new=list(new), old=list(old)), 0.9)
+    assert needed.sd == pytest.approx(np.std(new - old, ddof=1))
+    assert needed.seeds == seeds_needed(new - old, 0.005, 0.9).seeds
+    assert "0.5 points" in str(needed) and "90 %" in str(needed)
 
 
 def test_seeds_needed_says_where_there_is_nothing_to_go_by():
@@ -160,6 +172,29 @@ def test_the_verdict_of_a_study_and_its_direction():
         Experiment("Q?", "H.", "P.", "newer", "old").verdict(better)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "word", "meaning"),
+    [
+        (0.006, 0.02, "Supported", "There is a gain of +0.5 points, the smallest difference of interest, or more."),
+        (0.001, 0.02, "Supported", "There is a gain; whether it is as large as +0.5 points"),
+        (0.001, 0.004, "Refuted", "There is a gain, but a smaller one: what is refuted is a gain of +0.5 points"),
+        (-0.01, 0.002, "Refuted", "A gain of +0.5 points or more is excluded; whether there is a smaller one"),
+        (-0.02, -0.001, "Refuted", "The difference goes the other way: there is a loss."),
+        (-0.01, 0.02, "Not resolved", "Neither no gain at all nor a gain of +0.5 points is excluded."),
+        (0.01, 0.01, "Not resolved", "All seeds gave the same difference"),
+    ],
+)
+def test_the_sentence_says_what_the_interval_allows(low, high, word, meaning):
+    difference = interval(low, high)
+    for plan, seen in (
+        (PLAN, difference),
+        (dataclasses.replace(PLAN, larger_is_better=False), Interval(-difference.mean, -high, -low, 5)),
+    ):
+        said = str(experiment.Verdict(judge(difference, 0.005), seen, plan))
+        assert said.startswith(f"{word}. new − old: ")
+        assert (meaning if plan is PLAN else meaning.replace("+0.5", "−0.5")) in said
+
+
 def test_a_plan_with_a_todo_gets_no_verdict():
     plan = Experiment("TODO", "H.", "P.", "new", "old")
     verdict = plan.verdict(made_up(old=[0.5, 0.6, 0.5], new=[0.9, 0.91, 0.9]))
@@ -205,6 +240,13 @@ def test_the_report_needs_no_network_and_names_no_folder(finished, tmp_path):
     assert not re.search(r"<script|<link|@import|https?://|src=\"(?!data:)", page)
     assert str(tmp_path) not in page and str(Path.home()) not in page and "0x" not in page
     assert not re.search(r"(?<![\w.~+/:<])/(?:home|root|Users|tmp|work|usr|var)/\w", page)
+
+
+def test_the_report_on_a_folder_of_images_names_the_folder_without_its_path(finished, tmp_path):
+    arms, shared, result = finished
+    data = dataclasses.replace(shared["data"], name="folder:/somewhere/secret/pictures")
+    page = written((arms, shared | {"data": data}, result), tmp_path)
+    assert "folder:pictures: " in page and "secret" not in page
 
 
 def test_a_report_that_is_not_filled_in_shows_no_result(finished, tmp_path):
