@@ -332,6 +332,15 @@ EQUAL = {
 }
 
 
+CONTROLS = {
+    "attention": lambda t: methods.KD(t, 2.0, 0.1),
+    "hints": lambda t: methods.KD(t, 2.0, 0.1),
+    "progressive": lambda t: methods.KD(t, 2.0, 0.25),
+    "mutual": lambda t: methods.MutualLearning(weight=0.0),
+    "blank": lambda t: methods.KD(t, 2.0, 0.1),
+}
+
+
 @pytest.mark.parametrize("name", EQUAL)
 def test_the_proposal_trains_bit_for_bit_what_the_package_trains(name):
     given, teacher = proposals.PROPOSALS[name], tiny_teacher()
@@ -344,9 +353,11 @@ def test_the_proposal_trains_bit_for_bit_what_the_package_trains(name):
     assert list(names["arms"]) == [given.baseline, given.treatment]
     pairs = models.stages_of_equal_size(training.build(STUDENT, 0), teacher.model)
     ours, reference = names["arms"][given.treatment], EQUAL[name](teacher, pairs)
+    control = names["arms"][given.baseline]
+    assert (type(control), vars(control)) == (type(CONTROLS[name](teacher)), vars(CONTROLS[name](teacher)))
     runs = [
         training.fit(training.build(names["shared"]["student"], 0), method, tiny_data(), CONFIG)
-        for method in (ours, reference, names["arms"][given.baseline])
+        for method in (ours, reference, control)
     ]
     assert equal_states(runs[0].state, runs[1].state)
     assert runs[0].start == runs[2].start
@@ -369,6 +380,18 @@ def test_a_written_notebook_is_valid_stable_and_clean(name, tmp_path, capsys):
     for command in ([*ruff, "check", "--extend-select", "I,W,B,UP", *common], [*ruff, "format", "--check", *common]):
         done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_proposals_are_judged_on_images_that_no_chapter_gave_to_a_student():
+    source = "\n".join(cell.source for cell in proposals.notebook("hints").cells)
+    (number,) = set(re.findall(r"splits\(subset_seed=(\d+)\)", source))
+    settings = profiles.settings("lesson")
+    own, fresh = (
+        set(part.train.images.flatten(1).sum(1).tolist())
+        for part in (settings.splits(), settings.splits(subset_seed=int(number)))
+    )
+    assert int(number) and len(fresh) > 400 and len(own & fresh) < 0.15 * len(fresh)
+    assert [cell.metadata.get("tags") for cell in proposals.notebook("hints").cells][:3] == [None, ["parameters"], None]
 
 
 def test_propose_overwrites_nothing_and_names_what_there_is(tmp_path, capsys):
