@@ -230,6 +230,18 @@ def test_one_scale_for_all_channels_is_one_number_a_weight(files, tmp_path):
     assert weights and all(not held[name.replace("_quantized", "_scale")].dims for name in weights)
 
 
+def test_a_reduced_range_leaves_the_weights_7_bits(files, tmp_path):
+    import onnx
+    from onnx import numpy_helper
+
+    largest = {}
+    for name, path in (("8", files[1]), ("7", edge.quantise(files[0], tmp_path / "a", IMAGES, reduce_range=True))):
+        held = [tensor for tensor in onnx.load(path).graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+        weights = [numpy_helper.to_array(tensor) for tensor in held if len(tensor.dims) == 4]
+        largest[name] = max(int(np.abs(weight.astype(int)).max()) for weight in weights)
+    assert largest["8"] == 127 and largest["7"] in (63, 64)
+
+
 @pytest.mark.parametrize("step", ["export", "quantise"])
 def test_a_failure_on_the_way_leaves_the_earlier_file_and_nothing_else(files, tmp_path, monkeypatch, step):
     def fails(*arguments, **options):
