@@ -314,7 +314,7 @@ def test_an_interruption_ends_in_one_line_and_stops_the_kernel(number, tmp_path)
     process = start("run", "--notebooks", folder, "--output", tmp_path, KDNOTES_TEST=tag)
     wait_for(begun.exists)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=180)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 130 and errors == "kdnotes: interrupted\n"
     assert tagged_processes(tag) == []
 
