@@ -9,12 +9,14 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,14 +132,15 @@ def execute(
         left = chapter_timeout and max(chapter_timeout - (time.monotonic() - began), 0.01)
         return min((value for value in (timeout, left) if value), default=None)
 
+    kernels: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="kdnotes-") as folder:
         path = Path(folder) / chapter.path.name
         try:
-            papermill.execute_notebook(
+            _stoppable(lambda: papermill.execute_notebook(
                 _read(chapter), str(path), parameters, kernel_name="python3", language="python", progress_bar=False,
-                cwd=str(chapter.path.parent), kernel_manager_class=_kernel_manager(), timeout_func=limit,
+                cwd=str(chapter.path.parent), kernel_manager_class=_kernel_manager(kernels), timeout_func=limit,
                 record_timing=False, on_cell_start=lambda cell, cell_index: on_cell(cell_index, total),
-            )  # fmt: skip
+            ), stop=lambda: [kernel.kill() for kernel in kernels])  # fmt: skip
         except CellTimeoutError:  # before OSError, of which it is a kind
             over = chapter_timeout is not None and time.monotonic() - began >= chapter_timeout
             option, value = ("--chapter-timeout", chapter_timeout) if over else ("--timeout", timeout)
@@ -152,10 +155,31 @@ def execute(
     return Outcome(status, round(time.monotonic() - began, 1), message, notebook)
 
 
-def _kernel_manager() -> type:
+def _stoppable(work: Callable[[], object], stop: Callable[[], object]) -> None:
+    """Run ``work`` in a thread; at an interruption ``stop`` it, wait for its end, and pass the interruption on.
+
+    An interruption in an event loop can come between two callbacks; what is left there then ends the next thing that
+    is run on the loop, which is the shutdown of the kernel. A thread other than the main one is never interrupted.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(work)
+        try:
+            while not running.done():
+                wait([running], timeout=0.2)  # without a limit it could not be interrupted on Windows
+        except KeyboardInterrupt:
+            while not running.done():
+                with contextlib.suppress(KeyboardInterrupt):  # a second one, from an impatient hand
+                    stop()
+                    wait([running], timeout=0.2)
+            raise
+        running.result()
+
+
+def _kernel_manager(started: list[Any]) -> type:
     """A kernel of the running interpreter, whatever ``python3`` means elsewhere, and a guard that ends its workers.
 
-    The guard waits for the end of a pipe from this process, then kills the kernel's process group.
+    The guard waits for the end of a pipe from this process, then kills the kernel's process group. A manager adds
+    itself to ``started`` when its kernel runs.
     """
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
     from jupyter_client import AsyncKernelManager
@@ -181,9 +205,18 @@ def _kernel_manager() -> type:
 
         async def _async_post_start_kernel(self, **options: Any) -> None:
             await super()._async_post_start_kernel(**options)
+            started.append(self)
             if group := getattr(self.provisioner, "pgid", None):  # POSIX; it holds when this process is killed, too
                 kill = ["sh", "-c", "read line; kill -s KILL -- -$0", str(group)]
                 self.guard = subprocess.Popen(kill, stdin=subprocess.PIPE, start_new_session=True, **quiet)
+
+        def kill(self) -> None:
+            """End the kernel and its workers at once, from any thread."""
+            if group := getattr(self.provisioner, "pgid", None):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+            elif process := getattr(self.provisioner, "process", None):
+                process.kill()
 
         async def cleanup_resources(self, restart: bool = False) -> None:
             await super()._async_cleanup_resources(restart=restart)
