@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,18 +161,29 @@ def _stoppable(work: Callable[[], object], stop: Callable[[], object]) -> None:
     An interruption in an event loop can come between two callbacks; what is left there then ends the next thing that
     is run on the loop, which is the shutdown of the kernel. A thread other than the main one is never interrupted.
     """
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(work)
+    begun, cancelled, done = threading.Event(), threading.Event(), Future[None]()
+
+    def body() -> None:
+        begun.set()
         try:
-            while not running.done():
-                wait([running], timeout=0.2)  # without a limit it could not be interrupted on Windows
-        except KeyboardInterrupt:
-            while not running.done():
-                with contextlib.suppress(KeyboardInterrupt):  # a second one, from an impatient hand
-                    stop()
-                    wait([running], timeout=0.2)
-            raise
-        running.result()
+            if not cancelled.is_set():  # the interruption came before the work
+                work()
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    try:
+        threading.Thread(target=body).start()
+        while not done.done():
+            wait([done], timeout=0.2)  # without a limit it could not be interrupted on Windows
+    except KeyboardInterrupt:
+        cancelled.set()
+        while begun.is_set() and not done.done():
+            with contextlib.suppress(KeyboardInterrupt):  # a second one, from an impatient hand
+                stop()
+                wait([done], timeout=0.2)
+        raise
+    done.result()
 
 
 def _kernel_manager(started: list[Any]) -> type:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -317,6 +318,33 @@ def test_an_interruption_ends_in_one_line_and_stops_the_kernel(number, tmp_path)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130 and errors == "kdnotes: interrupted\n"
     assert tagged_processes(tag) == []
+
+
+def test_an_interruption_waits_until_the_work_is_stopped_also_if_it_comes_twice():
+    begun, ended, stops = threading.Event(), threading.Event(), []
+
+    def work():
+        begun.set()
+        assert threading.current_thread() is not threading.main_thread() and ended.wait(60)
+
+    def stop():
+        stops.append(True)
+        if len(stops) == 1:
+            signal.raise_signal(signal.SIGINT)  # an impatient hand
+        ended.set()
+
+    threading.Thread(target=lambda: begun.wait() and os.kill(os.getpid(), signal.SIGTERM)).start()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler), signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner._stoppable(work, stop)
+    finally:
+        signal.signal(signal.SIGTERM, before[0]), signal.signal(signal.SIGINT, before[1])
+    assert len(stops) == 2 and ended.is_set()
+    with pytest.raises(ZeroDivisionError):
+        runner._stoppable(lambda: 1 / 0, stop)
+    assert len(stops) == 2
 
 
 def test_a_foreign_kernel_called_python3_is_not_used(course, tmp_path):
