@@ -198,7 +198,7 @@ def _functions(part: Any) -> list[types.FunctionType]:
     """The function itself, or the functions that were written in the class (not those that ``dataclass`` adds)."""
     if isinstance(part, types.FunctionType):
         return [part]
-    inside = (getattr(item, "fget", getattr(item, "__func__", item)) for item in vars(part).values())
+    inside = (getattr(item, "fget", getattr(item, "__func__", item)) for item in _attributes(part).values())
     return [
         item
         for item in inside
@@ -206,6 +206,11 @@ def _functions(part: Any) -> list[types.FunctionType]:
         and item.__globals__.get("__name__") == part.__module__
         and item.__code__.co_filename != "<string>"
     ]
+
+
+def _attributes(part: type) -> dict[str, Any]:
+    """A copy: while one thread of joblib computes a key, another pickles, which adds ``__slotnames__`` to a class."""
+    return vars(part).copy()
 
 
 def _globals_loaded(code: types.CodeType) -> set[str]:
@@ -229,8 +234,11 @@ def _source_key(part: Any) -> str:
             if not isinstance(part, type):
                 raise
             sources = [textwrap.dedent(inspect.getsource(function)) for function in _functions(part)]
-            simple = {name: item for name, item in vars(part).items() if isinstance(item, (bool, int, float, str))}
-            simple = {name: item for name, item in simple.items() if not name.startswith("__")}
+            simple = {
+                name: item
+                for name, item in _attributes(part).items()
+                if isinstance(item, (bool, int, float, str)) and not name.startswith("__")
+            }
             return fingerprint([[_code_key(source) for source in sources], simple])
     except (OSError, TypeError) as error:
         raise TypeError(f"the source of {part.__qualname__} is not available, so its runs cannot be cached") from error

@@ -214,6 +214,15 @@ def student(width=WIDTH):
     return StudentNet(width=width)
 """
 HELPER = "def helper(x):\\n    return x + 1\\n"
+# Pickling in another thread adds __slotnames__ to a class while its key is computed; here each look adds a name.
+PICKLED = """
+class Pickling:
+    @property
+    def __class__(self):
+        setattr(Mine, f"__slotnames{len(vars(Mine))}__", [])
+        return Pickling
+Mine.other_thread = Pickling()
+"""
 SETTINGS = "SCALE, OTHER, TENSOR, WIDTH, UNUSED = 2.0, [1], torch.ones(2), 4, object()\\n"
 
 def keys():
@@ -235,6 +244,7 @@ print(json.dumps({
     "method": [a == b for a, b in zip(base, after(METHOD.replace("* TENSOR", "/ TENSOR")))],
     "unused": [a == b for a, b in zip(base, after("UNUSED = 5"))],
     "default": [a == b for a, b in zip(base, after("WIDTH = 8", STUDENT))],
+    "pickled": [a == b for a, b in zip(base, after(PICKLED))],
 }))
 '''
 
@@ -254,6 +264,7 @@ def test_notebook_code_enters_the_key_with_the_globals_that_it_loads(tmp_path):
         "method": [False, True],
         "unused": [True, True],
         "default": [True, False],
+        "pickled": [True, True],
     }
 
 
