@@ -18,6 +18,8 @@ from torch import Tensor
 
 __all__ = ["Exercise", "Trap", "exercise"]
 
+LONGEST_ARGUMENTS = 60
+
 
 @dataclass(frozen=True)
 class Trap:
@@ -94,12 +96,22 @@ def _judge(spec: Exercise, answer: Callable[..., Any]) -> tuple[str, bool]:
     if type(wanted) is not type(got) and _same(_number(got), _number(wanted), spec.tolerance):
         return f"not yet: the value is right, but return a {type(wanted).__name__}, not a {type(got).__name__}", False
     compared = f" (compared: {spec.compared})" if spec.compared else ""
-    return f"not yet: for case {case + 1} expected {_brief(wanted)}, got {_brief(got)}{compared}", False
+    place = f"case {case + 1}{_inputs(spec.cases()[case])}"
+    return f"not yet: for {place} expected {_brief(wanted)}, got {_brief(got)}{compared}", False
+
+
+def _inputs(case: tuple) -> str:
+    """The arguments of a case, where they are short enough to be read."""
+    text = _brief(case)
+    shown = len(text) <= LONGEST_ARGUMENTS and not any(isinstance(item, Tensor) for item in case)
+    return f", called with {text}," if shown else ""
 
 
 def _number(value: Any) -> Any:
-    """A scalar tensor as a number, to compare values whose kinds differ."""
-    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    """A scalar tensor or a whole number as a float, to compare values whose kinds differ."""
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.numel() == 1):
+        value = value.item()
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _same(value: Any, expected: Any, tolerance: float) -> bool:

@@ -16,6 +16,7 @@ from kdnotes.training import single_thread
 __all__ = ["latency", "macs", "processor", "throughput", "timings"]
 
 WARM_UP = 5
+UNTIMED = 3
 
 
 def macs(call: Callable[[], object]) -> int:
@@ -37,9 +38,10 @@ def latency(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dic
 def timings(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dict[str, list[float]]:
     """Milliseconds of each turn of each call, on one thread, the warm-up left out.
 
-    The calls take turns, so that a slow moment of the machine hits all of them. Each timed call follows an untimed one
-    of the same kind: else it would pay for the processor's caches that the call before it, a larger network perhaps,
-    has filled with its own.
+    The calls take turns, so that a slow moment of the machine hits all of them. Each timed call follows three untimed
+    ones of the same kind: else it would pay for the processor's caches that the call before it, a larger network
+    perhaps, has filled with its own. (After one untimed call a small network still took a fifth longer behind a large
+    one than elsewhere in the list.)
 
     Args:
         calls: name → function without arguments, as for ``macs``.
@@ -51,7 +53,8 @@ def timings(calls: Mapping[str, Callable[[], object]], repeats: int = 40) -> dic
     with torch.inference_mode(), single_thread():
         for _ in range(repeats + WARM_UP):
             for name, call in calls.items():
-                call()
+                for _ in range(UNTIMED):
+                    call()
                 began = time.perf_counter()
                 call()
                 seconds[name].append(time.perf_counter() - began)

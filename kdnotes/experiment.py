@@ -43,7 +43,8 @@ def judge(gain: Interval, smallest_difference: float) -> str:
     Lakens 2017, doi 10.1177/1948550617697177). With 95 % intervals "supported" comes up in at most 2.5 % of the
     experiments in which the true gain is 0 or less, and "refuted" in at most 2.5 % of those in which it is δ or more:
     if the differences are about normal, and if the interval is looked at once, with a number of seeds fixed before.
-    What is refuted is a gain of δ or more; a smaller one may be there, and may even be resolved.
+    What is refuted is a gain of δ or more; a smaller one may be there, and may even be resolved. What is supported is
+    that there is a gain; where the true one lies between 0 and δ, either word may come up, and often does.
     """
     _check_positive("smallest_difference", smallest_difference)
     if gain.n < 2 or gain.half_width <= 1e-12:
@@ -176,6 +177,7 @@ class Experiment:
         smallest_difference: the smallest difference of interest δ > 0, in the metric's unit: accuracy and ECE are
             fractions, so that 0.005 is half a point; NLL is in nats.
         larger_is_better: ``None`` for what the metric's name says (accuracy: yes; NLL, ECE: no).
+        seeds: how many paired seeds, and why so many; a sentence for the report.
     """
 
     question: str
@@ -186,9 +188,10 @@ class Experiment:
     metric: str = "test_accuracy"
     smallest_difference: float = 0.005
     larger_is_better: bool | None = None
+    seeds: str = "not stated"
 
     def __post_init__(self) -> None:
-        for name in ("question", "hypothesis", "prediction", "treatment", "baseline", "metric"):
+        for name in ("question", "hypothesis", "prediction", "treatment", "baseline", "metric", "seeds"):
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise TypeError(f"{name} must be a string, not {type(value).__name__}")
@@ -229,10 +232,10 @@ class Experiment:
             "points" if self.scale == 100 else {"nll": "nats", "seconds": "s"}.get(self.metric.rpartition("_")[2], "")
         )
 
-    @property
-    def to_do(self) -> list[str]:
-        """The fields that still hold the word TODO."""
-        return [field.name for field in dataclasses.fields(self) if "TODO" in str(getattr(self, field.name))]
+    def to_do(self, arms: Mapping[str, Any] | None = None) -> list[str]:
+        """What still holds the word TODO: fields of the plan, and loss functions of the arms."""
+        fields = [field.name for field in dataclasses.fields(self) if "TODO" in str(getattr(self, field.name))]
+        return fields + [f"the function {name}" for name, source in _sources(arms or {}).items() if "TODO" in source]
 
     def rule(self) -> str:
         """What will be said for which interval, in words."""
@@ -261,11 +264,11 @@ class Experiment:
             if inspect.isfunction(loss := _unwrapped(arm)) and "given" in inspect.signature(loss).parameters:
                 raise TypeError(f"arm {name!r} must be a method, such as OwnLoss({loss.__name__}, teacher), not a loss")
 
-    def verdict(self, study: Study) -> Verdict:
-        """The verdict of ``judge`` on the paired difference; "not filled in" while the plan holds a TODO."""
-        difference = study.difference(self.treatment, self.baseline, self.metric)
-        word = NOT_FILLED_IN if self.to_do else judge(self._gain(difference), self.smallest_difference)
-        return Verdict(word, difference, self)
+    def verdict(self, study: Study, arms: Mapping[str, Any] | None = None) -> Verdict:
+        """The verdict of ``judge`` on the paired difference; "not filled in" while there is something ``to_do``."""
+        difference, to_do = study.difference(self.treatment, self.baseline, self.metric), tuple(self.to_do(arms))
+        word = NOT_FILLED_IN if to_do else judge(self._gain(difference), self.smallest_difference)
+        return Verdict(word, difference, self, to_do)
 
     def seeds_needed(self, study: Study, power: float = 0.8) -> SeedsNeeded:
         """How many seeds would find the smallest difference of interest, by the spread between the seeds seen."""
@@ -323,16 +326,25 @@ class Verdict:
         word: "supported", "refuted", "not resolved" or "not filled in".
         difference: treatment − baseline, mean and 95 % interval, in the metric's unit.
         experiment: the plan.
+        to_do: what is not filled in.
     """
 
     word: str
     difference: Interval
     experiment: Experiment
+    to_do: tuple[str, ...] = ()
+
+    @property
+    def filled_in(self) -> bool:
+        """Whether there is a result to look at: before that, a look at it would be one that nobody wrote down."""
+        return not self.to_do
 
     def __str__(self) -> str:
         plan = self.experiment
         if self.word == NOT_FILLED_IN:
-            return f"Not filled in: {', '.join(plan.to_do)} still to do, so there is nothing to judge."
+            same = self.difference.mean == 0 and self.difference.half_width == 0
+            check = " So far both arms gave exactly the same values, as equal losses must." if same else ""
+            return f"Not filled in: {', '.join(self.to_do)} still to do, so there is nothing to judge.{check}"
         pair = f"{plan.treatment} − {plan.baseline}: {plan._said(self.difference)} of {plan.metric}"
         return f"{self.word.capitalize()}. {pair} ({self.difference.n} seeds, 95 %). {self._meaning()}"
 
@@ -384,7 +396,7 @@ def report(
     from kdnotes.runner import write_text
 
     path, sources = Path(path), _sources(arms)
-    to_do = plan.to_do + [f"the function {name}" for name, source in sources.items() if "TODO" in source]
+    to_do = plan.to_do(arms)
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     body = [f"<h1>{html.escape(plan.question)}</h1>", f'<p class="status">Lab report, written {written}</p>']
     if to_do:
@@ -494,6 +506,7 @@ def _plan_rows(plan: Experiment) -> dict[str, str]:
         "baseline": plan.baseline,
         "metric": f"{plan.metric}, {'larger' if plan.sign > 0 else 'smaller'} is better",
         "smallest difference of interest": plan._amount(plan.sign * plan.smallest_difference),
+        "seeds, and why": plan.seeds,
         "rule": plan.rule(),
     }
 

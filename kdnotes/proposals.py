@@ -20,7 +20,7 @@ class Proposal:
 
     Args:
         title, background: markdown of the first cell.
-        question, hypothesis, prediction, treatment, baseline: of the plan.
+        question, hypothesis, prediction, treatment, baseline, seeds: of the plan.
         method: markdown before the loss, with the reason for its settings.
         loss: the function, and nothing else.
         control: markdown before the arms: what the baseline holds equal.
@@ -40,6 +40,7 @@ class Proposal:
     control: str
     arms: str
     limits: str
+    seeds: str = "the profile's number: what its time allows; the spread between seeds was not known before"
 
 
 def write(name: str, folder: Path) -> Path:
@@ -73,14 +74,21 @@ def notebook(name: str) -> nbformat.NotebookNode:
     return new_notebook(cells=cells, metadata=metadata)
 
 
+def _used(code: str, given: Proposal) -> str:
+    """The code without the lines that set a temperature, an α or a teacher which this experiment does not use."""
+    optional = ("temperature", "alpha", "teacher")
+    unused = [name for name in optional if not re.search(rf"\b{name}\b(?!=)", given.arms)]
+    return "\n".join(line for line in code.splitlines() if not line.startswith(tuple(f"{name} =" for name in unused)))
+
+
 def _cells(name: str, given: Proposal) -> list[tuple[str, str]]:
     """The frame: question, plan, loss, arms, verdict, seeds, report, limits."""
     imports = _imports("\n".join([SET_UP, PLAN, given.loss, given.arms, "study.compare", VERDICT, REPORT]))
     return [
         ("md", f"# {given.title}\n\n{given.background}"),
-        ("py", PARAMETERS),
+        ("py", _used(PARAMETERS, given)),
         ("md", SET_UP_TEXT),
-        ("py", SET_UP.format(imports=imports)),
+        ("py", _used(SET_UP, given).format(imports=imports)),
         ("md", PLAN_TEXT),
         ("py", PLAN.format(**{key: json.dumps(getattr(given, key), ensure_ascii=False) for key in PLAN_FIELDS})),
         ("md", f"## The method, one function\n{given.method}"),
@@ -90,7 +98,7 @@ def _cells(name: str, given: Proposal) -> list[tuple[str, str]]:
         ("md", VERDICT_TEXT),
         ("py", VERDICT),
         ("md", SEEDS_TEXT),
-        ("py", "display(Markdown(str(plan.seeds_needed(result))))"),
+        ("py", SEEDS),
         ("md", "## Report\nOne page with plan, verdict, figure, source and provenance, that needs no network."),
         ("py", REPORT.format(name=name)),
         ("md", f"## What this does not say\n{given.limits}\n\n{LIMITS}"),
@@ -144,9 +152,10 @@ PLAN_TEXT = """\
 ## Plan
 Written before the run, and not changed after it (the report lists the results that were seen before a change). The
 hypothesis is about a gain of δ or more. δ is the smallest difference of interest: the smallest one that would make you
-use the method. The rule follows from it."""
+use the method. The rule follows from it. ("Supported" says that there is a gain and that δ is not excluded; whether δ
+was reached, the sentence with the verdict tells.)"""
 
-PLAN_FIELDS = ("question", "hypothesis", "prediction", "treatment", "baseline")
+PLAN_FIELDS = ("question", "hypothesis", "prediction", "treatment", "baseline", "seeds")
 PLAN = """\
 plan = experiment.Experiment(
     question={question},
@@ -156,13 +165,15 @@ plan = experiment.Experiment(
     baseline={baseline},
     metric="test_accuracy",
     smallest_difference=0.005,  # half a point of accuracy; accuracies are fractions
+    seeds={seeds},
 )
 display(Markdown(plan.rule()))"""
 
 VERDICT_TEXT = "## Verdict\nThe rule is applied to the paired differences, seed by seed."
 VERDICT = """\
-verdict = plan.verdict(result)
-plots.show(*plan.figure(result))
+verdict = plan.verdict(result, arms)
+if verdict.filled_in:
+    plots.show(*plan.figure(result))
 display(Markdown(f"**Verdict.** {verdict}"))"""
 
 SEEDS_TEXT = """\
@@ -172,6 +183,10 @@ a number for the *next* experiment: with `subset_seed` changed in the set-up, so
 Adding seeds to these ones because the verdict was "not resolved" is a second look, and raises the share of false
 verdicts (chapter 14 measures by how much)."""
 
+SEEDS = """\
+if verdict.filled_in:
+    display(Markdown(str(plan.seeds_needed(result))))"""
+
 REPORT = """\
 page = experiment.report(plan, result, arms, "reports/{name}.html", settings=s, **shared)
 print("written:", page.as_posix())"""
@@ -179,7 +194,8 @@ print("written:", page.as_posix())"""
 LIMITS = """\
 The interval covers the luck of the seed: initial weights, order of batches, dropout. It does not cover other training
 images, another teacher, another data set or another length of training. A further idea that came up while reading this
-result is a new experiment with a plan of its own, on images that were not used here (another `subset_seed`)."""
+result is a new experiment with a plan of its own, on another draw of training images (another `subset_seed`; two draws
+may share a few images)."""
 
 PROPOSALS = {
     "attention": Proposal(
@@ -322,22 +338,22 @@ much to use; it is not compared here.""",
         title="TODO: the title of your experiment",
         background="""\
 TODO: what is known, what is not, and why it matters to you. Replace every TODO in this notebook; as long as one is left
-in the plan or in the loss, the report says "not filled in".""",
+in the plan or in the loss, neither this notebook nor the report shows a result.""",
         question="TODO: what do you want to find out?",
-        hypothesis="TODO: a statement that can turn out wrong, such as 'my loss beats KD by δ or more'.",
+        hypothesis="TODO: a statement that can turn out wrong, such as 'my loss beats KD by δ or more', and your δ.",
         prediction="TODO: what do you expect, and why?",
         treatment="own loss",
         baseline="KD",
         method="""\
 TODO: the formula, and where its settings come from (a paper, a chapter: not this test set). As it stands the function
-*is* KD, so that both arms must agree exactly: every difference in the figure is 0. Start from that,
-then change one thing.""",
+*is* KD, so that both arms must agree exactly, which the verdict says. Start from that, then change one thing.""",
         loss='''\
 def own_loss(batch, given, temperature, alpha):
     """TODO: your loss. batch: student_logits, targets, features, progress …; given: logits, features, module.
 
-    given.features holds the teacher's stages that are named in OwnLoss(loss, teacher, stages), such as ("stage2",).
-    Return one number (a scalar tensor), or several by name, which are added.
+    batch.features holds all stages of the student ("stage1" to "stage3"); given.features those of the teacher that are
+    named in OwnLoss(loss, teacher, stages), such as ("block3",). Return one number (a scalar tensor), or several by
+    name, which are added.
     """
     hard = F.cross_entropy(batch.student_logits, batch.targets)
     soft = losses.kd_loss(batch.student_logits, given.logits, temperature)
@@ -349,5 +365,6 @@ something between?""",
 loss = functools.partial(own_loss, temperature=temperature, alpha=alpha)
 arms = {"KD": KD(teacher, temperature, alpha), "own loss": OwnLoss(loss, teacher)}""",
         limits="TODO: what else could explain the result?",
+        seeds="TODO: how many, and why: the time you have, or the power for δ from an earlier study (chapter 14).",
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,7 @@ def made_up(monkeypatch):
                 Trap(lambda x, t: (x * t).softmax(1), "divide by T"),
             ),
         ),
+        "98.3": Exercise(reference=lambda n: n, cases=lambda: [(3548,), (2,)]),
         "98.2": Exercise(reference=lambda x: [2.0 * x, float(x > 0)], cases=lambda: [(1.5,), (-1.0,)]),
     }
     monkeypatch.setitem(sys.modules, "kdnotes.exercises.chapter98", module)
@@ -78,7 +80,8 @@ def test_lists_and_numbers(capsys, answer, correct):
 
 
 def test_the_first_case_that_differs_is_shown(capsys):
-    assert "for case 2 expected (-2, 0), got (-2, 1)" in verdict(capsys, "98.2", lambda x: [2 * x, 1.0])[1]
+    line = verdict(capsys, "98.2", lambda x: [2 * x, 1.0])[1]
+    assert "for case 2, called with (-1), expected (-2, 0), got (-2, 1)" in line
 
 
 def test_what_is_compared_is_said_where_numbers_do_not_speak_for_themselves(capsys):
@@ -88,6 +91,12 @@ def test_what_is_compared_is_said_where_numbers_do_not_speak_for_themselves(caps
         "the sum of the squares of those gradients)"
     )
     assert "compared" not in verdict(capsys, "98.2", lambda x: [2 * x, 1.0])[1]
+
+
+@pytest.mark.parametrize("answer", [lambda n: float(n), lambda n: np.float64(n), lambda n: torch.tensor(float(n))])
+def test_a_right_value_of_another_kind_is_called_so(capsys, answer):
+    correct, line = verdict(capsys, "98.3", answer)
+    assert not correct and "the value is right, but return a int, not a" in line
 
 
 def test_equality_is_relative_and_absolute():

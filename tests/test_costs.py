@@ -37,8 +37,8 @@ def test_latency_is_in_milliseconds_in_turns_and_on_one_thread_without_gradients
     slow, fast = functools.partial(call, "slow", 0.02), functools.partial(call, "fast", 0.002)
     measured = costs.latency({"slow": slow, "fast": fast}, repeats=3)
     assert list(measured) == ["slow", "fast"] and 20 <= measured["slow"] < 200 and 2 <= measured["fast"] < 20
-    twice = [("slow", 1, False)] * 2 + [("fast", 1, False)] * 2  # an untimed call before each timed one
-    assert seen == twice * 8 and torch.get_num_threads() == threads
+    turn = [("slow", 1, False)] * 4 + [("fast", 1, False)] * 4  # three untimed calls before each timed one
+    assert seen == turn * 8 and torch.get_num_threads() == threads
 
 
 def test_counting_leaves_the_network_as_it_was():

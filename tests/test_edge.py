@@ -318,7 +318,22 @@ def test_the_machine_is_named_without_its_host():
 
     named = edge.machine()
     assert named["PyTorch"] == torch.__version__ and int(named["cores"]) >= 1 and named["processor"]
+    assert named["VNNI"] in ("yes", "no", "unknown")
     assert all(value and (not platform.node() or platform.node() not in value) for value in named.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("model name\t: X\nflags\t\t: sse avx512f avx512_vnni\n", "yes"),
+        ("flags\t: avx2 avx_vnni fma\n", "yes"),
+        ("flags\t: avx2 fma\n", "no"),
+        ("Features\t: asimddp\n", "unknown"),
+    ],
+)
+def test_vnni_is_read_from_the_flags(monkeypatch, text, word):
+    monkeypatch.setattr(edge.Path, "read_text", lambda self, encoding: text)
+    assert edge._has_vnni() == word
 
 
 @pytest.mark.parametrize("bits", [1, 9, 4.0, True])

@@ -198,7 +198,19 @@ def test_the_sentence_says_what_the_interval_allows(low, high, word, meaning):
 def test_a_plan_with_a_todo_gets_no_verdict():
     plan = Experiment("TODO", "H.", "P.", "new", "old")
     verdict = plan.verdict(made_up(old=[0.5, 0.6, 0.5], new=[0.9, 0.91, 0.9]))
-    assert verdict.word == "not filled in" and "question" in str(verdict)
+    assert verdict.word == "not filled in" and "question" in str(verdict) and not verdict.filled_in
+    assert "exactly the same values" not in str(verdict) and "0." not in str(verdict)  # nothing of the result
+    same = plan.verdict(made_up(old=[0.5, 0.6, 0.5], new=[0.5, 0.6, 0.5]))
+    assert "both arms gave exactly the same values" in str(same)
+    assert PLAN.verdict(made_up(old=[0.5, 0.6, 0.5], new=[0.9, 0.91, 0.9])).filled_in
+
+
+def test_a_todo_in_a_loss_keeps_the_verdict_back_where_the_arms_are_given(finished):
+    arms, _, result = finished
+    unfinished = arms | {"new": methods.OwnLoss(functools.partial(own_loss_to_do))}
+    verdict = PLAN.verdict(result, unfinished)
+    assert not verdict.filled_in and "the function own_loss_to_do still to do" in str(verdict)
+    assert PLAN.verdict(result, arms).filled_in and PLAN.to_do(arms) == []
 
 
 def own_loss(batch, given, strength):
@@ -380,6 +392,13 @@ def test_a_written_notebook_is_valid_stable_and_clean(name, tmp_path, capsys):
     for command in ([*ruff, "check", "--extend-select", "I,W,B,UP", *common], [*ruff, "format", "--check", *common]):
         done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("name", "used"), [("mutual", ""), ("progressive", "t k"), ("hints", "tak"), ("blank", "tak")])
+def test_a_proposal_sets_only_what_it_uses(name, used):
+    cells = [cell.source for cell in proposals.notebook(name).cells if cell.cell_type == "code"]
+    found = ("temperature = " in cells[0], "alpha = " in cells[0], "teacher = s.teacher()" in cells[1])
+    assert found == tuple(letter in used for letter in "tak")
 
 
 def test_proposals_are_judged_on_images_that_no_chapter_gave_to_a_student():

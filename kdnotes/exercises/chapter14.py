@@ -52,6 +52,12 @@ def _nil_then_mean(low: float, mean: float, high: float, smallest: float) -> str
     return "supported" if mean >= smallest else "refuted"
 
 
+def _zero_first(low: float, mean: float, high: float, smallest: float) -> str:
+    if low <= 0 <= high:
+        return "not resolved"
+    return "refuted" if high < smallest else "supported"
+
+
 def _minimum_effect(low: float, mean: float, high: float, smallest: float) -> str:
     return "supported" if low >= smallest else "refuted" if high < smallest else "not resolved"
 
@@ -174,6 +180,16 @@ def _one_number(treatment: dict[str, Any], idea: str) -> dict[str, Any]:
     return control | {"alpha": control["alpha"][0]} if idea == "schedule" else control
 
 
+def _both_taken(ideas: tuple[str, ...]):
+    """The extra term and the schedule are both taken away, where the idea is one of these."""
+
+    def wrong(treatment: dict[str, Any], idea: str) -> dict[str, Any]:
+        control = _control(treatment, idea)
+        return _control(_control(control, "extra term"), "schedule") if idea in ideas else control
+
+    return wrong
+
+
 def _schedule_at(place: int):
     def wrong(treatment: dict[str, Any], idea: str) -> dict[str, Any]:
         value = treatment["alpha"][place]
@@ -206,6 +222,9 @@ EXERCISES = {
             Trap(_nil_then_mean,
                  "an interval that holds 0 can still exclude a gain of δ (high < δ: refuted), and the mean decides "
                  "nothing: only the ends of the interval count"),
+            Trap(_zero_first,
+                 "an interval that holds 0 is not always unresolved: one that lies wholly below δ excludes a gain of "
+                 "δ, and refutes. Check high < δ first"),
             Trap(_supported_first,
                  "an interval between 0 and δ shows a gain that is too small to be of interest: check high < δ first"),
             Trap(_mean_too,
@@ -268,9 +287,10 @@ EXERCISES = {
             Trap(_schedule_at(1),
                  "the control holds the schedule's last value: then the arms also differ in how much of the labels "
                  "they get on average. Hold the mean"),
-            Trap(lambda treatment, idea: _control(_control(treatment, "extra term"), "schedule"),
-                 "two things are taken away at once: where there is a difference, you will not know which of them "
-                 "made it"),
+            *(Trap(_both_taken(ideas),
+                   "two things are taken away at once: where there is a difference, you will not know which of them "
+                   "made it")
+              for ideas in (("extra term", "schedule"), ("extra term",), ("schedule",))),
             Trap(_without_the_key,
                  "the setting itself is gone; the control has it too, with the weight 0"),
             Trap(_one_number,
