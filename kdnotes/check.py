@@ -19,6 +19,7 @@ from torch import Tensor
 __all__ = ["Exercise", "Trap", "exercise"]
 
 LONGEST_ARGUMENTS = 60
+LONGEST_KIND = 4
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ def _judge(spec: Exercise, answer: Callable[..., Any]) -> tuple[str, bool]:
             return f"not yet: {trap.message}", False
     case = next(i for i, (a, b) in enumerate(zip(given, expected, strict=True)) if not _same(a, b, spec.tolerance))
     wanted, got = expected[case], given[case]
-    if type(wanted) is not type(got) and _same(_number(got), _number(wanted), spec.tolerance):
-        return f"not yet: the value is right, but return a {type(wanted).__name__}, not a {type(got).__name__}", False
+    if _same(_plain(got), _plain(wanted), spec.tolerance):
+        return f"not yet: the value is right, but return {_kind(wanted)}, not {_kind(got)}", False
     compared = f" (compared: {spec.compared})" if spec.compared else ""
     place = f"case {case + 1}{_inputs(spec.cases()[case])}"
     return f"not yet: for {place} expected {_brief(wanted)}, got {_brief(got)}{compared}", False
@@ -107,11 +108,21 @@ def _inputs(case: tuple) -> str:
     return f", called with {text}," if shown else ""
 
 
-def _number(value: Any) -> Any:
-    """A scalar tensor or a whole number as a float, to compare values whose kinds differ."""
-    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.numel() == 1):
-        value = value.item()
+def _plain(value: Any) -> Any:
+    """Numbers as floats, arrays and tensors as lists, to compare values whose kinds differ."""
+    if isinstance(value, (np.generic, np.ndarray, Tensor)):
+        value = value.item() if value.shape in ((), (1,)) else value.tolist()
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _kind(value: Any) -> str:
+    """Such as "an int" or "(an int, a float)"."""
+    if isinstance(value, (tuple, list)) and len(value) <= LONGEST_KIND:
+        return f"({', '.join(map(_kind, value))})"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _same(value: Any, expected: Any, tolerance: float) -> bool:

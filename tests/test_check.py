@@ -26,6 +26,8 @@ def made_up(monkeypatch):
             ),
         ),
         "98.3": Exercise(reference=lambda n: n, cases=lambda: [(3548,), (2,)]),
+        "98.4": Exercise(reference=lambda n: (n, 0), cases=lambda: [(1600,)]),
+        "98.5": Exercise(reference=lambda z: z.argmax(1), cases=lambda: [(torch.eye(6)[[3, 1, 4, 1, 5, 2]],)]),
         "98.2": Exercise(reference=lambda x: [2.0 * x, float(x > 0)], cases=lambda: [(1.5,), (-1.0,)]),
     }
     monkeypatch.setitem(sys.modules, "kdnotes.exercises.chapter98", module)
@@ -87,8 +89,8 @@ def test_the_first_case_that_differs_is_shown(capsys):
 def test_what_is_compared_is_said_where_numbers_do_not_speak_for_themselves(capsys):
     _, line = verdict(capsys, "10.1", lambda *case: 0.3 * case[0].mean())
     assert line.endswith(
-        "(compared: the loss, the number of tensors that its gradient reaches, "
-        "the sum of the squares of those gradients)"
+        "(compared: the loss, and the lengths of the gradients that it sends to student, weight and bias, "
+        "largest first)"
     )
     assert "compared" not in verdict(capsys, "98.2", lambda x: [2 * x, 1.0])[1]
 
@@ -96,7 +98,17 @@ def test_what_is_compared_is_said_where_numbers_do_not_speak_for_themselves(caps
 @pytest.mark.parametrize("answer", [lambda n: float(n), lambda n: np.float64(n), lambda n: torch.tensor(float(n))])
 def test_a_right_value_of_another_kind_is_called_so(capsys, answer):
     correct, line = verdict(capsys, "98.3", answer)
-    assert not correct and "the value is right, but return a int, not a" in line
+    assert not correct and "the value is right, but return an int, not a" in line
+
+
+def test_the_kinds_within_a_pair_are_named(capsys):
+    _, line = verdict(capsys, "98.4", lambda n: (float(n), 0.0))
+    assert line == "not yet: the value is right, but return (an int, an int), not (a float, a float)"
+
+
+@pytest.mark.parametrize("answer", [lambda z: z.argmax(1).tolist(), lambda z: z.argmax(1).numpy()])
+def test_a_list_or_an_array_where_a_tensor_is_wanted_is_called_so(capsys, answer):
+    assert "the value is right, but return a Tensor, not" in verdict(capsys, "98.5", answer)[1]
 
 
 def test_equality_is_relative_and_absolute():

@@ -10,22 +10,18 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import with_gradients
 
 
 def _hint_cases() -> list[tuple]:
-    """Equal sizes, a larger teacher, a larger student; the last has as many channels on both sides."""
+    """Equal sizes, a larger teacher, a larger student with as many channels; then sizes that are not square."""
     cases = []
-    for seed, (channels, size, other_channels, other_size) in enumerate([(3, 4, 5, 4), (3, 4, 5, 8), (4, 8, 4, 4)]):
+    sides = [(3, 4, 4, 5, 4, 4), (3, 4, 4, 5, 8, 8), (4, 8, 8, 4, 4, 4), (3, 8, 4, 5, 2, 2)]
+    for seed, (channels, *size, other_channels, height, width) in enumerate(sides):
         generator = torch.Generator().manual_seed(seed)
-        draw = [
-            torch.randn(*shape, generator=generator)
-            for shape in ((2, channels, size, size), (2, other_channels, other_size, other_size))
-        ]
-        weight, bias = (
-            torch.randn(other_channels, channels, generator=generator),
-            torch.randn(other_channels, generator=generator),
-        )
-        cases.append((draw[0].requires_grad_(True), draw[1].requires_grad_(True), weight.requires_grad_(True), bias))
+        own, theirs = (2, channels, *size), (2, other_channels, height, width)
+        shapes = own, theirs, (other_channels, channels), (other_channels,)
+        cases.append(tuple(torch.randn(*shape, generator=generator).requires_grad_(True) for shape in shapes))
     return cases
 
 
@@ -75,7 +71,7 @@ def _cut_off(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> 
 
 
 def _max_pooled(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    size = min(student.shape[2], teacher.shape[2])
+    size = [min(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True)]
     one, other = (F.adaptive_max_pool2d(feature, size) for feature in (student, teacher.detach()))
     return (torch.einsum("tc,bchw->bthw", weight, one) + bias[:, None, None] - other).square().mean()
 
@@ -93,6 +89,20 @@ def _sampled(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> 
     return _hint(F.interpolate(student, size), F.interpolate(teacher, size), weight, bias)
 
 
+def _interpolated(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Bilinear: the mean of the pool only where that is 2 × 2."""
+    size = [min(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True)]
+    one, other = (F.interpolate(feature, size, mode="bilinear") for feature in (student, teacher))
+    return _hint(one, other, weight, bias)
+
+
+def _height_alone(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The factor of the heights for both directions."""
+    size = min(student.shape[2], teacher.shape[2])
+    one, other = (F.avg_pool2d(feature, feature.shape[2] // size) for feature in (student, teacher))
+    return _hint(one, F.adaptive_avg_pool2d(other, one.shape[2:]), weight, bias)
+
+
 def _enlarged(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     size = [max(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True)]
     return _hint(F.interpolate(student, size), F.interpolate(teacher, size), weight, bias)
@@ -101,22 +111,6 @@ def _enlarged(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) ->
 def _absolute(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     predicted, other = _parts(student, teacher, weight, bias)
     return (predicted - other).abs().mean()
-
-
-def _with_gradients(value: object) -> object:
-    """A loss with the number of tensors that its gradient reaches and the sum of the squares of all gradients."""
-    if not isinstance(value, Tensor) or value.ndim or value.grad_fn is None:
-        return value
-    leaves, todo, seen = [], [value.grad_fn], set()
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaves += [node.variable] if hasattr(node, "variable") else []
-        todo += [following for following, _ in node.next_functions]
-    gradients = torch.autograd.grad(value, leaves)
-    return value.detach(), len(leaves), float(sum(gradient.square().sum() for gradient in gradients))
 
 
 def _cka_cases() -> list[tuple]:
@@ -182,6 +176,15 @@ EXERCISES = {
             Trap(_gradient_into_teacher, "a gradient reaches the teacher's feature: detach it, it is a fixed target"),
             Trap(_detached_student, "no gradient reaches the student's feature: only the teacher's is fixed"),
             Trap(_fixed_regressor, "no gradient reaches the regressor's weight: it is trained with the student"),
+            Trap(
+                lambda s, t, w, b: _hint(s, t, w, b.detach()),
+                "no gradient reaches the regressor's bias: it is trained with the student",
+            ),
+            Trap(lambda *case: _hint(*case).detach(), "the value is right, but it has no gradient at all"),
+            Trap(
+                lambda *case: _hint(*case).item(),
+                "the value is right, but a Python number has no gradient: return the tensor, without .item()",
+            ),
             Trap(_summed, "you sum over the batch and the feature: take the mean of the squares"),
             Trap(_summed_by_sample, "you divide by the batch alone: the mean is over all elements of the feature too"),
             Trap(_halved, "the factor ½ of the paper goes with its sum: here it is the plain mean of the squares"),
@@ -202,12 +205,14 @@ EXERCISES = {
                 "elements: pool the larger of the two",
             ),
             Trap(_sampled, "you pick single elements of the larger feature: average over each pool"),
+            Trap(_interpolated, "you interpolate between elements: average over each pool, whatever its size"),
+            Trap(_height_alone, "you pool by the factor of the heights; height and width have one each"),
             Trap(_enlarged, "you enlarge the smaller feature: average-pool the larger one"),
             Trap(_absolute, "you take absolute differences: the hint takes squares"),
             Trap(_max_pooled, "you take maxima: pool by averages, which commute with the regressor"),
         ),
-        observe=_with_gradients,
-        compared="the loss, the number of tensors that its gradient reaches, the sum of the squares of those gradients",
+        observe=with_gradients,
+        compared="the loss, and the lengths of the gradients that it sends to student, weight and bias, largest first",
     ),
     "10.2": Exercise(
         _cka,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import with_gradients
 
 
 def _feature(seed: int, *shape: int) -> Tensor:
@@ -41,15 +42,9 @@ def _squares(students: list[Tensor], teachers: list[Tensor]) -> list[Tensor]:
     return [(ours - theirs).square() for ours, theirs in zip(*maps, strict=True)]
 
 
-def _raw(students: list[Tensor], teachers: list[Tensor]) -> Tensor:
-    means = ([f.square().mean(1).flatten(1) for f in side] for side in (students, teachers))
-    return sum((ours - theirs).square().mean() for ours, theirs in zip(*means, strict=True))
-
-
-def _with_gradient(value: object) -> object:
-    if not isinstance(value, Tensor):
-        return value
-    return value.detach(), "with gradient" if value.requires_grad else "without gradient"
+def _raw(students: list[Tensor], teachers: list[Tensor], channels: str = "mean") -> Tensor:
+    maps = ([getattr(f.square(), channels)(1).flatten(1) for f in side] for side in (students, teachers))
+    return sum((ours - theirs).square().mean() for ours, theirs in zip(*maps, strict=True))
 
 
 def _weight_cases() -> list[tuple]:
@@ -89,6 +84,10 @@ EXERCISES = {
             Trap(lambda f: _energy(f) / _energy(f).amax(1, keepdim=True),
                  "the largest value of a map is 1; the paper divides by the L2 norm"),
             Trap(lambda f: F.softmax(_energy(f), dim=1), "this is a softmax over places; divide by the L2 norm"),
+            Trap(lambda f: F.normalize(_energy(f).sqrt(), dim=1),
+                 "this is the length of the feature vector at each place; the energy is its square"),
+            Trap(lambda f: F.normalize(f.abs().amax(1).flatten(1), dim=1),
+                 "this is the largest channel at each place; the map is the sum of the squares over all channels"),
             Trap(lambda f: F.normalize(f.square().amax(1).flatten(1), dim=1),
                  "this is the largest channel at each place, another map of the paper; here the sum is asked for"),
             Trap(lambda f: F.normalize(_energy(f), dim=1).view(len(f), *f.shape[2:]),
@@ -117,13 +116,18 @@ EXERCISES = {
             Trap(lambda s, t: 1000 * sum(square.mean() for square in _squares(s, t)),
                  "β is no part of this function: return the distance without a weight"),
             Trap(lambda s, t: _squares(s, t)[-1].mean(), "only the last pair of stages counts; sum over all pairs"),
+            Trap(lambda s, t: _squares(s, t)[0].mean(), "only the first pair of stages counts; sum over all pairs"),
             Trap(_raw, "the maps are not normalised: divide each image's map by its L2 norm"),
+            Trap(lambda s, t: _raw(s, t, "sum"), "the maps are not normalised: divide each image's map by its L2 norm"),
+            Trap(lambda s, t: torch.cat([square.flatten() for square in _squares(s, t)]).mean(),
+                 "one mean over all pairs together: a pair with more places then counts more; sum the pairs' means"),
             Trap(lambda s, t: sum(square.mean() for square in _squares([f.detach() for f in s], t)),
                  "the value is right, but no gradient reaches the student: do not detach its features"),
             Trap(lambda s, t: sum(square.mean() for square in _squares(s, t)).item(),
                  "the value is right, but a Python number has no gradient: return the tensor, without .item()"),
         ),
-        observe=_with_gradient,
+        observe=with_gradients,
+        compared="the loss, and the lengths of the gradients that it sends to the student's features, largest first",
     ),
     "11.3": Exercise(
         _weight,

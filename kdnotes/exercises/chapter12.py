@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import with_gradients
 
 
 def _alpha_cases() -> list[tuple]:
@@ -24,10 +25,19 @@ def _alpha(epoch: int, batch: int, epochs: int, batches: int, first: float, last
 
 
 def _stopped_cases() -> list[tuple]:
-    """(z_s, z_t, y, step, steps, until, α, T): with a teacher, exactly at the end of it, without one, never stopped."""
+    """(z_s, z_t, y, step, steps, until, α, T): first step, with a teacher, at its end, after it, never stopped; last
+    one whose step is cut in two by the end.
+    """
     cases = []
     for seed, (step, until, alpha, temperature) in enumerate(
-        [(3, 0.5, 0.1, 2.0), (5, 0.5, 0.1, 2.0), (8, 0.75, 0.3, 4.0), (9, 1.0, 0.5, 3.0)]
+        [
+            (0, 0.5, 0.1, 2.0),
+            (3, 0.5, 0.1, 2.0),
+            (5, 0.5, 0.1, 2.0),
+            (8, 0.75, 0.3, 4.0),
+            (9, 1.0, 0.5, 3.0),
+            (7, 0.75, 0.3, 2.0),
+        ]
     ):
         generator = torch.Generator().manual_seed(seed)
         z_s, z_t = 2 * torch.randn(2, 6, 10, generator=generator)
@@ -46,15 +56,9 @@ def _stopped(
     return _kd(z_s, z_t, y, alpha, temperature) if step / steps < until else F.cross_entropy(z_s, y)
 
 
-def _with_gradient(value: object) -> object:
-    if not isinstance(value, Tensor):
-        return value
-    return value.detach(), "with gradient" if value.requires_grad else "without gradient"
-
-
 def _cost_cases() -> list[tuple]:
     """(MACs of the networks that are trained, in order, the student last; epochs of each)."""
-    return [([4.0e6, 1.0e6], 30), ([8.0e6, 3.0e6, 2.0e6], 36), ([5.0e5], 10)]
+    return [([4.0e6, 1.0e6], 30), ([8.0e6, 3.0e6, 2.0e6], 36), ([5.0e5], 10), ([3.0e6, 1.0e6, 1.7e6], 7)]
 
 
 def _equal_work(macs: list[float], epochs: int) -> float:
@@ -99,6 +103,21 @@ EXERCISES = {
         (
             Trap(lambda z, t, y, k, n, u, a, T: _kd(z, t, y, a, T) if k / n <= u else F.cross_entropy(z, y),
                  "one step too long: the teacher speaks while *less than* `until` is done"),
+            Trap(lambda z, t, y, k, n, u, a, T: _kd(z, t, y, a, T) if k < int(u * n) else F.cross_entropy(z, y),
+                 "a step too early where `until` falls within a step: step k has the fraction k / steps behind it, "
+                 "unrounded"),
+            Trap(lambda z, t, y, k, n, u, a, T: F.cross_entropy(z, y),
+                 "the teacher never speaks"),
+            Trap(lambda z, t, y, k, n, u, a, T: (
+                     a * F.cross_entropy(z, y) + (1 - a) * losses.kd_loss(z.detach(), t, T)
+                     if k / n < u else F.cross_entropy(z, y)),
+                 "the value is right, but the soft term sends no gradient to z_s: do not detach the student"),
+            Trap(lambda z, t, y, k, n, u, a, T: (
+                     a * F.cross_entropy(z, y) + (1 - a) * losses.kd_loss(t, z, T)
+                     if k / n < u else F.cross_entropy(z, y)),
+                 "the arguments of losses.kd_loss are exchanged: the student's logits come first"),
+            Trap(lambda z, t, y, k, n, u, a, T: _stopped(z, t, y, k, n, u, a, T).item(),
+                 "the value is right, but a Python number has no gradient: return the tensor, without .item()"),
             Trap(lambda z, t, y, k, n, u, a, T: _kd(z, t, y, a, T) if k / n < u else a * F.cross_entropy(z, y),
                  "after the stop the labels keep the weight α: the loss shrinks; alone, they have the weight 1"),
             Trap(lambda z, t, y, k, n, u, a, T: F.cross_entropy(z, y) if k / n < u else _kd(z, t, y, a, T),
@@ -125,7 +144,8 @@ EXERCISES = {
             Trap(lambda z, t, y, k, n, u, a, T: _stopped(z.detach(), t, y, k, n, u, a, T),
                  "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_with_gradient,
+        observe=with_gradients,
+        compared="the loss, and the length of the gradient that it sends to z_s",
     ),
     "12.3": Exercise(
         _equal_work,
@@ -137,6 +157,10 @@ EXERCISES = {
                  "the student's own training is missing: it is the last part of the chain"),
             Trap(lambda macs, epochs: epochs * sum(macs) / macs[0],
                  "the work is divided by that of the first assistant; the direct training is of the last network"),
+            Trap(lambda macs, epochs: epochs * sum(macs) / min(macs),
+                 "divided by the smallest network; the direct training is of the student, the last in the list"),
+            Trap(lambda macs, epochs: float(epochs * sum(macs) // macs[-1]),
+                 "rounded down: return the number as it is, a float"),
             Trap(lambda macs, epochs: epochs * sum(macs),
                  "this is the work of the chain (for one image); how many epochs of the student does it pay for?"),
             Trap(lambda macs, epochs: sum(macs) / macs[-1],

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import with_gradients
 
 
 def _peers(seed: int, count: int, batch: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -27,30 +28,6 @@ def _loss_cases() -> list[tuple]:
         logits, targets = _peers(seed, count, batch, 10)
         cases.append(([one.clone().requires_grad_(True) for one in logits.unbind(dim=1)], targets))
     return cases
-
-
-def _leaves(loss: Tensor) -> list[Tensor]:
-    """The tensors whose gradient the loss would fill."""
-    waiting, seen, found = [loss.grad_fn], set(), []
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            found.append(node.variable)
-        waiting += [following for following, _ in node.next_functions]
-    return found
-
-
-def _with_gradients(value: object) -> object:
-    """The value of a loss, and the lengths of the gradients that it sends to peers' logits, largest first."""
-    if isinstance(value, (list, tuple)):
-        return tuple(_with_gradients(one) for one in value)
-    if not isinstance(value, Tensor) or value.ndim:
-        return value
-    gradients = torch.autograd.grad(value, _leaves(value), retain_graph=True) if value.requires_grad else []
-    return value.detach(), tuple(sorted((float(one.norm()) for one in gradients), reverse=True))
 
 
 def _losses(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
@@ -94,7 +71,9 @@ def _to_mixture(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
 
 
 def _prediction_cases() -> list[tuple]:
-    return [(_peers(seed, count, batch, 10)[0],) for seed, (count, batch) in enumerate([(3, 40), (2, 30), (4, 4)])]
+    """The last one holds three images on which a second softmax changes the answer."""
+    sizes = [(0, 3, 40), (1, 2, 30), (2, 4, 4), (27, 3, 40)]
+    return [(_peers(seed, count, batch, 10)[0],) for seed, count, batch in sizes]
 
 
 def _majority(logits: Tensor) -> Tensor:
@@ -136,11 +115,17 @@ EXERCISES = {
                  "this sums over the other peers: divide by K − 1, else the labels count less with every peer more"),
             Trap(lambda z, y: _each(z, y, _attached, mean=False),
                  "this sums over the other peers (divide by K − 1), and nothing is detached"),
+            Trap(lambda z, y: _each(z, y, lambda own, other: _attached(own.detach(), other)),
+                 "the wrong side is detached: p_j, the peer that teaches, is the constant; p_i learns"),
+            Trap(lambda z, y: _each(z, y, lambda own, other: _kl(own, other) * len(own)),
+                 "the KL is summed over the batch: take the mean over images, as cross-entropy does"),
+            Trap(lambda z, y: torch.stack(_losses(z, y)),
+                 "the values are right: return them as a list, one loss a peer"),
             Trap(lambda z, y: _each(z, y, lambda own, other: _kl(own, other) / own.shape[1]),
                  "the KL is divided by the number of classes too: reduction='batchmean', not 'mean'"),
             Trap(lambda z, y: _each(z, y, _kl, myself=True),
-                 "smaller than expected: each peer is its own teacher too; KL(p_i ‖ p_i) = 0, so dividing by K "
-                 "weakens the rest; leave j = i out and divide by K − 1"),
+                 "smaller than expected: divided by K, as if each peer were its own teacher too (KL(p_i ‖ p_i) = 0); "
+                 "the mean is over the K − 1 others"),
             Trap(lambda z, y: _each(z, y, _attached, myself=True),
                  "each peer is its own teacher too (leave j = i out, divide by K − 1), and nothing is detached"),
             Trap(lambda z, y: losses.peer_divergences(z),
@@ -154,7 +139,7 @@ EXERCISES = {
             Trap(lambda z, y: _losses([one.detach() for one in z], y),
                  "the values are right, but no peer gets a gradient: detach only the peer that teaches"),
         ),
-        observe=_with_gradients,
+        observe=with_gradients,
         compared="for each peer its loss, and the lengths of the gradients that it sends to logits, largest first",
     ),
     "13.2": Exercise(
@@ -168,6 +153,8 @@ EXERCISES = {
                  "this is a majority vote, which forgets how sure each peer is; average the probabilities"),
             Trap(lambda z: F.softmax(z, dim=1).mean(dim=1).argmax(dim=1),
                  "the softmax runs over the peers; logits are [N, K, C], so the classes are dim=2"),
+            Trap(lambda z: F.softmax(F.softmax(z, dim=2), dim=2).mean(dim=1).argmax(dim=1),
+                 "the softmax is taken twice, which makes all peers almost equally sure: once is enough"),
             Trap(lambda z: F.softmax(z, dim=2).amax(dim=1).argmax(dim=1),
                  "the surest peer alone decides; take the mean over the peers"),
             Trap(lambda z: z[:, 0].argmax(dim=1), "this is the first peer alone"),
