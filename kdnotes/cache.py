@@ -36,7 +36,7 @@ from kdnotes.data import Splits, cache_folder
 from kdnotes.methods import Method
 from kdnotes.training import Config, Run
 
-__all__ = ["cached_run", "cached_tensor", "fingerprint", "read", "run_key", "write"]
+__all__ = ["cached_run", "cached_tensor", "fingerprint", "is_stored", "read", "run_key", "write"]
 
 
 def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
@@ -70,6 +70,11 @@ def cached_run(
         _write_run(path, run)
         # A file does not keep the order of its tensors, and what is keyed by a state must not depend on it.
         return dataclasses.replace(run, state=_sorted(run.state), kept=_sorted(run.kept))
+
+
+def is_stored(key: str) -> bool:
+    """Whether there is a run under this key, whole or damaged."""
+    return _path("runs", key).exists()
 
 
 def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:

@@ -130,21 +130,24 @@ class Views:
 
     def take(self, split: Split, positions: Tensor, view: int) -> Tensor:
         """Images of the split at ``positions`` ``[B]``, as ``view`` shows them: ``[B, C, 32, 32]``."""
-        rows, columns = self._sources(split.index[positions], view, split.images.shape[-1])
-        images = split.images[positions]
-        batch = torch.arange(len(positions))[:, None, None]
-        return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        size = split.images.shape[-1]
+        pixels = split.images[positions].permute(0, 2, 3, 1).flatten(0, 2)  # [B × size², C]
+        sources = self._sources(split.index[positions], view, size)
+        return pixels.index_select(0, sources.flatten()).view(-1, size, size, pixels.shape[1]).permute(0, 3, 1, 2)
 
-    def _sources(self, index: Tensor, view: int, size: int) -> tuple[Tensor, Tensor]:
-        """For each image the source row of every row, and the source column of every column, ``[B, size]`` each."""
-        draws = _draws(self.seed, view % self.count, int(index.max()) + 1)[index.numpy()]
+    def _sources(self, index: Tensor, view: int, size: int) -> Tensor:
+        """Where every pixel of every image comes from, as a position among all ``B × size²``, ``[B, size, size]``."""
+        known = 1 << int(index.max()).bit_length()  # few different numbers, so that later batches find the draws cached
+        draws = _draws(self.seed, view % self.count, known)[index.numpy()]
         span = 2 * self.padding + 1
         shift_row, shift_column = (torch.from_numpy((draws >> s) % span - self.padding) for s in (0, 16))
         grid = torch.arange(size)
         rows = (grid + shift_row[:, None]).clamp(0, size - 1)
         columns = (grid + shift_column[:, None]).clamp(0, size - 1)
         mirrored = torch.from_numpy((draws >> 32) % 2 == 1) & self.flip
-        return rows, torch.where(mirrored[:, None], columns.flip(1), columns)
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+        rows += size * torch.arange(len(index))[:, None]  # the images lie below one another
+        return size * rows[:, :, None] + columns[:, None, :]
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -147,17 +147,26 @@ def compare(
     each = {(name, seed): _at_seed(name, arm, seed) for name, arm in complete.items() for seed in range(seeds)}
     fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
     jobs = [(name, seed) for seed in range(seeds) for name in complete]
-    work = (delayed(_run)(job, each[job], fresh, _key(each[job])) for job in jobs)
     runs: dict[tuple[str, int], Run] = {}
     waiting = list(complete)
-    # The whole pool shares one import of torch a worker; results arrive as they finish, and are reported in order.
-    for job, run in Parallel(n_jobs=_workers(workers), return_as="generator_unordered")(work):
+    for job, run in _finished({job: each[job] for job in jobs}, fresh, _workers(workers)):
         runs[job] = run
         while waiting and all((waiting[0], seed) in runs for seed in range(seeds)):
             _report_arm(waiting.pop(0), runs, report)
     runs = {job: runs[job] for job in sorted(jobs, key=lambda job: (list(complete).index(job[0]), job[1]))}
     _check_paired(complete, runs)
     return Study(_frame(runs), runs)
+
+
+def _finished(arms: dict[tuple[str, int], Arm], fresh: bool, workers: int) -> Iterator[tuple[tuple[str, int], Run]]:
+    """Runs as they finish: first the stored ones, which need no worker, then those of the pool."""
+    keys = {job: _key(arm) for job, arm in arms.items()}
+    stored = [] if fresh else [job for job, key in keys.items() if cache.is_stored(key)]
+    for job in stored:
+        yield _run(job, arms[job], fresh, keys[job])
+    work = [delayed(_run)(job, arm, fresh, keys[job]) for job, arm in arms.items() if job not in stored]
+    if work:  # the whole pool shares one import of torch a worker
+        yield from Parallel(n_jobs=workers, return_as="generator_unordered")(work)
 
 
 def _at_seed(name: str, arm: Arm, seed: int) -> Arm:
