@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import linecache
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from helpers import (
 from scipy import stats
 
 from kdnotes import cache, teachers, training
+from kdnotes import study as study_module
 from kdnotes.data import load
 from kdnotes.methods import KD, CrossEntropy, CurriculumKD, GatedKD, HintKD, LabelSmoothing, MutualLearning
 from kdnotes.models import Cohort, ResidualStudent, StudentNet
@@ -362,6 +364,22 @@ def test_best_is_chosen_on_validation_only():
     assert result.best() == "b" and result.best(among=["a", "c"]) == "c"
     with pytest.raises(ValueError, match="must not be a test metric, but 'test_accuracy'"):
         result.best("test_accuracy")
+
+
+def test_stored_runs_need_no_worker(own_cache, monkeypatch):  # noqa: F811
+    handed_over = []
+
+    class Counted(joblib.Parallel):
+        def __call__(self, work):
+            handed_over.append(len(work))
+            return super().__call__(work)
+
+    monkeypatch.setattr(study_module, "Parallel", Counted)
+    first = study({"plain": CrossEntropy()})
+    again, more = study({"plain": CrossEntropy()}), study({"smooth": LabelSmoothing(0.1), "plain": CrossEntropy()}, 3)
+    assert handed_over == [2, 3 + 1], "the stored runs went to the workers too"
+    pd.testing.assert_frame_equal(first.frame.drop(columns=BIT_EQUAL), again.frame.drop(columns=BIT_EQUAL))
+    assert more.frame["cached"].tolist() == [False] * 3 + [True] * 2 + [False]
 
 
 def test_workers_come_from_the_environment_and_fresh_too(monkeypatch):
