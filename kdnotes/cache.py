@@ -234,7 +234,8 @@ def _has_own_source(item: Any) -> bool:
 def _source_key(part: Any) -> str:
     try:
         try:
-            source = inspect.getsource(part)
+            version = _version(part)
+            source = _source_of_file(part, version) if version else inspect.getsource(part)
         except (OSError, TypeError):  # a class of a notebook: Python finds the source of its functions alone
             if not isinstance(part, type):
                 raise
@@ -248,6 +249,21 @@ def _source_key(part: Any) -> str:
     except (OSError, TypeError) as error:
         raise TypeError(f"the source of {part.__qualname__} is not available, so its runs cannot be cached") from error
     return _code_key(textwrap.dedent(source))
+
+
+@functools.lru_cache(maxsize=256)
+def _source_of_file(part: Any, version: tuple[int, int]) -> str:
+    """Kept for each version of the file: ``inspect`` parses all of it for every class."""
+    return inspect.getsource(part)
+
+
+def _version(part: Any) -> tuple[int, int] | None:
+    """Time of change and size of the file with this code; ``None`` for code of a notebook, which has no file."""
+    try:
+        found = os.stat(inspect.getfile(part))
+    except (OSError, TypeError):
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 @functools.lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ EMBEDDED_SHA256 = "234b27da6a4fa6398e8abc9c45ef8dcc92c832de3907bab77f9187cdfe7fb
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
+_KEPT_BYTES = 64 * 2**20  # views of one split that a training keeps in memory
 OFFLINE_HINT = "The data set 'fashion-mnist' is part of the package and needs no network."
 
 
@@ -134,6 +136,14 @@ class Views:
         pixels = split.images[positions].permute(0, 2, 3, 1).flatten(0, 2)  # [B × size², C]
         sources = self._sources(split.index[positions], view, size)
         return pixels.index_select(0, sources.flatten()).view(-1, size, size, pixels.shape[1]).permute(0, 3, 1, 2)
+
+    def reader(self, split: Split) -> Callable[[Tensor, int], Tensor]:
+        """``take`` for this split, as a function of positions and view; of a small split each view is computed once."""
+        if self.count * split.images.nbytes > _KEPT_BYTES:
+            return functools.partial(self.take, split)
+        everything = torch.arange(len(split))
+        whole = functools.cache(lambda view: self.take(split, everything, view).permute(0, 2, 3, 1))
+        return lambda positions, view: whole(view)[positions].permute(0, 3, 1, 2)
 
     def _sources(self, index: Tensor, view: int, size: int) -> Tensor:
         """Where every pixel of every image comes from, as a position among all ``B × size²``, ``[B, size, size]``."""

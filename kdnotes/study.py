@@ -164,8 +164,10 @@ def _finished(arms: dict[tuple[str, int], Arm], fresh: bool, workers: int) -> It
     stored = [] if fresh else [job for job, key in keys.items() if cache.is_stored(key)]
     for job in stored:
         yield _run(job, arms[job], fresh, keys[job])
-    work = [delayed(_run)(job, arm, fresh, keys[job]) for job, arm in arms.items() if job not in stored]
-    if work:  # the whole pool shares one import of torch a worker
+    missing = [job for job in arms if job not in stored]
+    missing.sort(key=lambda job: -arms[job].config.epochs)  # the longest first, so that no worker waits long at the end
+    if missing:  # the whole pool shares one import of torch a worker
+        work = [delayed(_run)(job, arms[job], fresh, keys[job]) for job in missing]
         yield from Parallel(n_jobs=workers, return_as="generator_unordered")(work)
 
 

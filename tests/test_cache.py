@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import importlib
 import json
 import linecache
 import multiprocessing
@@ -186,6 +187,19 @@ def weight(batch):
 )
 def test_comments_layout_and_docstrings_do_not_change_the_key_but_code_does(changed, same):
     assert (cache._code_key(changed) == cache._code_key(CODE)) is same
+
+
+def test_the_source_of_a_file_is_read_once_for_each_version_of_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "edited.py"
+    reads, original = [], cache.inspect.getsource
+    monkeypatch.setattr(cache.inspect, "getsource", lambda part: reads.append(part) or original(part))
+    file.write_text("class Edited:\n    number = 1\n")
+    module = importlib.import_module("edited")
+    first, again = (fingerprint(module.Edited) for _ in range(2))
+    assert first == again and len(reads) == 1
+    file.write_text("class Edited:\n    number = 1234\n")
+    assert fingerprint(importlib.reload(module).Edited) != first and len(reads) == 2
 
 
 # A notebook in a process of its own: cells are compiled as IPython does it, so that Python finds the source of

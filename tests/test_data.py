@@ -153,6 +153,21 @@ def test_views_equal_a_slow_reference(views, channels):
         assert torch.equal(taken, expected)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("limit", [0, 2**30])
+def test_a_reader_gives_what_take_gives_also_in_memory(channels, limit, monkeypatch):
+    split, views, taken = tiny_data(channels).train, Views(3), []
+    original = Views.take
+    monkeypatch.setattr(data, "_KEPT_BYTES", limit)
+    monkeypatch.setattr(Views, "take", lambda *args: taken.append(len(args[2])) or original(*args))
+    read = views.reader(split)
+    for positions in (torch.tensor([3]), torch.tensor([5, 0, 5, 19]), torch.arange(20)):
+        for view in (0, 2, 0, 1):
+            found, expected = read(positions, view), original(views, split, positions, view)
+            assert torch.equal(found, expected) and found.stride() == expected.stride()
+    assert taken == ([len(split)] * 3 if limit else [1] * 4 + [4] * 4 + [20] * 4)
+
+
 def test_a_view_depends_on_the_image_alone_not_on_company_order_or_subset():
     split, views = tiny_data().train, Views()
     everything = views.take(split, torch.arange(60), 3)

@@ -53,6 +53,19 @@ def made_up(**columns):
 # Pairedness
 
 
+def test_the_longest_runs_start_first_and_the_result_keeps_the_order_of_the_arms(monkeypatch):
+    begun, original = [], study_module.cache.cached_run
+    monkeypatch.setattr(
+        study_module.cache,
+        "cached_run",
+        lambda *args, **kwargs: begun.append((args[3].epochs, args[3].seed)) or original(*args, **kwargs),
+    )
+    longer = Arm(CrossEntropy(), config=dataclasses.replace(CONFIG, epochs=2 * CONFIG.epochs))
+    result = study({"short": Arm(CrossEntropy(), config=CONFIG), "long": longer}, workers=1)
+    assert begun == [(epochs, seed) for epochs in (2 * CONFIG.epochs, CONFIG.epochs) for seed in (0, 1)]
+    assert list(result.runs) == [(arm, seed) for arm in ("short", "long") for seed in (0, 1)]
+
+
 def test_arms_start_from_equal_weights_and_see_equal_batches(monkeypatch):
     """Seen from inside the methods: whole state dicts before the first step, and every image of every batch."""
     starts, batches = {}, {}

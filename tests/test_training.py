@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import gc
 import random
 
 import numpy as np
@@ -99,6 +100,14 @@ def test_teacher_is_not_changed_by_distillation():
     assert equal_states(teacher.model.state_dict(), before)  # parameters and batch-norm buffers
     assert not any(module.training for module in teacher.model.modules())
     assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
+
+
+def test_the_garbage_collector_is_as_before_after_a_training_also_one_that_fails():
+    train()
+    assert gc.isenabled() and gc.get_freeze_count() == 0
+    with pytest.raises(ValueError, match="loss became"):
+        train(config=dataclasses.replace(CONFIG, learning_rate=1e30))
+    assert gc.isenabled() and gc.get_freeze_count() == 0
 
 
 def test_predict_is_in_eval_mode_without_gradients_and_restores_the_mode():
