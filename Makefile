@@ -11,7 +11,7 @@ READY := .venv/.ready
 
 help:
 	@echo 'make run [PROFILE=smoke|lesson|full] [CHAPTERS="1 3"]   execute the course; pages in runs/index.html'
-	@echo 'make test                                               run all tests'
+	@echo 'make test                                               run all tests (ARGS=-n0: in one process)'
 	@echo 'make lab                                                JupyterLab on the notebooks, this computer only'
 	@echo 'make bench                                              measure the speed of training'
 	@echo 'make setup                                              only make the environment, .venv'
@@ -22,7 +22,7 @@ run: $(READY)
 	$(BIN)/kdnotes run $(CHAPTERS) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(ARGS)
 
 lab: $(READY)
 	$(BIN)/kdnotes lab $(ARGS)

@@ -46,6 +46,9 @@ def run(
     workers: Annotated[
         str | None, typer.Option(metavar="N", help="Processes; default: the number of cores, in smoke 1.")
     ] = None,
+    jobs: Annotated[
+        str | None, typer.Option(metavar="N", help="Chapters at a time; default: 1, in smoke one a core, at most 4.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Download cifar10 first if it is missing.")] = False,
     notebooks: Notebooks = NOTEBOOKS,
     update: Annotated[
@@ -60,6 +63,7 @@ def run(
         "chapter_timeout": _number("--chapter-timeout", chapter_timeout, float),
     }
     workers, seeds = _number("--workers", workers, int), _number("--seeds", seeds, int)
+    jobs = _number("--jobs", jobs, int)
     everything = runner.find(notebooks)
     chosen = runner.choose(everything, chapters or [])
     options = {"profile": profile, "dataset": dataset, "seeds": seeds}
@@ -71,10 +75,14 @@ def run(
     os.environ |= {"KDNOTES_FRESH": "1"} if fresh else {}
     if about["profile"] == "smoke":  # runs of a tenth of a second are over before a second process has imported torch
         workers = workers or os.environ.get("KDNOTES_WORKERS") or 1
+        jobs = jobs or min(os.cpu_count() or 1, 4)
     os.environ |= {"KDNOTES_WORKERS": str(workers)} if workers else {}
+    about["jobs"] = jobs = min(jobs or 1, len(chosen))
+    if jobs > 1:  # a kernel's threads that wait for each other on cores that another kernel uses are slow
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"{len(chosen)} of {len(everything)} chapters, profile {about['profile']}, into {output}", flush=True)
-    passed = runner.run(chosen, everything, output, parameters, about, update=update, **limits)
+    passed = runner.run(chosen, everything, output, parameters, about, update=update, jobs=jobs, **limits)
     print(f"Pages: {output / 'index.html'}")
     raise typer.Exit(0 if passed else 1)
 

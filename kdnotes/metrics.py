@@ -13,8 +13,8 @@ from torch import Tensor
 from kdnotes.losses import check_logits, check_targets
 
 __all__ = [
-    "Interval", "accuracy", "agreement", "by_verdict", "cka", "evaluate", "expected_calibration_error", "gap_recovered",
-    "mcnemar", "mean_interval", "negative_log_likelihood", "said", "signed", "verdict",
+    "Interval", "accuracy", "agreement", "by_verdict", "cka", "cka_table", "evaluate", "expected_calibration_error",
+    "gap_recovered", "mcnemar", "mean_interval", "negative_log_likelihood", "said", "signed", "verdict",
 ]  # fmt: skip
 
 
@@ -158,17 +158,39 @@ def cka(features: Tensor, other: Tensor) -> float:
     Returns:
         The alignment; NaN if one of them is constant.
     """
-    for name, tensor in (("features", features), ("other", other)):
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            found = f"one of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise TypeError(f"{name} must be a floating-point tensor, not {found}")
-        if tensor.ndim < 2 or len(tensor) != len(features) or len(tensor) < 4:
-            raise ValueError(
-                f"{name} must have the shape [N, ...], N ≥ 4 and equal to the other's, not {list(tensor.shape)}"
-            )
-    first, second = _gram(features), _gram(other)
-    scale = (_hsic(first, first) * _hsic(second, second)).clamp_min(0).sqrt()
-    return float(_hsic(first, second) / scale) if scale > 0 else float("nan")
+    _check_features("features", features, features)
+    _check_features("other", other, features)
+    return float(cka_table([features], [other])[0, 0])
+
+
+def cka_table(features: Sequence[Tensor], others: Sequence[Tensor]) -> np.ndarray:
+    """``cka`` of each of ``features`` with each of ``others``, ``[len(features), len(others)]``.
+
+    The inner products of each representation are computed once, not once a pair.
+    """
+    for name, several in (("features", features), ("others", others)):
+        if not several:
+            raise ValueError(f"{name} must hold at least one tensor")
+        for number, tensor in enumerate(several):
+            _check_features(f"{name}[{number}]", tensor, features[0])
+    rows, columns = ([_gram(tensor) for tensor in several] for several in (features, others))
+    sizes = [[_hsic(gram, gram) for gram in several] for several in (rows, columns)]
+    table = np.full((len(rows), len(columns)), np.nan)
+    for row, column in np.ndindex(*table.shape):
+        scale = (sizes[0][row] * sizes[1][column]).clamp_min(0).sqrt()
+        if scale > 0:
+            table[row, column] = _hsic(rows[row], columns[column]) / scale
+    return table
+
+
+def _check_features(name: str, tensor: Tensor, first: Tensor) -> None:
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        found = f"one of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"{name} must be a floating-point tensor, not {found}")
+    if tensor.ndim < 2 or len(tensor) != len(first) or len(tensor) < 4:
+        raise ValueError(
+            f"{name} must have the shape [N, ...], N ≥ 4 and equal to the other's, not {list(tensor.shape)}"
+        )
 
 
 def _gram(features: Tensor) -> Tensor:

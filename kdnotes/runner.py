@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,7 @@ def execute(
     timeout: float | None = None,
     chapter_timeout: float | None = None,
     on_cell: Callable[[int, int], None] = lambda done, total: None,
+    kernels: list[Any] | None = None,
 ) -> Outcome:
     """Run a chapter through papermill, in its own folder and a kernel of this interpreter, and stop that kernel.
 
@@ -119,6 +120,7 @@ def execute(
         parameters: values of the cell tagged ``parameters``.
         timeout, chapter_timeout: seconds for one cell, and for all of them (``None``: no limit).
         on_cell: called with (cells done, cells) whenever a cell starts.
+        kernels: the manager of the kernel is added to it, so that another thread can ``kill()`` the kernel.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -132,15 +134,15 @@ def execute(
         left = chapter_timeout and max(chapter_timeout - (time.monotonic() - began), 0.01)
         return min((value for value in (timeout, left) if value), default=None)
 
-    kernels: list[Any] = []
+    kernels = [] if kernels is None else kernels
     with tempfile.TemporaryDirectory(prefix="kdnotes-") as folder:
         path = Path(folder) / chapter.path.name
         try:
-            _stoppable(lambda: papermill.execute_notebook(
+            papermill.execute_notebook(
                 _read(chapter), str(path), parameters, kernel_name="python3", language="python", progress_bar=False,
-                cwd=str(chapter.path.parent), kernel_manager_class=_kernel_manager(kernels), timeout_func=limit,
+                kernel_manager_class=_kernel_manager(chapter.path.parent, Path(folder), kernels), timeout_func=limit,
                 record_timing=False, on_cell_start=lambda cell, cell_index: on_cell(cell_index, total),
-            ), stop=lambda: [kernel.kill() for kernel in kernels])  # fmt: skip
+            )  # fmt: skip
         except CellTimeoutError:  # before OSError, of which it is a kind
             over = chapter_timeout is not None and time.monotonic() - began >= chapter_timeout
             option, value = ("--chapter-timeout", chapter_timeout) if over else ("--timeout", timeout)
@@ -155,42 +157,16 @@ def execute(
     return Outcome(status, round(time.monotonic() - began, 1), message, notebook)
 
 
-def _stoppable(work: Callable[[], object], stop: Callable[[], object]) -> None:
-    """Run ``work`` in a thread; at an interruption ``stop`` it, wait for its end, and pass the interruption on.
-
-    An interruption in an event loop can come between two callbacks; what is left there then ends the next thing that
-    is run on the loop, which is the shutdown of the kernel. A thread other than the main one is never interrupted.
-    """
-    begun, cancelled, done = threading.Event(), threading.Event(), Future[None]()
-
-    def body() -> None:
-        begun.set()
-        try:
-            if not cancelled.is_set():  # the interruption came before the work
-                work()
-            done.set_result(None)
-        except BaseException as error:
-            done.set_exception(error)
-
-    try:
-        threading.Thread(target=body).start()
-        while not done.done():
-            wait([done], timeout=0.2)  # without a limit it could not be interrupted on Windows
-    except KeyboardInterrupt:
-        cancelled.set()
-        while begun.is_set() and not done.done():
-            with contextlib.suppress(KeyboardInterrupt):  # a second one, from an impatient hand
-                stop()
-                wait([done], timeout=0.2)
-        raise
-    done.result()
-
-
-def _kernel_manager(started: list[Any]) -> type:
+def _kernel_manager(home: Path, scratch: Path, started: list[Any]) -> type:
     """A kernel of the running interpreter, whatever ``python3`` means elsewhere, and a guard that ends its workers.
 
-    The guard waits for the end of a pipe from this process, then kills the kernel's process group. A manager adds
-    itself to ``started`` when its kernel runs.
+    The guard waits for the end of a pipe from this process, then kills the kernel's process group. A manager is in
+    ``started`` while its kernel runs.
+
+    Args:
+        home: the kernel's working folder. (With papermill's ``cwd`` this whole process would move there, and with it
+            whatever else it is doing.)
+        scratch: an empty folder for the kernel's sockets.
     """
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
     from jupyter_client import AsyncKernelManager
@@ -209,8 +185,14 @@ def _kernel_manager(started: list[Any]) -> type:
 
         @default("transport")
         def _transport_default(self) -> str:
-            """Sockets in the file system where there are any: no port that another user could reach, no network."""
-            return "ipc" if os.name == "posix" else "tcp"
+            """Sockets in the file system where there are any: no port that another user could reach, no network.
+
+            Their paths may have about a hundred characters.
+            """
+            return "ipc" if os.name == "posix" and len(str(scratch)) < 90 else "tcp"
+
+        def _ip_default(self) -> str:
+            return str(scratch / "socket") if self.transport == "ipc" else super()._ip_default()
 
         @property
         def kernel_spec(self) -> KernelSpec:
@@ -223,7 +205,7 @@ def _kernel_manager(started: list[Any]) -> type:
             return client
 
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
-            await super()._async_launch_kernel(kernel_cmd, **(options | quiet))
+            await super()._async_launch_kernel(kernel_cmd, **(options | quiet | {"cwd": str(home.resolve())}))
 
         async def _async_post_start_kernel(self, **options: Any) -> None:
             await super()._async_post_start_kernel(**options)
@@ -242,6 +224,8 @@ def _kernel_manager(started: list[Any]) -> type:
 
         async def cleanup_resources(self, restart: bool = False) -> None:
             await super()._async_cleanup_resources(restart=restart)
+            if self in started:
+                started.remove(self)  # its number may soon be another process's
             if self.guard:
                 self.guard.communicate()
 
@@ -294,9 +278,9 @@ def _without(cells: list[Any], tag: str) -> list[Any]:
 
 def run(
     chapters: list[Chapter], everything: list[Chapter], output: Path, parameters: dict[str, Any],
-    about: dict[str, Any], *, update: bool = False, **limits: float | None,
+    about: dict[str, Any], *, update: bool = False, jobs: int = 1, **limits: float | None,
 ) -> bool:  # fmt: skip
-    """Execute chapters one after the other and keep ``output`` complete after each; return whether all passed.
+    """Execute chapters and keep ``output`` complete after each; return whether all passed.
 
     A chapter that does not pass leaves ``NN_name.failed.ipynb`` and ``.html``; the pages of an earlier pass stay.
 
@@ -304,25 +288,57 @@ def run(
         everything: all chapters of the course, for the index.
         about: profile, dataset, seeds, and so on, for results.json.
         update: write the outputs of a chapter that passed back to its source.
+        jobs: chapters at a time, each in a kernel of its own; they begin in the order of ``chapters``.
         limits: ``timeout`` and ``chapter_timeout`` of ``execute``.
     """
     entries = _earlier(output, everything)
     passes = {name: entry for name, entry in entries.items() if entry["status"] == "passed"}
     seconds = {name: entry["seconds"] for name, entry in passes.items() if entry["profile"] == about["profile"]}
-    progress, passed = _Progress([chapter.name for chapter in chapters], seconds), True
-    for chapter in chapters:
+    progress, passed = _Progress([chapter.name for chapter in chapters], seconds, jobs), True
+    kernels: list[Any] = []
+
+    def one(chapter: Chapter) -> tuple[bytes, Outcome]:
         source = chapter.path.read_bytes()
-        with progress.chapter(chapter.name) as on_cell:
-            outcome = execute(chapter, parameters, on_cell=on_cell, **limits)
-        entry = {"chapter": chapter.name, "status": outcome.status, "seconds": outcome.seconds, "error": outcome.error}
-        entries[chapter.name] = entry | about
-        _write_chapter(output, chapter, outcome)
-        _write_results(output, everything, entries, about)
-        if update and outcome.status == "passed":
-            _update(chapter, source, outcome.notebook)
-        passed &= outcome.status == "passed"
-        progress.done(chapter.name, outcome)
+        return source, execute(chapter, parameters, on_cell=progress.begin(chapter.name), kernels=kernels, **limits)
+
+    def stop() -> None:
+        for kernel in kernels.copy():
+            kernel.kill()
+
+    with progress.shown(), contextlib.closing(_as_they_end(chapters, one, jobs, stop)) as ended:
+        for chapter, (source, outcome) in ended:
+            entry = {"status": outcome.status, "seconds": outcome.seconds, "error": outcome.error}
+            entries[chapter.name] = {"chapter": chapter.name} | entry | about
+            _write_chapter(output, chapter, outcome)
+            _write_results(output, everything, entries, about)
+            if update and outcome.status == "passed":
+                _update(chapter, source, outcome.notebook)
+            passed &= outcome.status == "passed"
+            progress.done(chapter.name, outcome)
     return passed
+
+
+def _as_they_end(
+    chapters: list[Chapter], work: Callable[[Chapter], Any], jobs: int, stop: Callable[[], object]
+) -> Iterator[tuple[Chapter, Any]]:
+    """Each chapter with what ``work`` gave for it, as it ends; whatever ends the loop early ``stop``s all work first.
+
+    An interruption in an event loop can come between two callbacks; what is left there then ends the next thing that
+    is run on the loop, which is the shutdown of a kernel. A thread other than the main one is never interrupted.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = {pool.submit(work, chapter): chapter for chapter in chapters}
+        try:
+            while waiting:  # the limit is for Windows, where nothing interrupts a wait without one
+                for future in wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        finally:
+            left = set(waiting)
+            while left:
+                with contextlib.suppress(KeyboardInterrupt):  # a second one, from an impatient hand
+                    left = {future for future in left if not future.cancel() and not future.done()}
+                    stop()
+                    wait(left, timeout=0.2)
 
 
 def _earlier(output: Path, everything: list[Chapter]) -> dict[str, dict[str, Any]]:
@@ -395,35 +411,42 @@ def write_text(path: Path, text: str) -> None:
 class _Progress:
     """One line a chapter with elapsed and estimated remaining time; on a terminal it is live."""
 
-    def __init__(self, names: list[str], seconds: dict[str, float]) -> None:
-        self.names, self.known, self.began = names, dict(seconds), time.monotonic()
+    def __init__(self, names: list[str], seconds: dict[str, float], jobs: int) -> None:
+        self.names, self.known, self.jobs, self.began = names, dict(seconds), jobs, time.monotonic()
         self.live = sys.stdout.isatty()
-        self.current, self.cells, self.since = "", (0, 1), self.began
+        self.finished: set[str] = set()
+        self.running: dict[str, tuple[float, int, int]] = {}  # name: when it began, cells done, cells
 
     @contextlib.contextmanager
-    def chapter(self, name: str) -> Iterator[Callable[[int, int], None]]:
-        self.current, self.cells, self.since = name, (0, 1), time.monotonic()
+    def shown(self) -> Iterator[None]:
         stop = threading.Event()
         ticker = threading.Thread(target=self._tick, args=(stop,), daemon=True)
         ticker.start()
         try:
-            yield lambda done, total: setattr(self, "cells", (done, total))
+            yield
         finally:
             stop.set()
             ticker.join()
 
+    def begin(self, name: str) -> Callable[[int, int], None]:
+        """What is to be called with (cells done, cells) whenever a cell of this chapter starts."""
+        since = time.monotonic()
+        self.running[name] = since, 0, 1
+        return lambda done, total: self.running.update({name: (since, done, total)})
+
     def done(self, name: str, outcome: Outcome) -> None:
-        self.known[name], self.current = outcome.seconds, ""
-        left = self.names[self.names.index(name) + 1 :]
-        self._print(f"{self._number(name)} {outcome.status} in {outcome.seconds:.1f} s; {self._times(left)}\n")
+        self.known[name] = outcome.seconds
+        self.finished.add(name)
+        self.running.pop(name)
+        self._print(f"{self._number(name)} {outcome.status} in {outcome.seconds:.1f} s; {self._times()}\n")
         if outcome.error:
             print("  " + outcome.error.replace("\n", "\n  "), file=sys.stderr, flush=True)
 
     def _tick(self, stop: threading.Event) -> None:
         while self.live and not stop.wait(1.0):
-            left = self.names[self.names.index(self.current) :]
-            text = f"{self._number(self.current)} cell {self.cells[0] + 1}/{self.cells[1]}; {self._times(left)}"
-            self._print(text[: shutil.get_terminal_size().columns - 1])
+            running = dict(self.running)
+            cells = [f"{self._number(name)} cell {done + 1}/{total}" for name, (_, done, total) in running.items()]
+            self._print("; ".join([*cells, self._times()])[: shutil.get_terminal_size().columns - 1])
 
     def _print(self, text: str) -> None:
         print(("\r\x1b[2K" if self.live else "") + text, end="", flush=True)
@@ -431,17 +454,18 @@ class _Progress:
     def _number(self, name: str) -> str:
         return f"[{self.names.index(name) + 1}/{len(self.names)}] {name}"
 
-    def _times(self, left: list[str]) -> str:
+    def _times(self) -> str:
         """Elapsed time, and the remaining time from earlier runs, or else from the share of cells done."""
-        known, spent = dict(self.known), time.monotonic() - self.since
-        if self.current and self.current not in known and self.cells[0]:
-            known[self.current] = spent * self.cells[1] / self.cells[0]
-        text = f"{_clock(time.monotonic() - self.began)} elapsed"
+        now, known, running = time.monotonic(), dict(self.known), dict(self.running)
+        for name, (since, done, total) in running.items():
+            if name not in known and done:
+                known[name] = (now - since) * total / done
+        text, left = f"{_clock(now - self.began)} elapsed", [name for name in self.names if name not in self.finished]
         if not left or not known:
             return text
         mean = sum(known.values()) / len(known)
-        rest = sum(known.get(name, mean) for name in left) - (spent if self.current else 0)
-        return f"{text}, about {_clock(max(rest, 0))} left"
+        rest = sum(known.get(name, mean) - (now - running[name][0] if name in running else 0) for name in left)
+        return f"{text}, about {_clock(max(rest, 0) / self.jobs)} left"
 
 
 def _clock(seconds: float) -> str:

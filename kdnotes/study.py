@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 from joblib import Parallel, delayed
@@ -16,9 +17,11 @@ from kdnotes import cache
 from kdnotes.data import Splits
 from kdnotes.methods import Method
 from kdnotes.metrics import Interval, mean_interval
-from kdnotes.training import Config, Run
+from kdnotes.training import Config, Run, single_thread
 
-__all__ = ["Arm", "NotPairedError", "PerSeed", "Study", "compare"]
+__all__ = ["Arm", "NotPairedError", "PerSeed", "Study", "compare", "each"]
+
+Result = TypeVar("Result")
 
 
 class NotPairedError(RuntimeError):
@@ -169,6 +172,22 @@ def _finished(arms: dict[tuple[str, int], Arm], fresh: bool, workers: int) -> It
     if missing:  # the whole pool shares one import of torch a worker
         work = [delayed(_run)(job, arms[job], fresh, keys[job]) for job in missing]
         yield from Parallel(n_jobs=workers, return_as="generator_unordered")(work)
+
+
+def each(work: Callable[..., Result], cases: Iterable[tuple], workers: int | None = None) -> list[Result]:
+    """``[work(*case) for case in cases]``, by the processes that ``compare`` uses, each call on one thread.
+
+    Args:
+        work: may be written in a notebook. It and the cases are copied to the processes, and its results back.
+        cases: the arguments of each call.
+        workers: as for ``compare``.
+    """
+    return Parallel(n_jobs=_workers(workers))(delayed(_on_one_thread)(work, case) for case in cases)
+
+
+def _on_one_thread(work: Callable[..., Result], case: tuple) -> Result:
+    with single_thread():
+        return work(*case)
 
 
 def _at_seed(name: str, arm: Arm, seed: int) -> Arm:

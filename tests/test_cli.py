@@ -101,9 +101,10 @@ def tagged_processes(tag: str) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def finished(course, tmp_path_factory):
-    """The course, run once in the smoke profile."""
+    """The course, run once in the smoke profile, in order."""
     output = tmp_path_factory.mktemp("output")
-    return command("run", "--notebooks", course, "--output", output, "--profile", "smoke", "--seeds", 3), output
+    options = "--profile", "smoke", "--seeds", 3, "--jobs", 1
+    return command("run", "--notebooks", course, "--output", output, *options), output
 
 
 def test_a_failing_chapter_stops_no_other_and_is_shown_short(finished):
@@ -125,6 +126,7 @@ def test_results_json_holds_the_documented_fields(finished):
     for entry in whole["chapters"]:
         assert set(entry) == {
             "chapter", "status", "seconds", "error", "profile", "dataset", "seeds", "started", "kdnotes", "torch",
+            "jobs",
         }  # fmt: skip
         assert entry["seconds"] > 0 and bool(entry["error"]) == (entry["status"] != "passed")
 
@@ -201,6 +203,7 @@ BAD = {
     "negative timeout": (["run", "--timeout", "-1"], "--timeout must be a number of seconds above 0, not '-1'"),
     "timeout not finite": (["run", "--timeout", "nan"], "--timeout must be a number of seconds above 0, not 'nan'"),
     "chapter timeout 0": (["run", "--chapter-timeout", "0"], "--chapter-timeout must be a number of seconds above 0"),
+    "no jobs": (["run", "--jobs", "0"], "--jobs must be a whole number of at least 1, not '0'"),
     "no workers": (["run", "--workers", "0"], "--workers must be a whole number of at least 1, not '0'"),
     "unknown parameter": (["run", "1", "-p", "alpha=1"], "01_first has no parameter 'alpha': it has profile, dataset"),
     "parameter of some": (["run", "-p", "rate=1"], "01_first has no parameter 'rate'"),
@@ -308,22 +311,26 @@ def test_a_dead_kernel_fails_its_chapter_only(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_ends_in_one_line_and_stops_the_kernel(number, tmp_path):
-    tag = f"interrupt-{number}-{os.getpid()}"
-    begun = tmp_path / "begun"
-    folder = write(tmp_path / "course", "01_slow", SLOW + f"open({str(begun)!r}, 'w').close()", "time.sleep(300)")
-    process = start("run", "--notebooks", folder, "--output", tmp_path, KDNOTES_TEST=tag)
-    wait_for(begun.exists)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interruption_ends_in_one_line_and_stops_every_kernel(number, jobs, tmp_path):
+    tag = f"interrupt-{number}-{jobs}-{os.getpid()}"
+    begun = [tmp_path / f"begun{chapter}" for chapter in (1, 2, 3)]
+    for chapter, file in enumerate(begun, 1):
+        write(tmp_path / "course", f"0{chapter}_slow", SLOW + f"open({str(file)!r}, 'w').close()", "time.sleep(300)")
+    options = "--output", tmp_path, "--jobs", jobs
+    process = start("run", "--notebooks", tmp_path / "course", *options, KDNOTES_TEST=tag)
+    wait_for(lambda: all(file.exists() for file in begun[:jobs]))
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130 and errors == "kdnotes: interrupted\n"
-    assert tagged_processes(tag) == []
+    assert tagged_processes(tag) == [] and [file.exists() for file in begun].count(True) == jobs
 
 
 def test_an_interruption_waits_until_the_work_is_stopped_also_if_it_comes_twice():
-    begun, ended, stops = threading.Event(), threading.Event(), []
+    begun, ended, stops, chapters = threading.Event(), threading.Event(), [], []
 
-    def work():
+    def work(chapter):
+        chapters.append(chapter)
         begun.set()
         assert threading.current_thread() is not threading.main_thread() and ended.wait(60)
 
@@ -338,13 +345,50 @@ def test_an_interruption_waits_until_the_work_is_stopped_also_if_it_comes_twice(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            runner._stoppable(work, stop)
+            list(runner._as_they_end(["first", "second"], work, 1, stop))
     finally:
         signal.signal(signal.SIGTERM, before[0]), signal.signal(signal.SIGINT, before[1])
-    assert len(stops) == 2 and ended.is_set()
+    assert len(stops) >= 2 and ended.is_set() and chapters == ["first"]
+
+
+def test_an_error_in_the_work_or_beside_it_stops_the_rest_first():
+    stopped, begun = threading.Event(), threading.Event()
     with pytest.raises(ZeroDivisionError):
-        runner._stoppable(lambda: 1 / 0, stop)
-    assert len(stops) == 2
+        list(
+            runner._as_they_end([0, 1], lambda number: 1 / number if number == 0 else stopped.wait(60), 2, stopped.set)
+        )
+    assert stopped.is_set()
+    stopped.clear()
+    ended = runner._as_they_end([0, 1], lambda number: number == 0 or (begun.set(), stopped.wait(60)), 2, stopped.set)
+    assert next(ended) == (0, True) and begun.wait(60)
+    ended.close()
+    assert stopped.is_set()
+
+
+def test_two_chapters_at_a_time_run_at_once_and_write_what_one_after_the_other_does(course, tmp_path):
+    meet = """
+import pathlib, time
+here, there = (pathlib.Path({folder!r}, name) for name in ({own!r}, {other!r}))
+here.touch()
+end = time.monotonic() + 60
+while not there.exists():
+    assert time.monotonic() < end, "the other chapter does not run"
+    time.sleep(0.01)
+"""
+    folder = tmp_path / "course"
+    write(folder, "01_one", meet.format(folder=str(tmp_path), own="a", other="b"), "print('profile', profile)")
+    write(folder, "02_two", meet.format(folder=str(tmp_path), own="b", other="a"), "1 / 0")
+    write(folder, "03_three", TINY_STUDY, SHOW_STUDY)
+    write(folder, "04_four", TINY_STUDY.replace('"cross-entropy": methods.CrossEntropy(), ', ""), SHOW_STUDY)
+    done = command("run", "--notebooks", folder, "--output", tmp_path, "--jobs", 2)
+    assert done.returncode == 1 and done.stderr.splitlines()[0] == "  ZeroDivisionError: division by zero"
+    assert [entry["status"] for entry in results(tmp_path).values()] == ["passed", "failed", "passed", "passed"]
+    assert {entry["jobs"] for entry in results(tmp_path).values()} == {2}
+    assert len(re.findall(r"^\[\d/4\] 0\d_\w+ (?:passed|failed) in [\d.]+ s; \d:\d\d elapsed", done.stdout, re.M)) == 4
+    shown = [printed(tmp_path / f"{name}.ipynb", "results") for name in ("03_three", "04_four")]
+    alone = command("run", 3, 4, "--notebooks", folder, "--output", tmp_path, "--fresh", "--workers", 2)
+    assert alone.returncode == 0, alone.stderr
+    assert shown == [printed(tmp_path / f"{name}.ipynb", "results") for name in ("03_three", "04_four")]
 
 
 def test_a_foreign_kernel_called_python3_is_not_used(course, tmp_path):

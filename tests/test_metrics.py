@@ -159,6 +159,14 @@ def test_cka_is_blind_to_rotation_scale_and_shift_and_sees_other_linear_maps():
     assert metrics.cka(first[order], second) < expected - 0.1  # samples belong together
 
 
+def test_a_table_of_cka_holds_what_cka_gives_for_each_pair():
+    ours = [representation(20, size, size) for size in (3, 8, 30)] + [torch.ones(20, 2)]
+    theirs = [representation(20, 5, 1).float(), representation(20, 4, 2).reshape(20, 2, 2)]
+    expected = [[metrics.cka(one, other) for other in theirs] for one in ours]
+    np.testing.assert_array_equal(metrics.cka_table(ours, theirs), expected)
+    assert np.isnan(expected[3]).all() and not np.isnan(expected[:3]).any()
+
+
 def test_cka_of_unrelated_features_is_0_on_average_even_of_more_dimensions_than_samples():
     found = [metrics.cka(representation(40, 2000, seed), representation(40, 3000, 100 + seed)) for seed in range(20)]
     plain = []  # the plain estimate, from centred Gram matrices

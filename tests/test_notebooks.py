@@ -25,6 +25,7 @@ NAMES = [path.stem for path in PATHS]
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
 ABSOLUTE = re.compile(r"(?<![\w.~+/:<\\])/(?:home|root|Users|opt|tmp|work|usr|var|mnt)/\w|\b[A-Z]:\\\\")
 each = pytest.mark.parametrize("path", PATHS, ids=NAMES)
+needs_smoke = pytest.mark.xdist_group("smoke")  # one process of the tests makes the fixture, and it alone
 
 
 def test_there_are_chapters_numbered_without_a_gap():
@@ -139,24 +140,30 @@ def test_formulas_can_be_shown_without_a_network(path):
 
 @pytest.fixture(scope="session")
 def smoke(session_cache, tmp_path_factory):
-    """The whole course in the smoke profile, by the command, into fresh folders: (completed process, output)."""
+    """The whole course in the smoke profile, by the command, into fresh folders: (processes, output, environment).
+
+    In two parts: chapters run at the same time, and the comparison is to find the runs of all chapters before it.
+    """
     output = tmp_path_factory.mktemp("smoke")
-    arguments = ["run", "--notebooks", str(ROOT / "notebooks"), "--profile", "smoke", "--output", str(output)]
     environment = os.environ | {"KDNOTES_CACHE": str(tmp_path_factory.mktemp("smoke-cache"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "kdnotes.cli", *arguments, "--chapter-timeout", "180"],
-        capture_output=True, text=True, check=False, env=environment,
-    )  # fmt: skip
-    return done, output, environment
+    options = ["--profile", "smoke", "--output", str(output), "--chapter-timeout", "180"]
+    command = [sys.executable, "-m", "kdnotes.cli", "run", "--notebooks", str(ROOT / "notebooks"), *options]
+    parts = [
+        subprocess.run([*command, *numbers], capture_output=True, text=True, check=False, env=environment)
+        for numbers in ([name[:2] for name in NAMES if name < "09"], [name[:2] for name in NAMES if name > "09"])
+    ]
+    return parts, output, environment
 
 
+@needs_smoke
 def test_the_course_passes_in_the_smoke_profile(smoke):
-    done, output, _ = smoke
+    parts, output, _ = smoke
     entries = json.loads((output / "results.json").read_text())["chapters"]
-    assert done.returncode == 0, done.stderr
+    assert [done.returncode for done in parts] == [0, 0], [done.stderr for done in parts]
     assert [(entry["chapter"], entry["status"]) for entry in entries] == [(name, "passed") for name in NAMES]
 
 
+@needs_smoke
 def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
     cells = code_cells(smoke[1] / "09_comparison.ipynb")
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
@@ -165,6 +172,7 @@ def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
     assert "(2 of 2 cached" in printed and new == ["KD, α = 0", "CE, twice the epochs"]
 
 
+@needs_smoke
 def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
     _, output, environment = smoke
     file = tmp_path / "numbers.csv"
@@ -180,6 +188,7 @@ def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
 
 
 @each
+@needs_smoke
 def test_the_page_is_complete_and_needs_no_network(path, smoke):
     page = (smoke[1] / f"{path.stem}.html").read_text(encoding="utf-8")
     body = page[page.index("<body>") :]
@@ -200,12 +209,14 @@ def nbval(target: Path, mode: str, environment: dict[str, str]) -> None:
 
 
 @each
+@needs_smoke
 def test_a_second_run_prints_the_same(path, smoke):
     _, output, environment = smoke
     nbval(output / path.name, "--nbval", environment)
 
 
 @each
+@needs_smoke
 def test_marked_outputs_of_the_source_come_out_in_the_smoke_profile_too(path, smoke):
     nbval(path, "--nbval-lax", smoke[2] | {"KDNOTES_PROFILE": "smoke"})
     assert "NBVAL_CHECK_OUTPUT" in path.read_text(encoding="utf-8"), "nbval-lax would compare nothing"

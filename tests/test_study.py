@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import linecache
+import os
 
 import joblib
 import numpy as np
@@ -29,7 +30,7 @@ from kdnotes import study as study_module
 from kdnotes.data import load
 from kdnotes.methods import KD, CrossEntropy, CurriculumKD, GatedKD, HintKD, LabelSmoothing, MutualLearning
 from kdnotes.models import Cohort, ResidualStudent, StudentNet
-from kdnotes.study import Arm, NotPairedError, PerSeed, Study, compare
+from kdnotes.study import Arm, NotPairedError, PerSeed, Study, compare, each
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 BIT_EQUAL = ["seconds", "created", "cached"]
@@ -412,3 +413,23 @@ def test_arms_are_reported_in_their_order_whichever_finishes_first():
     arms = {"long": Arm(CrossEntropy(), config=dataclasses.replace(CONFIG, epochs=12)), "short": CrossEntropy()}
     compare(arms, 1, student=STUDENT, data=tiny_data(), config=CONFIG, workers=2, report=lines.append)
     assert [line.split(":")[0] for line in lines] == ["long", "short"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_calls_in_order_on_one_thread_whatever_the_number_of_workers(workers):
+    def work(number, tensor):
+        return os.getpid(), torch.get_num_threads(), float((tensor * number).sum())
+
+    torch.set_num_threads(2)
+    try:
+        found = each(work, ((number, torch.ones(3)) for number in range(5)), workers)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert [value for _, _, value in found] == [0.0, 3.0, 6.0, 9.0, 12.0]
+    assert {threads for _, threads, _ in found} == {1}
+    assert (os.getpid() in {process for process, _, _ in found}) == (workers == 1)
+    with pytest.raises(ZeroDivisionError):
+        each(lambda number: 1 / number, [(1,), (0,)], workers)
+    with pytest.raises(ValueError, match="workers"):
+        each(work, [], 0)
