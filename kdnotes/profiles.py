@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from kdnotes import data as data_module
-from kdnotes import models, teachers
+from kdnotes import models, study, teachers
 from kdnotes.data import Splits, Views
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config
@@ -121,10 +121,12 @@ class Settings:
         images = min(self.pick(smoke=300, lesson=2000, full=available // 2), available)
         elsewhere = self.splits(train_images=images, subset_seed=1)
         epochs = {"own": self.pick(smoke=1, lesson=40, full=120), "other": self.pick(smoke=1, lesson=16, full=120)}
-        return {
-            "residual, own images": teachers.train_or_load(own, self.splits(), self.config(epochs=epochs["own"])),
-            "separable, other images": teachers.train_or_load(other, elsewhere, self.config(epochs=epochs["other"])),
+        trainings = {
+            "residual, own images": (own, self.splits(), self.config(epochs=epochs["own"])),
+            "separable, other images": (other, elsewhere, self.config(epochs=epochs["other"])),
         }
+        study.each(teachers.train_or_load, [one for one in trainings.values() if not teachers.is_stored(*one)])
+        return {name: teachers.train_or_load(*one) for name, one in trainings.items()}
 
 
 def settings(profile: str | None = None, dataset: str = "fashion-mnist", seeds: int | None = None) -> Settings:

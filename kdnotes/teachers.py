@@ -106,6 +106,11 @@ def train_or_load(
     return from_run(cache.cached_run(factory, method, data, config, fresh=fresh), factory, data, config, method)
 
 
+def is_stored(factory: Callable[[], nn.Module], data: Splits, config: Config, method: Method | None = None) -> bool:
+    """Whether ``train_or_load`` has this training already."""
+    return cache.is_stored(cache.run_key(factory, method or CrossEntropy(), data, config))
+
+
 def from_run(
     run: training.Run, factory: Callable[[], nn.Module], data: Splits, config: Config, method: Method
 ) -> Teacher:
