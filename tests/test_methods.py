@@ -852,19 +852,22 @@ def test_a_feature_term_reaches_no_stage_beyond_its_own(name):
 RESIDUAL = functools.partial(ResidualStudent, num_classes=CLASSES, in_channels=1, width=2)  # without dropout
 
 
-def test_peers_of_weight_0_learn_as_they_would_alone():
-    cohort = functools.partial(Cohort, (STUDENT, RESIDUAL, RESIDUAL))
-    together = train(MutualLearning(weight=0.0), student=cohort)
+@pytest.mark.parametrize("taught", [False, True])
+def test_peers_of_weight_0_learn_as_they_would_alone(taught):
+    cohort, teacher = functools.partial(Cohort, (STUDENT, RESIDUAL, RESIDUAL)), tiny_teacher()
+    with_teacher = {"teacher": teacher, "teacher_temperature": 2.0, "alpha": 0.3} if taught else {}
+    by_itself = KD(teacher, 2.0, 0.3) if taught else CrossEntropy()
+    together = train(MutualLearning(weight=0.0, **with_teacher), student=cohort)
     apart = [build(STUDENT, 0), *build(cohort, 0).peers[1:]]
     for number, student in enumerate(apart):
-        alone = fit(student, CrossEntropy(), tiny_data(), CONFIG)
+        alone = fit(student, by_itself, tiny_data(), CONFIG)
         prefix = f"stages.peers.networks.{number}."
         own = {name.removeprefix(prefix): t for name, t in together.state.items() if name.startswith(prefix)}
         assert equal_states(own, alone.state)
         assert torch.equal(together.kept["peers.test"][:, number], alone.test_logits)
         assert torch.equal(together.kept["peers.validation"][:, number], alone.validation_logits)
     assert (together.history["peers"] == 0).all()
-    assert_equal_runs_of_first(together, train(CrossEntropy()))
+    assert_equal_runs_of_first(together, train(by_itself))
 
 
 def assert_equal_runs_of_first(cohort, alone):
