@@ -22,7 +22,7 @@ run: $(READY)
 	$(BIN)/kdnotes run $(CHAPTERS) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 lab: $(READY)
 	$(BIN)/kdnotes lab $(ARGS)

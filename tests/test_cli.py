@@ -63,10 +63,15 @@ def command(*arguments: object, **variables: str) -> subprocess.CompletedProcess
 
 
 def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "kdnotes.cli", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables,
-    )  # fmt: skip
+    """The command as a shell starts it; a shell's background job, in which the tests may run, ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kdnotes.cli", *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def results(output: Path) -> dict[str, dict]:

@@ -25,7 +25,6 @@ NAMES = [path.stem for path in PATHS]
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
 ABSOLUTE = re.compile(r"(?<![\w.~+/:<\\])/(?:home|root|Users|opt|tmp|work|usr|var|mnt)/\w|\b[A-Z]:\\\\")
 each = pytest.mark.parametrize("path", PATHS, ids=NAMES)
-needs_smoke = pytest.mark.xdist_group("smoke")  # one process of the tests makes the fixture, and it alone
 
 
 def test_there_are_chapters_numbered_without_a_gap():
@@ -155,7 +154,6 @@ def smoke(session_cache, tmp_path_factory):
     return parts, output, environment
 
 
-@needs_smoke
 def test_the_course_passes_in_the_smoke_profile(smoke):
     parts, output, _ = smoke
     entries = json.loads((output / "results.json").read_text())["chapters"]
@@ -163,7 +161,6 @@ def test_the_course_passes_in_the_smoke_profile(smoke):
     assert [(entry["chapter"], entry["status"]) for entry in entries] == [(name, "passed") for name in NAMES]
 
 
-@needs_smoke
 def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
     cells = code_cells(smoke[1] / "09_comparison.ipynb")
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
@@ -172,7 +169,6 @@ def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
     assert "(2 of 2 cached" in printed and new == ["KD, α = 0", "CE, twice the epochs"]
 
 
-@needs_smoke
 def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
     _, output, environment = smoke
     file = tmp_path / "numbers.csv"
@@ -188,7 +184,6 @@ def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
 
 
 @each
-@needs_smoke
 def test_the_page_is_complete_and_needs_no_network(path, smoke):
     page = (smoke[1] / f"{path.stem}.html").read_text(encoding="utf-8")
     body = page[page.index("<body>") :]
@@ -209,14 +204,12 @@ def nbval(target: Path, mode: str, environment: dict[str, str]) -> None:
 
 
 @each
-@needs_smoke
 def test_a_second_run_prints_the_same(path, smoke):
     _, output, environment = smoke
     nbval(output / path.name, "--nbval", environment)
 
 
 @each
-@needs_smoke
 def test_marked_outputs_of_the_source_come_out_in_the_smoke_profile_too(path, smoke):
     nbval(path, "--nbval-lax", smoke[2] | {"KDNOTES_PROFILE": "smoke"})
     assert "NBVAL_CHECK_OUTPUT" in path.read_text(encoding="utf-8"), "nbval-lax would compare nothing"
