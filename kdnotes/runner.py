@@ -326,19 +326,30 @@ def _as_they_end(
     An interruption in an event loop can come between two callbacks; what is left there then ends the next thing that
     is run on the loop, which is the shutdown of a kernel. A thread other than the main one is never interrupted.
     """
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(work, chapter): chapter for chapter in chapters}
+    busy: list[Chapter] = []
+    cancelled = threading.Event()
+
+    def guarded(chapter: Chapter) -> Any:
+        busy.append(chapter)
         try:
+            return None if cancelled.is_set() else work(chapter)
+        finally:
+            busy.remove(chapter)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            waiting = {pool.submit(guarded, chapter): chapter for chapter in chapters}
             while waiting:  # the limit is for Windows, where nothing interrupts a wait without one
                 for future in wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
         finally:
-            left = set(waiting)
+            left = True
             while left:
                 with contextlib.suppress(KeyboardInterrupt):  # a second one, from an impatient hand
-                    left = {future for future in left if not future.cancel() and not future.done()}
+                    cancelled.set()
                     stop()
-                    wait(left, timeout=0.2)
+                    left = bool(busy)
+                    time.sleep(0.1 * left)
 
 
 def _earlier(output: Path, everything: list[Chapter]) -> dict[str, dict[str, Any]]:

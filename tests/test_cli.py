@@ -356,6 +356,24 @@ def test_an_interruption_waits_until_the_work_is_stopped_also_if_it_comes_twice(
     assert len(stops) >= 2 and ended.is_set() and chapters == ["first"]
 
 
+def test_an_interruption_while_the_work_is_handed_out_stops_what_has_begun(monkeypatch):
+    submit, begun, stopped = runner.ThreadPoolExecutor.submit, threading.Event(), threading.Event()
+
+    def interrupted(pool, *arguments):
+        submit(pool, *arguments)  # its result is lost: the interruption comes before it is known
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    def work(chapter):
+        begun.set()
+        assert stopped.wait(60)
+
+    monkeypatch.setattr(runner.ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(runner._as_they_end(["first", "second"], work, 1, stopped.set))
+    assert stopped.is_set()
+
+
 def test_an_error_in_the_work_or_beside_it_stops_the_rest_first():
     stopped, begun = threading.Event(), threading.Event()
     with pytest.raises(ZeroDivisionError):
