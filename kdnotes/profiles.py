@@ -48,6 +48,9 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("smoke", 2, 200, 200, 300, _residual(width=4), Config(epochs=2, batch_size=20, views=Views(2))),
+        # Width 8 trains in three quarters of the time, but the gain of KD (T = 2, α = 0.1) falls from 1.34 ± 0.27 to
+        # 0.88 ± 0.16 points, and of chapter 6's five methods one instead of four is resolved above cross-entropy.
+        # Batches of 100 save a quarter too, and leave 1.11 ± 0.41. Measured with the lesson's five seeds.
         Profile("lesson", 5, 500, 2000, 10_000, _residual(width=12), Config(epochs=36, batch_size=50)),
         Profile("full", 5, None, None, None, models.StudentNet, Config(epochs=120, batch_size=128, views=Views(120))),
     )

@@ -61,6 +61,10 @@ def _reverse_attached(own: Tensor, other: Tensor) -> Tensor:
     return _attached(other, own)
 
 
+def _probabilities_first(own: Tensor, other: Tensor) -> Tensor:
+    return F.kl_div(F.softmax(own, dim=1), F.softmax(other.detach(), dim=1), reduction="batchmean")
+
+
 def _to_mixture(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
     """CE plus the divergence from the mean prediction of the others."""
     found = []
@@ -88,6 +92,11 @@ def _pairs(logits: Tensor) -> list[float]:
     """The disagreement of each pair of peers."""
     predicted = logits.argmax(dim=2).unbind(dim=1)
     return [_differ(*pair) for pair in itertools.combinations(predicted, 2)]
+
+
+def _from_ensemble(logits: Tensor) -> float:
+    together = F.softmax(logits, dim=2).mean(dim=1).argmax(dim=1)
+    return _mean([_differ(one, together) for one in logits.argmax(dim=2).unbind(dim=1)])
 
 
 def _mean(values: list[float]) -> float:
@@ -123,6 +132,11 @@ EXERCISES = {
                  "the values are right: return them as a list, one loss a peer"),
             Trap(lambda z, y: _each(z, y, lambda own, other: _kl(own, other) / own.shape[1]),
                  "the KL is divided by the number of classes too: reduction='batchmean', not 'mean'"),
+            Trap(lambda z, y: _each(z, y, lambda own, other: _attached(own, other) / own.shape[1]),
+                 "the KL is divided by the number of classes too (reduction='batchmean', not 'mean'), and nothing is "
+                 "detached"),
+            Trap(lambda z, y: _each(z, y, _probabilities_first),
+                 "F.kl_div takes log-probabilities first: F.kl_div(log_p_i, p_j), with F.log_softmax for the first"),
             Trap(lambda z, y: _each(z, y, _kl, myself=True),
                  "smaller than expected: divided by K, as if each peer were its own teacher too (KL(p_i ‖ p_i) = 0); "
                  "the mean is over the K − 1 others"),
@@ -176,6 +190,8 @@ EXERCISES = {
             Trap(lambda z: 2 * sum(_pairs(z)), "this sums over the ordered pairs: divide by their number, K(K − 1)"),
             Trap(lambda z: 2 * _mean(_pairs(z)), "each pair is counted twice: divide by the number of ordered pairs"),
             Trap(lambda z: _pairs(z)[0], "these are the first two peers alone; average over all pairs"),
+            Trap(_from_ensemble,
+                 "this compares each peer with the ensemble; compare the peers with each other, pair by pair"),
             Trap(lambda z: _mean(_pairs(z)) * len(z), "this is a number of images: divide by N"),
             Trap(lambda z: 100 * _mean(_pairs(z)), "return a fraction in 0 … 1, not percent"),
         ),
