@@ -373,7 +373,8 @@ class Verdict:
             check = " So far both arms gave exactly the same values, as equal losses must." if same else ""
             return f"Not filled in: {', '.join(self.to_do)} still to do, so there is nothing to judge.{check}"
         pair = f"{plan.treatment} − {plan.baseline}: {plan._said(self.difference)} of {plan.metric}"
-        return f"{self.word.capitalize()}. {pair} ({self.difference.n} seeds, 95 %). {self._meaning()}"
+        seeds = f"{self.difference.n} seed{'s' if self.difference.n > 1 else ''}"
+        return f"{self.word.capitalize()}. {pair} ({seeds}, 95 %). {self._meaning()}"
 
     def _meaning(self) -> str:
         gain, delta = self.experiment._gain(self.difference), f"δ = {self.experiment._delta}"
