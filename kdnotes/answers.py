@@ -50,13 +50,18 @@ def graded(value: Any, arguments: list[Any], form: Any = None) -> Graded:
 
 
 def _in_form(value: Any, form: Any) -> Any:
-    """A stacked tensor as a list where ``form`` is one, and a tensor of shape [1] as a scalar where it is that."""
+    """Sequences item by item, numbers and arrays as tensors, and a tensor of shape [1] as a scalar, as in ``form``."""
     if isinstance(form, (tuple, list)):
-        value = list(value) if isinstance(value, Tensor) and value.ndim else value
-        if isinstance(value, (tuple, list)) and len(value) == len(form):
-            return [_in_form(*pair) for pair in zip(value, form, strict=True)]
-    scalar = isinstance(form, Tensor) and form.ndim == 0
-    return value[0] if scalar and isinstance(value, Tensor) and value.shape == (1,) else value
+        items = _items(value)
+        return (
+            [_in_form(*pair) for pair in zip(items, form, strict=True)] if items and len(items) == len(form) else value
+        )
+    if not isinstance(form, Tensor) or (isinstance(value, (tuple, list)) and form.ndim == 0):
+        return value
+    if not isinstance(value, Tensor):
+        numbers = _numbers(value)
+        return value if numbers is None else torch.from_numpy(numbers)
+    return value[0] if form.ndim == 0 and value.shape == (1,) else value
 
 
 def _gradients(output: Tensor, leaves: list[Tensor]) -> list[Tensor]:
