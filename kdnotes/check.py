@@ -158,12 +158,13 @@ def _shared_mistake(spec: Exercise, answer: Callable[..., Any], given: list[Any]
     if not all(isinstance(one, Graded) for one in (*given, *expected)):
         return None
     names = [_name(answer, place) for place in spec.gradient_of]
-    for (part, function), (value, gradient, message) in itertools.product(spec.parts, PART_FACTORS):
+    for part, function in spec.parts:
         terms = list(_outcomes(spec, function, expected))
-        changed = [_with_part(*pair, value - 1, gradient - 1) for pair in zip(expected, terms, strict=True)]
-        if _equal(spec, given, changed):
-            reached = itertools.compress(names, _reached(terms, len(names)))
-            return message.format(part=part, name=" and ".join(reached))
+        for value, gradient, message in PART_FACTORS:
+            changed = (_with_part(*pair, value - 1, gradient - 1) for pair in zip(expected, terms, strict=True))
+            if _equal(spec, given, changed):
+                reached = itertools.compress(names, _reached(terms, len(names)))
+                return message.format(part=part, name=" and ".join(reached))
     if all(_same(spec, a.value, b.value) for a, b in zip(given, expected, strict=True)):
         return _gradient_mistake(spec, names, given, expected)
     return None

@@ -405,9 +405,9 @@ def _outcome(spec: Exercise, function: Answer, case: tuple) -> Any:
 
 
 def judged(exercise: Callable[[str, Answer], bool], number: str, answer: Answer) -> bool:
-    """The checker's verdict, without the traps, which only name a wrong answer, and without what it prints."""
+    """The checker's verdict, without traps and parts, which only name a wrong answer, and without what it prints."""
     exercises = importlib.import_module(f"kdnotes.exercises.chapter{number[:2]}").EXERCISES
-    bare = dataclasses.replace(exercises[number], traps=())
+    bare = dataclasses.replace(exercises[number], traps=(), parts=())
     with mock.patch.dict(exercises, {number: bare}), contextlib.redirect_stdout(io.StringIO()):
         return exercise(number, answer)
 
