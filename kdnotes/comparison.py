@@ -167,7 +167,7 @@ class Comparison:
         rows, unequal = [], not self.data.equal_classes
         for method, row in self.numbers().iterrows():
             difference = None if method == BASELINE else self.difference(method, BASELINE)
-            resolved = "" if difference is None else self._resolved(difference, row)
+            resolved = "" if difference is None else self._resolved(method)
             rows.append(
                 {
                     "method": method,
@@ -188,11 +188,10 @@ class Comparison:
             rows.append({"method": LARGEST, "accuracy %": f"{100 * share:.2f}", "balanced %": f"{100 * balanced:.2f}"})
         return pd.DataFrame(rows).fillna("").set_index("method")
 
-    @staticmethod
-    def _resolved(difference: Interval, row: pd.Series) -> str:
-        if row["corrected low"] > 0 or row["corrected high"] < 0:
+    def _resolved(self, method: str) -> str:
+        if self.difference(method, BASELINE, level=self.corrected_level).resolved:
             return "yes"
-        return "only uncorrected" if difference.resolved else "no"
+        return "only uncorrected" if self.difference(method, BASELINE).resolved else "no"
 
 
 def compare_methods(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 __all__ = ["EXERCISES"]
 
@@ -22,10 +23,14 @@ def _logits(seed: int, batch: int, classes: int) -> tuple[Tensor, Tensor]:
 
 
 def _loss_cases() -> list[tuple[Tensor, Tensor, float]]:
-    # In the last case a probability underflows to 0 on both sides, but the loss is finite.
+    return [(*_logits(1, 5, 10), 1.0), (*_logits(2, 5, 10), 4.0), (*_logits(3, 3, 4), 2.0)]
+
+
+def _extremes() -> list[tuple[Tensor, Tensor, float]]:
+    """In the first case a probability underflows to 0 on both sides, but the loss is finite."""
     confident = torch.tensor([[0.0, 1.0, -400.0], [2.0, 0.0, 1.0]])
     unsure = torch.tensor([[1.0, 0.0, -500.0], [0.0, 1.0, 2.0]])
-    return [(*_logits(1, 5, 10), 1.0), (*_logits(2, 5, 10), 4.0), (*_logits(3, 3, 4), 2.0), (confident, unsure, 2.0)]
+    return [(confident, unsure, 2.0), *((*stretched(*_logits(8, 5, 10)), temperature) for temperature in (1.0, 4.0))]
 
 
 def _gradient_cases() -> list[tuple[Tensor, Tensor, float]]:
@@ -35,6 +40,10 @@ def _gradient_cases() -> list[tuple[Tensor, Tensor, float]]:
 def _limit_cases() -> list[tuple[Tensor, Tensor]]:
     student, teacher = _logits(6, 5, 10)
     return [(student, teacher), (student + 3.0, teacher), _logits(7, 3, 4)]
+
+
+def _limit_extremes() -> list[tuple[Tensor, Tensor]]:
+    return [stretched(*_logits(9, 5, 10))]
 
 
 def _smoothing_cases() -> list[tuple[float, int]]:
@@ -55,11 +64,6 @@ def _divergences(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
 
 def _kl(log_p_s: Tensor, log_p_t: Tensor) -> Tensor:
     return F.kl_div(log_p_s, log_p_t, reduction="batchmean", log_target=True)
-
-
-def _with_logarithm_of_softmax(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    p_s, p_t = _soft(student, temperature), _soft(teacher, temperature)
-    return temperature**2 * (p_t * (p_t.log() - p_s.log())).sum(dim=1).mean()
 
 
 def _student_softened_twice(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -101,6 +105,8 @@ EXERCISES = {
     "01.1": Exercise(
         reference=losses.kd_loss,
         cases=_loss_cases,
+        extremes=_extremes,
+        gradient_of=(0,),
         traps=(
             Trap(
                 lambda s, t, temperature: temperature**2 * _divergences(s, t, temperature).mean() / s.shape[1],
@@ -123,11 +129,6 @@ EXERCISES = {
             Trap(_student_softened_twice, _TWICE),
             Trap(_both_softened_twice, _TWICE),
             Trap(
-                _with_logarithm_of_softmax,
-                "right for moderate logits, NaN where a probability underflows to 0: use log_softmax, never the "
-                "logarithm of a softmax",
-            ),
-            Trap(
                 _probabilities_into_kl_div,
                 "F.kl_div expects the student as log-probabilities: give it log_softmax, not softmax",
             ),
@@ -149,6 +150,7 @@ EXERCISES = {
     "01.2": Exercise(
         reference=_gradient(lambda temperature, batch: temperature / batch),
         cases=_gradient_cases,
+        extremes=_extremes,
         traps=(
             Trap(
                 _gradient(lambda temperature, batch: temperature),
@@ -180,6 +182,7 @@ EXERCISES = {
     "01.3": Exercise(
         reference=_half_variance,
         cases=_limit_cases,
+        extremes=_limit_extremes,
         traps=(
             Trap(
                 lambda s, t: (s - t).var(dim=1) / 2,

@@ -13,7 +13,11 @@ def _parameters(c: int, d: int) -> int:
 
 
 def _calibration_error(confidence: Tensor, correct: Tensor, bins: int, mean_of_bins: bool = False) -> float:
-    where = (confidence * bins).ceil().long().clamp(1, bins)
+    return _binned((confidence * bins).ceil(), confidence, correct, bins, mean_of_bins)
+
+
+def _binned(where: Tensor, confidence: Tensor, correct: Tensor, bins: int, mean_of_bins: bool = False) -> float:
+    """The error over bins of the numbers 1 … ``bins``; what lies outside is in none."""
     members = [where == number for number in range(1, bins + 1) if bool((where == number).any())]
     gaps = [float((correct - confidence)[inside].mean().abs()) for inside in members]
     weights = [1 / len(members) if mean_of_bins else float(inside.double().mean()) for inside in members]
@@ -27,7 +31,9 @@ def _calibration_cases() -> list[tuple]:
         confidence = 0.3 + 0.7 * torch.rand(count, generator=generator, dtype=torch.double)
         correct = (torch.rand(count, generator=generator, dtype=torch.double) < confidence**2).double()
         cases.append((confidence, correct, bins))
-    return cases
+    edges = torch.tensor([0.25, 0.25, 0.375, 0.5, 0.5, 0.625, 0.75, 0.75, 0.875, 1.0, 1.0], dtype=torch.double)
+    correct = torch.tensor([1, 0, 1, 1, 1, 0, 1, 0, 0, 1, 0], dtype=torch.double)
+    return [*cases, (edges, correct, 4), (edges[:9], correct[:9], 8)]
 
 
 def _network_in_train_mode() -> list[tuple]:
@@ -42,6 +48,12 @@ def _outputs(model: nn.Module, images: Tensor, evaluating: bool = True, gradient
     model.train(not evaluating)
     with torch.set_grad_enabled(gradients):
         return model(images)
+
+
+def _with_gradient_or_not(logits: object) -> object:
+    if not isinstance(logits, Tensor):
+        return logits
+    return logits.detach(), "with gradient" if logits.requires_grad else "without gradient"
 
 
 EXERCISES = {
@@ -71,6 +83,17 @@ EXERCISES = {
                 lambda confidence, correct, bins: float((correct - confidence).abs().mean()),
                 "this compares single samples, which are always 0 or 1; average within a bin before comparing",
             ),
+            Trap(
+                lambda confidence, correct, bins: _binned((confidence * bins).floor() + 1, confidence, correct, bins),
+                "a confidence of exactly 1 is in no bin, and one on an edge is in the bin above; bin m holds "
+                "(m − 1)/bins < confidence ≤ m/bins",
+            ),
+            Trap(
+                lambda confidence, correct, bins: _binned(
+                    ((confidence * bins).floor() + 1).clamp(max=bins), confidence, correct, bins
+                ),
+                "a confidence on an edge belongs to the bin below: bin m holds (m − 1)/bins < confidence ≤ m/bins",
+            ),
         ),
     ),
     "02.3": Exercise(
@@ -90,6 +113,6 @@ EXERCISES = {
                 "the model is in training mode, and the outputs carry gradients: eval() and no_grad() are missing",
             ),
         ),
-        observe=lambda logits: (logits.detach(), "with gradient" if logits.requires_grad else "without gradient"),
+        observe=_with_gradient_or_not,
     ),
 }

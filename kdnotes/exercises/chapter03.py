@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import torch
@@ -22,43 +23,67 @@ def _entropy_of_mean(logits: Tensor, temperature: float) -> float:
     return float(-torch.xlogy(p, p).sum())
 
 
-def _naive_entropy(logits: Tensor, temperature: float) -> float:
-    p = F.softmax(logits / temperature, dim=1)
-    return float(-(p * p.log()).sum(1).mean())
-
-
 def _entropy_cases() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
     logits = 5 * torch.randn(6, 10, generator=generator)
-    return [(logits, 1.0), (logits, 4.0), (200 * logits, 2.0)]
+    return [(logits, 1.0), (logits, 4.0)]
+
+
+def _entropy_extremes() -> list[tuple]:
+    """Logits of ±10⁴ beside ordinary ones, probabilities that underflow, and entropies near 1e-9 (in doubles)."""
+    generator = torch.Generator().manual_seed(1)
+    huge = torch.full((4, 10), -1e4).fill_diagonal_(1e4)
+    certain = torch.randn(6, 10, generator=generator, dtype=torch.double).index_fill(1, torch.tensor([3]), 50.0)
+    ordinary = torch.randn(3, 10, generator=generator)
+    return [(torch.cat([huge, ordinary]), 2.0), (torch.cat([200 * ordinary, ordinary]), 1.0), (certain, 2.0)]
 
 
 def _frames() -> list[tuple]:
-    """Studies in which mean, median, majority, best and worst run, and the test score favour different arms."""
+    """Studies in which the means, and every other way to choose, favour different arms."""
     rows = [
-        ("T=1", (0.74, 0.90, 0.80), (0.79, 0.79, 0.79)),
-        ("T=2", (0.81, 0.70, 0.81), (0.78, 0.78, 0.78)),
-        ("T=4", (0.60, 0.95, 0.60), (0.77, 0.77, 0.77)),
-        ("T=6", (0.79, 0.79, 0.79), (0.75, 0.75, 0.75)),
-        ("T=8", (0.77, 0.77, 0.77), (0.83, 0.83, 0.83)),
-        ("T=20", (0.65, 0.65, 0.65), (0.70, 0.70, 0.70)),
+        ((0.81, 0.82, 0.81, 0.82, 0.81), 0.74),  # the best mean on validation
+        ((0.80,) * 5, 0.745),  # the second best there, and better on test
+        ((0.79,) * 5, 0.79),  # the best by the smaller of validation and test
+        ((0.76,) * 5, 0.83),  # the best by their mean
+        ((0.70,) * 5, 0.86),  # the best on test
+        ((0.70, 0.825, 0.825, 0.65, 0.825), 0.75),  # the best median
+        ((0.61, 0.61, 0.61, 0.95, 0.61), 0.70),  # the best single run
+        ((0.84, 0.61, 0.61, 0.61, 0.61), 0.70),  # the best with the first seed
+        ((0.75, 0.75, 0.75, 0.75, 0.84), 0.72),  # the best with the last seed
+        ((0.60,) * 5, 0.60),
     ]
-    ordered = [name for name, _, _ in rows]
-    frames = []
-    for shift in range(3):
-        names = ordered[shift:] + ordered[:shift]
-        frames.append(
-            pd.DataFrame(
-                {"arm": name, "seed": seed, "validation_accuracy": validation[seed], "test_accuracy": test[seed]}
-                for name, (_, validation, test) in zip(names, rows, strict=True)
-                for seed in range(3)
-            )
-        )
-    return [(frame,) for frame in frames]
+    close = [rows[0], ((0.81,) * 5, 0.745), *rows[2:]]  # 0.4 points behind the best
+    names = [f"T={temperature}" for temperature in (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)]
+    return [(_frame(names[shift:] + names[:shift], table),) for shift, table in enumerate((rows, close, rows, close))]
+
+
+def _frame(names: list[str], rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"arm": name, "seed": seed, "validation_accuracy": accuracy, "test_accuracy": test + 0.001 * seed}
+        for name, (validation, test) in zip(names, rows, strict=True)
+        for seed, accuracy in enumerate(validation)
+    )
 
 
 def _best_mean(frame: pd.DataFrame, column: str) -> str:
     return str(frame.groupby("arm")[column].mean().idxmax())
+
+
+def _means(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean()
+
+
+def _best_test_of_the_best(frame: pd.DataFrame) -> str:
+    """The best on test among the two arms that are best on validation."""
+    return str(_means(frame).nlargest(2, "validation_accuracy")["test_accuracy"].idxmax())
+
+
+def _of_one_seed(place: int) -> Callable[[pd.DataFrame], str]:
+    def wrong(frame: pd.DataFrame) -> str:
+        rows = frame[frame["seed"] == sorted(frame["seed"].unique())[place]]
+        return str(rows.loc[rows["validation_accuracy"].idxmax(), "arm"])
+
+    return wrong
 
 
 EXERCISES = {
@@ -66,7 +91,6 @@ EXERCISES = {
         lambda logits, temperature: float(_entropies(logits, temperature).mean()),
         _entropy_cases,
         (
-            Trap(_naive_entropy, "softmax and then log gives 0·(−∞) = NaN for large logits; use log_softmax"),
             Trap(
                 lambda logits, temperature: float(_entropies(logits, temperature).mean()) / math.log(2),
                 "this is in bits; use the natural logarithm for nats",
@@ -97,6 +121,8 @@ EXERCISES = {
                 "the logits are multiplied by T; softening divides",
             ),
         ),
+        extremes=_entropy_extremes,
+        absolute=1e-13,
     ),
     "03.2": Exercise(
         lambda frame: _best_mean(frame, "validation_accuracy"),
@@ -105,6 +131,24 @@ EXERCISES = {
             Trap(
                 lambda frame: _best_mean(frame, "test_accuracy"),
                 "this chooses on the test set, which is then no longer a test; choose on validation",
+            ),
+            Trap(
+                lambda frame: str(_means(frame).mean(axis=1).idxmax()),
+                "this chooses by validation and test together, so that the test set helps to choose, and its accuracy "
+                "is then too high; choose on validation alone",
+            ),
+            Trap(
+                lambda frame: str(_means(frame).min(axis=1).idxmax()),
+                "the smaller of validation and test still lets the test set choose; choose on validation alone",
+            ),
+            Trap(
+                _best_test_of_the_best,
+                "among the best on validation you take the best on test: the test set decides; choose on validation "
+                "alone",
+            ),
+            *(
+                Trap(_of_one_seed(place), "this looks at one seed alone; compare means over the seeds")
+                for place in (0, -1)
             ),
             Trap(
                 lambda frame: str(frame.loc[frame["validation_accuracy"].idxmax(), "arm"]),

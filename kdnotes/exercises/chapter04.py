@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 
 def _loss(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, alpha: float) -> Tensor:
@@ -20,8 +21,11 @@ def _loss_cases() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
     z_s, z_t = (3 * torch.randn(8, 10, generator=generator) for _ in range(2))
     y = torch.randint(10, (8,), generator=generator)
-    z_s.requires_grad_(True)
     return [(z_s, z_t, y, 4.0, 0.1), (z_s, z_t, y, 2.0, 0.7)]
+
+
+def _loss_extremes() -> list[tuple]:
+    return [(*stretched(z_s, z_t), *rest) for z_s, z_t, *rest in _loss_cases()]
 
 
 def _interval(a: list[float], b: list[float], *, ddof: int = 1, normal: bool = False) -> tuple[float, float]:
@@ -90,15 +94,12 @@ EXERCISES = {
                 + (1 - a) * t**2 * losses.kd_loss(z_s, z_t / t, 1.0),
                 "only the teacher is softened; divide the student's logits by T too",
             ),
-            Trap(
-                lambda z_s, z_t, y, t, a: _loss(z_s.detach(), z_t, y, t, a),
-                "the value is right, but no gradient reaches the student: do not detach z_s",
-            ),
         ),
-        observe=lambda value: (
-            (value.detach(), "with gradient" if value.requires_grad else "without gradient")
-            if isinstance(value, Tensor)
-            else value
+        extremes=_loss_extremes,
+        gradient_of=(0,),
+        parts=(
+            ("the soft term", lambda z_s, z_t, y, t, a: (1 - a) * losses.kd_loss(z_s, z_t, t)),
+            ("the labels' term", lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y)),
         ),
     ),
     "04.2": Exercise(

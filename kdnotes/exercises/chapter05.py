@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +10,23 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 
 def _logits(scale: float = 3.0, classes: int = 10) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(classes)
     z_s, z_t = (scale * torch.randn(8, classes, generator=generator) for _ in range(2))
-    return z_s.requires_grad_(True), z_t, torch.randint(classes, (8,), generator=generator)
+    return z_s, z_t, torch.randint(classes, (8,), generator=generator)
 
 
-def _terms_cases() -> list[tuple]:
-    """The last case has logits at which a probability underflows and its logarithm is infinite."""
-    return [(*_logits(), 4.0), (*_logits(2.0, 4), 2.0), (*_logits(100.0), 1.0)]
+def _cases() -> list[tuple]:
+    return [(*_logits(), 4.0), (*_logits(2.0, 4), 2.0)]
+
+
+def _extremes() -> list[tuple]:
+    """Logits at which a probability underflows and its logarithm is infinite, and logits of ±10⁴."""
+    z_s, z_t, y = _logits()
+    return [(*_logits(100.0), 1.0), (*stretched(z_s, z_t), y, 1.0), (*stretched(z_s, z_t), y, 4.0)]
 
 
 def _target_probability(logits: Tensor, y: Tensor, temperature: float) -> Tensor:
@@ -74,24 +79,6 @@ def _naive_others(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tu
     return _stable(z_s, z_t, y, temperature)[0], _naive(z_s, z_t, y, temperature)[1]
 
 
-def _with_epsilon(guard: Callable[[Tensor], Tensor], *, divide: bool) -> Callable:
-    """Probabilities, with ``guard`` (p + ε, or p at least ε) before every logarithm, and with ``divide`` a division."""
-
-    def wrong(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        is_target = F.one_hot(y, z_s.shape[1]).bool()
-        split = []
-        for z in (z_s, z_t):
-            p = losses.soften(z, temperature)
-            p_y, others = p[is_target], p[~is_target].view(len(y), -1)
-            rest = others.sum(1) if divide else 1 - p_y
-            split.append((torch.stack([p_y, rest], dim=1), others / (guard(rest) if divide else rest)[:, None]))
-        return tuple(
-            temperature**2 * (t * (guard(t).log() - guard(s).log())).sum(1) for s, t in zip(*split, strict=True)
-        )
-
-    return wrong
-
-
 def _target_at_zero(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """The target's logit set to 0 before the softmax over the others, where it stays a class among them."""
     is_target = F.one_hot(y, z_s.shape[1]).bool()
@@ -139,33 +126,6 @@ FACTORS = (
 )
 
 
-EPSILON = (
-    "an ε inside the logarithm keeps it finite and makes it wrong: what lies far below ε is cut off, value and "
-    "gradient; use log_softmax and logsumexp"
-)
-GUARDS = tuple(
-    guard
-    for exponent in range(5, 13)
-    for guard in (
-        lambda p, epsilon=10.0**-exponent: p + epsilon,
-        lambda p, epsilon=10.0**-exponent: p.clamp(min=epsilon),
-    )
-)
-
-
-def _observed(value: Any) -> Any:
-    """Numbers, and whether a gradient reaches the student."""
-    if not isinstance(value, (tuple, list)):
-        return (float(value.detach()), _gradient(value)) if isinstance(value, Tensor) and value.ndim == 0 else value
-    if not all(isinstance(item, Tensor) and item.ndim == 0 for item in value):
-        return value
-    return (*(float(item.detach()) for item in value), *map(_gradient, value))
-
-
-def _gradient(value: Tensor) -> str:
-    return "with gradient" if value.requires_grad else "without gradient"
-
-
 def _coupled(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, factor: Tensor | float) -> Tensor:
     non_target = losses.decoupled_terms(z_s, z_t, y, temperature, reduction="none")[1]
     return (factor * non_target).mean()
@@ -184,10 +144,6 @@ def _mean_first(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> Tens
     return _coupled(z_s, z_t, y, temperature, (1 - _target_probability(z_t, y, temperature)).mean())
 
 
-def _coupled_cases() -> list[tuple]:
-    return [(*_logits(), 4.0), (*_logits(2.0, 4), 2.0)]
-
-
 def _ramp(epoch: int, warmup: int) -> float:
     return min(epoch / warmup, 1.0) if warmup else 1.0
 
@@ -202,10 +158,24 @@ def _dkd_cases() -> list[tuple]:
     return [
         (*_logits(), 4.0, 1.0, 8.0, 5, 20),
         (*_logits(), 4.0, 1.0, 8.0, 60, 20),
+        *((*_logits(), 4.0, 1.0, 8.0, epoch, 20) for epoch in (19, 20, 21)),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 0, 20),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 3, 0),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 0, 0),
     ]
+
+
+def _dkd_extremes() -> list[tuple]:
+    return [(*case, 1.0, 8.0, 30, 20) for case in _extremes()]
+
+
+def _dkd_part(place: int) -> Callable:
+    """One of the two distillation terms, with its weight."""
+
+    def part(z_s, z_t, y, temperature, alpha, beta, epoch, warmup) -> Tensor:
+        return _ramp(epoch, warmup) * (alpha, beta)[place] * losses.decoupled_terms(z_s, z_t, y, temperature)[place]
+
+    return part
 
 
 def _dkd_with(terms: Callable) -> Callable:
@@ -230,7 +200,7 @@ def _dkd_ramp(ramp: Callable) -> Callable:
 EXERCISES = {
     "05.1": Exercise(
         losses.decoupled_terms,
-        _terms_cases,
+        _cases,
         (
             Trap(_scaled(lambda *_: (1.0, 1.0), _naive),
                  "right for ordinary logits, but where a probability underflows its logarithm is infinite or NaN; use "
@@ -243,19 +213,12 @@ EXERCISES = {
             Trap(_scaled(lambda *_: (1.0, 1.0), _naive_others),
                  "TCKD is right, but NCKD divides by 1 − p_y or takes the logarithm of a probability, which fails "
                  "where it underflows; take log_softmax over the other classes alone"),
-            *(Trap(_scaled(lambda *_: (1.0, 1.0), _with_epsilon(guard, divide=divide)), EPSILON)
-              for guard in GUARDS for divide in (False, True)),
             Trap(_target_at_zero, "in NCKD the target's logit is set to 0, and so stays a class among the others; "
                                   "remove it, or set it to −inf"),
             *(Trap(lambda z_s, z_t, y, t, power=power: tuple(
                        t**power * term for term in losses.decoupled_terms(z_s, z_t, y, 1.0)),
                    "the temperature does not soften: divide both logits by T before the softmax")
               for power in (0, 2)),
-            Trap(lambda z_s, z_t, y, t: torch.stack(losses.decoupled_terms(z_s, z_t, y, t)),
-                 "the values are right, but in one tensor; return the pair (TCKD, NCKD), two scalar tensors"),
-            Trap(lambda z_s, z_t, y, t: tuple(term.item() for term in losses.decoupled_terms(z_s, z_t, y, t)),
-                 "the values are right, but plain numbers, through which no gradient flows; return tensors, without "
-                 ".item()"),
             Trap(_masked, "the classes are masked but not renormalised: these two add up to plain KL, and each can be "
                           "negative. TCKD compares (p_y, 1 − p_y); NCKD compares distributions that sum to 1"),
             *(Trap(_scaled(factor, terms), message) for factor, message in FACTORS for terms in (_stable, _naive)),
@@ -269,14 +232,19 @@ EXERCISES = {
                  "only the teacher is softened; divide the student's logits by T too"),
             Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_s, z_t, y, t, reduction="none"),
                  "these are the values of each sample; take the mean over the batch"),
-            Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_s.detach(), z_t, y, t),
-                 "the values are right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_observed,
+        extremes=_extremes,
+        gradient_of=(0,),
+        parts=tuple(
+            (name, lambda *case, place=place: [
+                term if i == place else 0 * term for i, term in enumerate(losses.decoupled_terms(*case))
+            ])
+            for place, name in enumerate(("TCKD", "NCKD"))
+        ),
     ),
     "05.2": Exercise(
         _coupled_reference,
-        _coupled_cases,
+        _cases,
         (
             Trap(_mean_first, "this is the product of two means; KD needs the mean of products. Multiply sample by "
                               "sample, then take the mean (a [B, 1] factor against [B] does this: squeeze it)"),
@@ -304,10 +272,9 @@ EXERCISES = {
             Trap(lambda z_s, z_t, y, t: _masked(z_s, z_t, y, t)[1],
                  "this sums KL's own summands over the other classes; without renormalising they are not the "
                  "non-target part"),
-            Trap(lambda z_s, z_t, y, t: _coupled_reference(z_s.detach(), z_t, y, t),
-                 "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_observed,
+        extremes=_extremes,
+        gradient_of=(0,),
     ),
     "05.3": Exercise(
         _dkd,
@@ -338,8 +305,6 @@ EXERCISES = {
                  "the warm-up starts at 1/warmup; in epoch 0 it is 0, min(epoch / warmup, 1)"),
             Trap(_dkd_ramp(lambda epoch, warmup: max(1 - epoch / warmup, 0.0) if warmup else 1.0),
                  "the ramp falls; it should rise from 0 to 1"),
-            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a, b, epoch, warmup)
-                 - F.cross_entropy(z_s, y), "the cross-entropy with the labels is missing"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _ramp(epoch, warmup)
                  * _dkd(z_s, z_t, y, t, a, b, 1, 1),
                  "the cross-entropy is warmed up too; only the two distillation terms are"),
@@ -357,9 +322,13 @@ EXERCISES = {
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a, b, epoch, warmup)
                  - F.cross_entropy(z_s, y) + F.cross_entropy(z_s / t, y),
                  "the labels are compared at temperature T; the cross-entropy uses T = 1"),
-            Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s.detach(), z_t, y, t, a, b, epoch, warmup),
-                 "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_observed,
+        extremes=_dkd_extremes,
+        gradient_of=(0,),
+        parts=(
+            ("the labels' term", lambda z_s, z_t, y, *_: F.cross_entropy(z_s, y)),
+            ("the target term", _dkd_part(0)),
+            ("the non-target term", _dkd_part(1)),
+        ),
     ),
 }  # fmt: skip

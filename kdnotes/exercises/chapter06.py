@@ -10,24 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes.check import Exercise, Trap
+from kdnotes.check import Exercise, Graded, Trap
+from kdnotes.exercises import stretched
 
 DETACH = "a gradient flows through the weights, so that the student can lower the loss by becoming certain"
 
 
 def _logits(seed: int, *, rows: int = 6, certain: bool = False) -> Tensor:
-    """Logits ``[rows, 10]`` that require a gradient; with ``certain``, softmax underflows in half of the rows."""
+    """Logits ``[rows, 10]``; with ``certain``, softmax underflows in half of the rows."""
     logits = 3 * torch.randn(rows, 10, generator=torch.Generator().manual_seed(seed))
     if certain:
         logits[::2] *= 200
-    return logits.requires_grad_(True)
-
-
-def _with_gradient(value: object) -> object:
-    """What is compared where it matters whether a gradient can flow through the answer."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.detach(), "with gradient" if value.requires_grad else "without gradient"
+    return logits
 
 
 # 06.1
@@ -45,6 +39,20 @@ def _naive_entropy(logits: Tensor) -> Tensor:
 
 def _normalised(score: Tensor) -> Tensor:
     return score / score.mean()
+
+
+def _weights(logits: Tensor) -> Tensor:
+    """Entropies divided by their mean; where all are 0, so that there is nothing to divide by, all weigh 1."""
+    entropy = _entropy(logits.detach())
+    return _normalised(entropy) if entropy.sum() > 0 else torch.ones_like(entropy)
+
+
+def _certain() -> list[tuple[Tensor]]:
+    """Logits of which half are huge, entropies from 1e-7 to 1e-11 (in double precision), and entropies of 0 alone."""
+    gaps = torch.tensor([18.0, 20.0, 22.0, 24.0, 26.0, 28.0], dtype=torch.double)
+    sure = torch.randn(6, 10, generator=torch.Generator().manual_seed(3), dtype=torch.double)
+    sure[:, 4] = gaps
+    return [(_logits(1, certain=True),), (sure,), (1e4 * torch.eye(10)[:6],)]
 
 
 def _selected(logits: Tensor, *, weight: float) -> Tensor:
@@ -115,9 +123,9 @@ def _fraction(step: int, steps: int) -> float:
 
 
 def _constant_row() -> Tensor:
-    logits = _logits(2, rows=10).detach()
+    logits = _logits(2, rows=10)
     logits[1] = 5.0
-    return logits.requires_grad_(True)
+    return logits
 
 
 def _standardised(
@@ -136,34 +144,14 @@ def _scaled_to_unit(logits: Tensor, eps: float) -> Tensor:
     return (logits - low) / (high - low + eps)
 
 
-def _leaf(value: Tensor) -> Tensor | None:
-    """The logits from which autograd computed ``value``: the only leaf of its graph."""
-    if value.is_leaf:
-        return value if value.requires_grad else None
-    waiting, seen = [value.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        if hasattr(node, "variable"):
-            return node.variable
-        seen.add(node)
-        waiting += [following for following, _ in node.next_functions]
-    return None
-
-
-def _through(value: object) -> object:
-    """Values, and the gradient of a fixed weighted sum of them: in a row of equal logits only whether it is finite."""
-    if not isinstance(value, Tensor):
-        return value
-    leaf = _leaf(value)
-    if leaf is None:
-        return value.detach(), "no gradient"
-    weights = torch.sin(torch.arange(value.numel(), dtype=value.dtype)).view_as(value)
-    (gradient,) = torch.autograd.grad((weights * value).sum(), leaf)
-    varied = leaf.detach().std(dim=1) > 0
-    finite = "finite" if gradient[~varied].isfinite().all() else "not finite"
-    return value.detach(), gradient[varied], finite
+def _where_varied(outcome: Graded) -> Graded:
+    """Without the gradients of the rows of equal logits, which depend on the ε, as long as they are finite."""
+    value, gradients = outcome
+    gradient = gradients[0][0][0] if gradients else None
+    if gradient is None or value.shape != gradient.shape:
+        return outcome
+    constant = value.abs().amax(dim=1, keepdim=True) < 1e-6
+    return Graded(value, [[[gradient.masked_fill(constant & gradient.isfinite(), 0.0)]]])
 
 
 def _standardising_traps() -> tuple[Trap, ...]:
@@ -256,9 +244,11 @@ def _step_traps() -> tuple[Trap, ...]:
 
 EXERCISES = {
     "06.1": Exercise(
-        lambda logits: _normalised(_entropy(logits)).detach(),
-        lambda: [(_logits(0),), (_logits(1, certain=True),)],
+        _weights,
+        lambda: [(_logits(0),), (_logits(5, rows=8),)],
         (
+            Trap(lambda logits: _normalised(_entropy(logits)).detach(),
+                 "right, but where all samples are certain the mean is 0, and 0/0 is NaN; there all weigh 1"),
             Trap(lambda logits: _normalised(_entropy(logits)),
                  f"the values are right, but {DETACH} where it disagrees; detach them"),
             *_weight_traps(),
@@ -266,12 +256,13 @@ EXERCISES = {
             *(Trap(lambda logits, weight=weight: _selected(logits, weight=weight), message)
               for weight, message in SELECTIONS),
         ),
-        observe=_with_gradient,
+        extremes=_certain,
+        gradient_of=(0,),
     ),
     "06.2": Exercise(
         lambda step, steps, first, last: first + (last - first) * _fraction(step, steps),
-        lambda: [(0, 5, 4.0, 1.0), (1, 5, 4.0, 1.0), (4, 5, 4.0, 1.0), (3, 11, 0.1, 0.5), (10, 11, 0.1, 0.5),
-                 (0, 1, 4.0, 1.0)],
+        lambda: [(0, 5, 4.0, 1.0), (1, 5, 4.0, 1.0), (3, 5, 4.0, 1.0), (4, 5, 4.0, 1.0), (3, 11, 0.1, 0.5),
+                 (10, 11, 0.1, 0.5), (0, 1, 4.0, 1.0), (5, 8, 4.0, 1.0)],
         (
             Trap(lambda step, steps, first, last: first + (last - first) * step / steps,
                  "off by one: the last step has the number steps − 1, so that step/steps never arrives at `last`"),
@@ -289,6 +280,13 @@ EXERCISES = {
                  "`//` rounds down: the schedule stays at `first` until the last step; divide with `/`"),
             Trap(lambda step, steps, first, last: first + (last - first) * step // max(steps - 1, 1),
                  "`//` rounds the change down to a whole number; divide with `/`"),
+            *(Trap(wrong, "this rounds; return the value of the line as it is")
+              for wrong in (
+                  lambda step, steps, first, last: round(first + (last - first) * _fraction(step, steps)),
+                  lambda step, steps, first, last: round(first + (last - first) * _fraction(step, steps), 2),
+                  lambda step, steps, first, last: first + round((last - first) * _fraction(step, steps)),
+                  lambda step, steps, first, last: first + (last - first) * round(_fraction(step, steps)),
+                  lambda step, steps, first, last: int(first + (last - first) * _fraction(step, steps)))),
             Trap(lambda step, steps, first, last: first * (last / first) ** _fraction(step, steps),
                  "this interpolates geometrically, by equal factors (and fails from 0); here by equal differences"),
             Trap(lambda step, steps, first, last: last
@@ -328,7 +326,9 @@ EXERCISES = {
             Trap(lambda logits: _standardised(F.softmax(logits, dim=1)),
                  "these are standardised probabilities; standardise the logits, and apply the softmax afterwards"),
         ),
-        observe=_through,
+        extremes=lambda: [stretched(_logits(6, rows=10))],
+        gradient_of=(0,),
+        observe=_where_varied,
     ),
     "06.4": Exercise(
         ASCENT,
