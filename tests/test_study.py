@@ -400,6 +400,13 @@ def test_table_judges_its_differences_together():
     assert among.table("ce").loc["kd", "difference from ce"].split(" ± ")[1] > f"{100 * alone.half_width:.2f}"
 
 
+def test_two_seeds_that_happen_to_agree_resolve_nothing():
+    result = made_up(ce=[0.7785, 0.7910], kd=[0.7910, 0.8035])
+    assert result.table("ce").loc["kd"].to_dict() == {
+        "test_accuracy %": "79.72 ± 7.94", "difference from ce": "+1.25 ± 0.00", "resolved": "no",
+    }  # fmt: skip
+
+
 def test_best_is_chosen_on_validation_only():
     result = made_up(a=[0.5, 0.6], b=[0.7, 0.8], c=[0.6, 0.6])
     assert result.best() == "b" and result.best(among=["a", "c"]) == "c"
