@@ -94,17 +94,21 @@ class Study:
         """
         return mean_interval(self.values(arm, metric) - self.values(baseline, metric), level)
 
-    def table(self, baseline: str, metric: str = "test_accuracy") -> pd.DataFrame:
-        """One row an arm: the metric, and the paired difference from ``baseline``, mean ± half-width in points."""
+    def table(self, baseline: str, metric: str = "test_accuracy", *, level: float = 0.95) -> pd.DataFrame:
+        """One row an arm: the metric at 95 %, and the paired difference from ``baseline`` at ``level``, in points.
+
+        Where several differences are judged together, ``level`` is the corrected one; the columns then name it.
+        """
+        at = "" if level == 0.95 else f" ({100 * level:.1f} %)"
         rows = []
         for arm in self.arms:
-            difference = None if arm == baseline else self.difference(arm, baseline, metric)
+            difference = None if arm == baseline else self.difference(arm, baseline, metric, level=level)
             rows.append(
                 {
                     "arm": arm,
                     f"{metric} %": self.interval(arm, metric).points(signed=False),
-                    f"difference from {baseline}": difference.points() if difference else "",
-                    "resolved": ("yes" if difference.resolved else "no") if difference else "",
+                    f"difference from {baseline}{at}": difference.points() if difference else "",
+                    f"resolved{at}": ("yes" if difference.resolved else "no") if difference else "",
                 }
             )
         return pd.DataFrame(rows).set_index("arm")
