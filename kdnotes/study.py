@@ -95,22 +95,25 @@ class Study:
         """
         return mean_interval(self.values(arm, metric) - self.values(baseline, metric), level)
 
-    def table(self, baseline: str, metric: str = "test_accuracy") -> pd.DataFrame:
-        """One row an arm: the metric, and the paired difference from ``baseline``, mean ± half-width in points.
+    def table(self, baseline: str, metric: str = "test_accuracy", *, level: float | None = None) -> pd.DataFrame:
+        """One row an arm: the metric at 95 %, and the paired difference from ``baseline``, in points.
 
-        The differences are judged together (``differences``); "only uncorrected" is one that the usual interval alone
-        would resolve.
+        The differences of the table are judged together (``differences``). Where they belong to a larger group,
+        ``level`` is that of one difference of the group; the columns then name it. "only uncorrected" is a difference
+        that its 95 % interval alone would resolve.
         """
-        corrected = self.differences({arm: (arm, baseline) for arm in self.arms if arm != baseline}, metric)
+        at = "" if level is None else f" ({100 * level:.1f} %)"
+        level = 1 - 0.05 / max(len(self.arms) - 1, 1) if level is None else level
         rows = []
         for arm in self.arms:
-            difference = corrected.get(arm)
+            difference = None if arm == baseline else self.difference(arm, baseline, metric, level=level)
+            alone = self.difference(arm, baseline, metric)
             rows.append(
                 {
                     "arm": arm,
                     f"{metric} %": self.interval(arm, metric).points(signed=False),
-                    f"difference from {baseline}": difference.points() if difference else "",
-                    "resolved": in_words(difference, self.difference(arm, baseline, metric)) if difference else "",
+                    f"difference from {baseline}{at}": difference.points() if difference else "",
+                    f"resolved{at}": in_words(difference, alone) if difference else "",
                 }
             )
         return pd.DataFrame(rows).set_index("arm")

@@ -102,7 +102,13 @@ def test_the_numbers_are_those_of_the_study(result):
 
 
 def test_the_correction_is_bonferronis_over_all_methods_but_the_baseline(result):
-    assert result.corrected_level == pytest.approx(1 - 0.05 / (len(result.settings) - 1))
+    gains = result.gains()
+    assert list(gains) == list(result.settings)[1:]
+    for method, gain in gains.items():
+        assert gain == result.difference(method, BASELINE, level=1 - 0.05 / (len(result.settings) - 1))
+    pairs = {"a": ("KD", "label smoothing"), "b": ("KD", BASELINE)}
+    expected = {name: result.difference(*pair, level=1 - 0.05 / 2) for name, pair in pairs.items()}
+    assert result.differences(pairs) == expected
 
 
 def test_what_must_be_trained_before_is_counted(result):
@@ -121,10 +127,21 @@ def test_the_table_says_whether_a_difference_survives_the_correction(result):
     assert table.loc[BASELINE, "resolved"] == "" and set(table["resolved"]) <= {"", "yes", "no", "only uncorrected"}
     for method in table.index.drop(BASELINE):
         row = numbers.loc[method]
-        corrected = result.difference(method, BASELINE, level=result.corrected_level)
+        corrected, alone = result.gains()[method], result.difference(method, BASELINE)
+        assert table.loc[method, f"minus {BASELINE}"] == corrected.points(), "the corrected interval leads"
+        assert table.loc[method, "taken alone"] == f"± {100 * alone.half_width:.2f}"
         assert (row["corrected low"], row["corrected high"]) == (corrected.low, corrected.high)
         survives = corrected.has_spread and (corrected.low > 0 or corrected.high < 0)
         assert (table.loc[method, "resolved"] == "yes") == survives
+
+
+def test_what_all_differences_share_is_said_once_whoever_asks(session_cache):
+    lines = []
+    found = comparison.compare_methods(TinySettings(), workers=1, report=lines.append)
+    said = (
+        "Every difference from CE subtracts the same 2 runs of it, here and in chapters 4 to 8, so their luck is in all"
+    )
+    assert found.shared.startswith(said) and lines.count(found.shared) == 1 and lines[-1] == found.shared
 
 
 def test_a_method_that_is_ahead_by_the_same_amount_in_every_seed_is_not_resolved(result):

@@ -407,6 +407,19 @@ def test_two_seeds_that_happen_to_agree_resolve_nothing():
     }  # fmt: skip
 
 
+def test_table_names_a_corrected_level_and_judges_by_it():
+    result = made_up(ce=[0.80, 0.81, 0.82], kd=[0.85, 0.86, 0.871], near=[0.82, 0.835, 0.85])
+    assert result.table("ce")["resolved"].to_dict() == {"ce": "", "kd": "yes", "near": "yes"}
+    table = result.table("ce", level=0.999)
+    assert table["resolved (99.9 %)"].to_dict() == {"ce": "", "kd": "yes", "near": "only uncorrected"}
+    assert (
+        table.loc["kd", "difference from ce (99.9 %)"]
+        == result.difference("kd", "ce", level=0.999).points()
+        != result.difference("kd", "ce").points()
+    )
+    assert table["test_accuracy %"].equals(result.table("ce")["test_accuracy %"])  # each arm alone stays at 95 %
+
+
 def test_best_is_chosen_on_validation_only():
     result = made_up(a=[0.5, 0.6], b=[0.7, 0.8], c=[0.6, 0.6])
     assert result.best() == "b" and result.best(among=["a", "c"]) == "c"

@@ -1,0 +1,72 @@
+"""What chapters 5 to 9 may say: differences that are named together are judged together, in one way."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("0[5-9]_*.ipynb"))
+each = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+
+# Sentences that the runs beside them do not carry.
+RETIRED = [
+    "nothing differs but the images",  # number, dependence and augmentation differed too
+    "What the image's own softness brings",  # the arms do not tell it from its growth and its strength
+    "more than a dozen",  # over fifty
+    "one comparison at a time",
+    "each at 95 %; chapter 9 corrects",
+]
+
+
+def cells(path: Path, kind: str) -> list:
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
+
+
+def summary(path: Path) -> str:
+    """The code that prints the summary: the cell after its heading."""
+    notebook = nbformat.read(path, 4).cells
+    at = next(i for i, cell in enumerate(notebook) if cell.source.strip().startswith("## Summary"))
+    return notebook[at + 1].source
+
+
+@each
+def test_no_chapter_corrects_by_hand(path):
+    """The only way is ``differences`` or ``study.together``; the simulation of chapter 9 shows what they do."""
+    by_hand = re.compile(r"0\.05 */|\blevel=")
+    for cell in cells(path, "code"):
+        if "def false_alarms" not in cell.source:
+            assert not by_hand.search(cell.source), cell.id
+
+
+@each
+def test_a_summary_takes_no_difference_that_was_not_judged_with_the_others(path):
+    assert not re.search(r"\.difference\(|mean_interval\(", summary(path))
+
+
+@each
+def test_what_was_judged_is_counted(path):
+    said = summary(path) + "".join(cell.source for cell in cells(path, "markdown"))
+    assert "corrected" in said and ("Judged in this chapter" in said or path.stem.startswith("09"))
+
+
+@each
+def test_all_gains_over_cross_entropy_share_its_runs_and_the_chapter_says_so(path):
+    said = summary(path) + "".join(cell.source for cell in cells(path, "markdown"))
+    assert re.search(r"subtracts? the same (few numbers|runs of (it|cross-entropy))", said)
+
+
+@each
+def test_retired_sentences_stay_away(path):
+    text = "".join(cell.source for cell in nbformat.read(path, 4).cells)
+    assert [sentence for sentence in RETIRED if sentence in text] == []
+
+
+def test_an_arm_whose_gain_is_zero_by_definition_is_in_no_correlation():
+    (cell,) = (
+        cell for cell in cells(PATHS[0], "code") if 'method="spearman"' in cell.source and "arm_weights" in cell.source
+    )
+    assert 'arm_weights = {"CE"' not in cell.source and 'assert "CE" not in gains' in cell.source
