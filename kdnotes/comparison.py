@@ -31,10 +31,12 @@ from kdnotes.metrics import Interval, mean_interval
 from kdnotes.profiles import Settings
 from kdnotes.study import Arm, Study
 from kdnotes.teachers import Teacher
+from kdnotes.training import Run
 
 __all__ = ["BASELINE", "Comparison", "candidates", "compare_methods"]
 
 BASELINE = "CE"
+LARGEST = "always the largest class"
 TEMPERATURE, ALPHA = 2.0, 0.1  # the same for all methods and data sets; T = 2 is what chapter 3 chooses in the lesson
 
 
@@ -125,18 +127,30 @@ class Comparison:
     def agreement(self, method: str) -> Interval:
         """Share of the test images on which student and first teacher give the same class (2106.05945's top-1)."""
         theirs = self.teacher.logits(self.data.test)
+        return mean_interval([metrics.agreement(run.test_logits, theirs) for run in self._runs(method)])
+
+    def balanced_accuracy(self, method: str) -> Interval:
+        """Mean over the classes of the share of their test images that are recognised."""
+        targets = self.data.test.targets
+        return mean_interval([metrics.balanced_accuracy(run.test_logits, targets) for run in self._runs(method)])
+
+    def _runs(self, method: str) -> list[Run]:
         arm = self.arm(method)
-        runs = [run for (name, _), run in self.study.runs.items() if name == arm]
-        return mean_interval([metrics.agreement(run.test_logits, theirs) for run in runs])
+        return [run for (name, _), run in self.study.runs.items() if name == arm]
 
     def numbers(self) -> pd.DataFrame:
-        """One row a method, fractions and seconds; intervals at 95 %, and corrected for the number of methods."""
+        """One row a method, fractions and seconds; intervals at 95 %, and corrected for the number of methods.
+
+        With the balanced accuracy where the data's classes are unequal.
+        """
         return pd.DataFrame([self._row(method) for method in self.settings]).set_index("method")
 
     def _row(self, method: str) -> dict[str, Any]:
         arm = self.arm(method)
         row = {"method": method, "setting": self.chosen[method], "settings tried": len(self.settings[method])}
         parts = {"accuracy": self.study.interval(arm), "agreement": self.agreement(method)}
+        if not self.data.equal_classes:
+            parts["balanced accuracy"] = self.balanced_accuracy(method)
         if method != BASELINE:
             parts["difference"] = self.difference(method, BASELINE)
             parts["corrected"] = self.difference(method, BASELINE, level=self.corrected_level)
@@ -146,8 +160,11 @@ class Comparison:
         return row | {"seconds": _seconds(self.study, arm), "seconds before": self.first_seconds.get(method, 0.0)}
 
     def table(self) -> pd.DataFrame:
-        """The same for reading: per cent and points, mean ± half-width."""
-        rows = []
+        """The same for reading: per cent and points, mean ± half-width.
+
+        Where classes are unequal, the last row is what always answering the largest class of the test images gives.
+        """
+        rows, unequal = [], not self.data.equal_classes
         for method, row in self.numbers().iterrows():
             difference = None if method == BASELINE else self.difference(method, BASELINE)
             resolved = "" if difference is None else self._resolved(difference, row)
@@ -156,6 +173,7 @@ class Comparison:
                     "method": method,
                     "setting": row["setting"] + (f" (of {row['settings tried']})" if row["settings tried"] > 1 else ""),
                     "accuracy %": self.study.interval(self.arm(method)).points(signed=False),
+                    **({"balanced %": self.balanced_accuracy(method).points(signed=False)} if unequal else {}),
                     f"minus {BASELINE}": difference.points() if difference else "",
                     "resolved": resolved,
                     "agreement %": f"{100 * row['agreement']:.1f}",
@@ -165,7 +183,10 @@ class Comparison:
                     "before": f"{row['seconds before']:.0f}" if row["seconds before"] else "",
                 }
             )
-        return pd.DataFrame(rows).set_index("method")
+        if unequal:
+            share, balanced = self.data.largest_class(), 1 / self.data.num_classes
+            rows.append({"method": LARGEST, "accuracy %": f"{100 * share:.2f}", "balanced %": f"{100 * balanced:.2f}"})
+        return pd.DataFrame(rows).fillna("").set_index("method")
 
     @staticmethod
     def _resolved(difference: Interval, row: pd.Series) -> str:

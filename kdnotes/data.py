@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdnotes import folders
+
 __all__ = ["Split", "Splits", "Views", "cache_folder", "load"]
 
 EMBEDDED = Path(__file__).parent / "assets" / "fashion_mnist.npz"
@@ -73,6 +75,26 @@ class Splits:
     @property
     def in_channels(self) -> int:
         return self.train.images.shape[1]
+
+    def largest_class(self, part: str = "test") -> float:
+        """Share of a split's images in its largest class: the accuracy there of always answering that class."""
+        return int(self._counts(part).max()) / len(getattr(self, part))
+
+    @property
+    def equal_classes(self) -> bool:
+        """Whether each split has as many images of one class as of any other."""
+        return all(len(self._counts(part).unique()) == 1 for part in ("train", "validation", "test"))
+
+    @property
+    def imbalance(self) -> str:
+        """One line on the largest class where classes are unequal, else empty."""
+        if self.equal_classes:
+            return ""
+        shares = (f"{self.largest_class(part):.2%} of {part}" for part in ("train", "validation", "test"))
+        return f"unequal classes: the largest holds {', '.join(shares)}"
+
+    def _counts(self, part: str) -> Tensor:
+        return torch.bincount(getattr(self, part).targets, minlength=self.num_classes)
 
     @functools.cached_property
     def key(self) -> str:
@@ -184,16 +206,17 @@ def load(
         name: "fashion-mnist" (10,000 training, 2,000 validation and the official 10,000 test images, part of the
             package), "cifar10" (through torchvision) or "folder:PATH", a folder with ``train/<class>/*`` and
             ``test/<class>/*`` (and ``validation/<class>/*``; without it 10 % of the training images, at least one a
-            class, are set aside), resized to 32×32 in colour.
-        train_images, validation_images, test_images: draw a stratified subset of this size (``None``: all). The
-            normalisation is always that of the complete training split.
-        without_classes: class indices removed from the *training* images (validation and test keep them).
+            class, are set aside), resized to 32×32 in colour. What counts as a class is in ``folders.image_files``,
+            what becomes of the pixels in ``folders.pixels``.
+        train_images, validation_images, test_images: draw a stratified subset of this size, at least one image a class
+            (``None``: all). The normalisation is always that of the complete training split.
+        without_classes: class indices removed from the *training* images (validation and test keep them), not all.
         subset_seed: which subset is drawn.
         root: folder of the CIFAR-10 files; by default "data" in the cache folder.
         download: whether CIFAR-10 may be downloaded.
 
     Raises:
-        ValueError: unknown name, wrong size, or files missing or damaged.
+        ValueError: unknown name, wrong size, files missing or damaged, or a class that is not in every split.
     """
     sizes = {"train_images": train_images, "validation_images": validation_images, "test_images": test_images}
     _check_load(name, sizes, without_classes, subset_seed)
@@ -313,37 +336,45 @@ def _cifar10(root: Path, download: bool) -> tuple[dict[str, tuple[np.ndarray, np
 
 
 def _folder(path: Path) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
-    parts, classes = {}, None
-    for part in ("train", "validation", "test"):
-        if part == "validation" and not (path / part).is_dir():
-            continue
-        *parts[part], names = _read_images(path / part)
-        if classes is not None and names != classes:
-            raise ValueError(f"{path / part} must have the class folders of train, {classes}, not {names}")
-        classes = names
-    if len(classes) < 2:
-        raise ValueError(f"{path / 'train'} must hold at least 2 class folders, not {len(classes)}")
+    named = ("train", "validation", "test") if (path / "validation").is_dir() else ("train", "test")
+    files = {part: folders.image_files(path / part) for part in named}
+    _check_folder(path, files)
+    classes = tuple(files["train"])
+    parts = {part: _read_images(found) for part, found in files.items()}
     if "validation" not in parts:
         images, targets = parts["train"]
         count = max(len(classes), len(targets) // 10)
         held = _stratified(torch.from_numpy(targets), count, len(classes), seed=0).numpy()
         kept = np.setdiff1d(np.arange(len(targets)), held)
         parts["train"], parts["validation"] = (images[kept], targets[kept]), (images[held], targets[held])
-    return {part: tuple(arrays) for part, arrays in parts.items()}, classes
+    return parts, classes
 
 
-def _read_images(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    from PIL import UnidentifiedImageError
-    from torchvision.datasets import ImageFolder
+def _check_folder(path: Path, files: dict[str, dict[str, list[Path]]]) -> None:
+    """Every class must be in every split, also after images for validation are set aside."""
+    train = files["train"]
+    if len(train) < 2:
+        raise ValueError(f"{path / 'train'} must hold at least 2 class folders, not {len(train)}")
+    for part, found in files.items():
+        for name in sorted(found.keys() ^ train.keys()):
+            missing, there = (part, "train") if name in train else ("train", part)
+            raise ValueError(
+                f"{path / missing / name} does not exist, but {path / there / name} does: "
+                f"add images of this class to {missing}, or delete its folder everywhere"
+            )
+    for name, found in train.items():
+        if "validation" not in files and len(found) < 2:
+            raise ValueError(
+                f"{path / 'train' / name} holds 1 image, and one of each class is set aside for validation: "
+                f"add another image, make a folder {path / 'validation'} with images of all classes, or delete this "
+                "class everywhere"
+            )
 
-    if not folder.is_dir():
-        raise ValueError(f"an image folder needs train/<class>/* and test/<class>/*; {folder} does not exist")
-    try:
-        images = ImageFolder(str(folder))
-        pixels = np.stack([np.asarray(image.convert("RGB").resize((32, 32))) for image, _ in images])
-    except (FileNotFoundError, UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{folder} is empty or holds a damaged image: {str(error).splitlines()[0]}") from error
-    return pixels, np.asarray(images.targets), tuple(images.classes)
+
+def _read_images(files: dict[str, list[Path]]) -> tuple[np.ndarray, np.ndarray]:
+    """Images ``[N, 32, 32, 3]`` uint8 and targets ``[N]`` of the files of each class."""
+    images = np.stack([folders.pixels(file) for found in files.values() for file in found])
+    return images, np.repeat(np.arange(len(files)), [len(found) for found in files.values()])
 
 
 def _subset(name: str, split: Split, count: int | None, classes: int, seed: int) -> Split:
@@ -355,11 +386,18 @@ def _subset(name: str, split: Split, count: int | None, classes: int, seed: int)
 
 
 def _stratified(targets: Tensor, count: int, classes: int, seed: int) -> Tensor:
-    """Positions of ``count`` samples, each class in its proportion (largest remainders first), in ascending order."""
+    """Positions of ``count`` samples in ascending order, each class in its proportion (largest remainders first).
+
+    With a ``count`` of at least the number of classes every class that has samples keeps at least one: the classes
+    that got most above their proportion give way.
+    """
     sizes = torch.bincount(targets, minlength=classes).numpy()
     share = sizes * count / sizes.sum()
     quota = np.floor(share).astype(int)
     quota[np.argsort(quota - share, kind="stable")[: count - quota.sum()]] += 1
+    for c in np.flatnonzero((quota == 0) & (sizes > 0) & (count >= classes)):
+        quota[c] = 1
+        quota[np.argmax(np.where(quota > 1, quota - share, -np.inf))] -= 1
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(np.flatnonzero(targets.numpy() == c))[: quota[c]] for c in range(classes)]
     return torch.from_numpy(np.sort(np.concatenate(chosen)))
@@ -370,4 +408,6 @@ def _without(split: Split, dropped: tuple[int, ...], classes: int) -> Split:
         return split
     if any(not 0 <= c < classes for c in dropped):
         raise ValueError(f"without_classes must hold class indices in 0 … {classes - 1}, not {dropped!r}")
+    if len(set(dropped)) == classes:
+        raise ValueError(f"without_classes must leave a class to learn, not drop all {classes}")
     return split.take(torch.nonzero(~torch.isin(split.targets, torch.tensor(dropped))).flatten())

@@ -8,6 +8,7 @@ method knows nothing of the loop, and cross-entropy is a method like any other.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from kdnotes import losses
 from kdnotes.data import Split, Views
-from kdnotes.models import Cohort, feature_shapes, forward_features
+from kdnotes.models import Cohort, describe, feature_shapes, forward_features
 
 __all__ = [
     "KD", "AnnealedKD", "AttentionKD", "Batch", "BeYourOwnTeacher", "ConfidenceKD", "CrossEntropy", "CurriculumKD",
@@ -139,7 +140,7 @@ class _Taught(Method):
         _check_teacher("teacher", self.teacher)
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
-        self.stored = self.teacher.bank(train, views).to(device)
+        self.stored = _bank("teacher", self.teacher, train, views).to(device)
 
     def teacher_logits(self, batch: Batch) -> Tensor:
         """z_t of the very views that the student sees, ``[B, classes]``."""
@@ -396,7 +397,7 @@ class SelfKD(Method):
         losses.check_fraction("alpha", self.alpha)
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
-        classes = getattr(student, "num_classes", int(train.targets.max()) + 1)
+        classes = getattr(student, "num_classes", None) or self._classes(student, train, device)
         self.previous = F.one_hot(train.targets, classes).float().to(device)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
@@ -404,6 +405,12 @@ class SelfKD(Method):
         targets = losses.self_targets(batch.targets, self.recall(batch), alpha)
         self.remember(batch, F.softmax(batch.student_logits.detach(), dim=1))
         return {"soft": losses.soft_cross_entropy(batch.student_logits, targets)}
+
+    @staticmethod
+    def _classes(student: nn.Module, train: Split, device: torch.device) -> int:
+        """Of a network that does not tell: as many as its logits. (The training images may lack the last class.)"""
+        with torch.no_grad():
+            return copy.deepcopy(student).eval()(train.images[:1].to(device)).shape[1]
 
     def recall(self, batch: Batch) -> Tensor:
         """What the student predicted for these samples an epoch ago, ``[B, classes]``."""
@@ -478,7 +485,7 @@ class MultiTeacherKD(Method):
         losses.check_fraction("alpha", self.alpha)
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
-        banks = [teacher.bank(train, views) for teacher in self.teachers]
+        banks = [_bank(f"teachers[{number}]", one, train, views) for number, one in enumerate(self.teachers)]
         if len(classes := {bank.shape[-1] for bank in banks}) > 1:
             raise ValueError(f"teachers must have equal numbers of classes, not {sorted(classes)}")
         self.stored = torch.stack(banks).to(device)
@@ -754,7 +761,7 @@ class MutualLearning(Method):
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
         if not isinstance(student, Cohort):
             raise TypeError(f"student must be a models.Cohort, which has peers, not {type(student).__name__}")
-        self.stored = None if self.teacher is None else self.teacher.bank(train, views).to(device)
+        self.stored = None if self.teacher is None else _bank("teacher", self.teacher, train, views).to(device)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         logits = list(batch.features["peers"].float().unbind(dim=1))
@@ -828,7 +835,7 @@ class OwnLoss(_TeacherStages):
             raise TypeError(f"teacher must be a kdnotes.teachers.Teacher, not {type(self.teacher).__name__}")
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
-        self.stored = None if self.teacher is None else self.teacher.bank(train, views).to(device)
+        self.stored = None if self.teacher is None else _bank("teacher", self.teacher, train, views).to(device)
         self.fetch_stages(self.teacher, self.stages, train, views, device)
         self.built = None if self.module is None else self.module().to(device)
 
@@ -844,3 +851,13 @@ class OwnLoss(_TeacherStages):
 def _check_teacher(name: str, teacher: object) -> None:
     if not hasattr(teacher, "bank"):
         raise TypeError(f"{name} must be a kdnotes.teachers.Teacher, not {type(teacher).__name__}")
+
+
+def _bank(name: str, teacher: TeacherOutputs, train: Split, views: Views) -> Tensor:
+    """The teacher's logits for every view of every image, ``[views, N, classes]``, all finite."""
+    logits, known = teacher.bank(train, views), (views.count, len(train))
+    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != known:
+        shape = f"[views, images, classes], [{known[0]}, {known[1]}, …]"
+        raise ValueError(f"{name} must give logits {shape}, but its bank is {describe(logits)}")
+    losses.check_logits(**{f"the logits of {name}": logits.flatten(0, 1)})
+    return logits

@@ -13,8 +13,9 @@ from torch import Tensor
 from kdnotes.losses import check_logits, check_targets
 
 __all__ = [
-    "Interval", "accuracy", "agreement", "by_verdict", "cka", "cka_table", "evaluate", "expected_calibration_error",
-    "gap_recovered", "mcnemar", "mean_interval", "negative_log_likelihood", "said", "signed", "verdict",
+    "Interval", "accuracy", "agreement", "balanced_accuracy", "by_verdict", "cka", "cka_table", "evaluate",
+    "expected_calibration_error", "gap_recovered", "mcnemar", "mean_interval", "negative_log_likelihood", "said",
+    "signed", "verdict",
 ]  # fmt: skip
 
 
@@ -22,6 +23,19 @@ def accuracy(logits: Tensor, targets: Tensor) -> float:
     """Fraction of samples whose largest logit is the target's; logits ``[N, K]``, targets ``[N]``."""
     _check(logits, targets)
     return float((logits.argmax(1) == targets).double().mean())
+
+
+def balanced_accuracy(logits: Tensor, targets: Tensor) -> float:
+    """Mean over the classes of the fraction of their samples that are recognised (recall); logits ``[N, K]``.
+
+    1/K for a network that always answers one class, however many samples that class has. Only classes that occur in
+    ``targets`` ``[N]`` count. Equal to ``accuracy`` where all classes have as many samples.
+    """
+    _check(logits, targets)
+    right = (logits.argmax(1) == targets).double()
+    counts = torch.bincount(targets).double()
+    found = torch.bincount(targets, weights=right)
+    return float((found / counts)[counts > 0].mean())
 
 
 def negative_log_likelihood(logits: Tensor, targets: Tensor) -> float:

@@ -70,12 +70,15 @@ class Settings:
         return {"smoke": smoke, "lesson": lesson, "full": full}[self.profile.name]
 
     def splits(self, **changes: object) -> Splits:
-        """The student's data: a subset of the training images, with validation and test (see ``data.load``)."""
+        """The student's data: a subset of the training images, with validation and test (see ``data.load``).
+
+        Of a small data set all images, of one of many classes at least one of each.
+        """
         sizes = {name: getattr(self.profile, name) for name in ("train_images", "validation_images", "test_images")}
         available = data_module.load(self.dataset)
         for name, part in (("train_images", "train"), ("validation_images", "validation"), ("test_images", "test")):
             if sizes[name] is not None:
-                sizes[name] = min(sizes[name], len(getattr(available, part)))
+                sizes[name] = min(max(sizes[name], available.num_classes), len(getattr(available, part)))
         return data_module.load(self.dataset, **(sizes | changes))
 
     def config(self, **changes: object) -> Config:
@@ -100,7 +103,9 @@ class Settings:
         """The teacher's schedule: that of the shipped teacher, shorter in smoke and longer in full."""
         epochs = self.pick(smoke=1, lesson=teachers.LESSON_CONFIG.epochs, full=120)
         changes = {"epochs": epochs, "device": self.config().device} | changes
-        return dataclasses.replace(teachers.LESSON_CONFIG, views=Views(changes["epochs"]), **changes)
+        measured = min(teachers.LESSON_CONFIG.validate_every, changes["epochs"])  # at least once
+        changes = {"validate_every": measured, "views": Views(changes["epochs"])} | changes
+        return dataclasses.replace(teachers.LESSON_CONFIG, **changes)
 
     def teacher(self) -> Teacher:
         """The data-rich teacher: the shipped one, or one trained on all training images on first use and stored.
@@ -120,8 +125,10 @@ class Settings:
         """
         own = self.student(functools.partial(models.ResidualStudent, width=24))
         other = self.student(functools.partial(models.StudentNet, width=self.pick(smoke=8, lesson=24, full=32)))
-        available = len(data_module.load(self.dataset).train)
-        images = min(self.pick(smoke=300, lesson=2000, full=available // 2), available)
+        everything = data_module.load(self.dataset)
+        available = len(everything.train)
+        wanted = self.pick(smoke=300, lesson=2000, full=available // 2)
+        images = min(max(wanted, everything.num_classes), available)
         elsewhere = self.splits(train_images=images, subset_seed=1)
         epochs = {"own": self.pick(smoke=1, lesson=40, full=120), "other": self.pick(smoke=1, lesson=16, full=120)}
         trainings = {

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdnotes import cache, training
+from kdnotes import cache, losses, training
 from kdnotes.data import Split, Splits, Views, load, split_key
 from kdnotes.methods import CrossEntropy, Method
-from kdnotes.models import StagedNet, TeacherNet, feature_shapes
+from kdnotes.models import StagedNet, TeacherNet, check_network, feature_shapes
 from kdnotes.training import Config
 
 __all__ = ["LESSON_CONFIG", "Teacher", "from_run", "lesson_teacher", "outputs", "train_lesson_teacher", "train_or_load"]
@@ -51,9 +51,18 @@ class Teacher:
         return self.bank(split, Views(count=1, padding=0, flip=False))[0]
 
     def bank(self, split: Split, views: Views) -> Tensor:
-        """Logits ``[views, N, classes]`` for every view of every image: computed once, then read from the disk."""
+        """Logits ``[views, N, classes]`` for every view of every image: computed once, then read from the disk.
+
+        Raises:
+            ValueError: the network gives something else for these images, or something that is NaN or infinite.
+        """
         self._check_split(split)
-        return cache.cached_tensor([self.key, split_key(split), views], lambda: outputs(self.model, split, views))
+
+        def compute() -> Tensor:
+            check_network("teacher", self.model, split.images[:2], modes=(False,))
+            return self._finite(outputs(self.model, split, views), "logits")
+
+        return cache.cached_tensor([self.key, split_key(split), views], compute)
 
     def features(self, split: Split, views: Views, stage: str) -> Tensor:
         """Output ``[views, N, channels, height, width]`` of a stage for every view of every image (stored).
@@ -66,7 +75,7 @@ class Teacher:
         names = [name for name, _ in self.model.stages.named_children()]
         until = self.model.stages[: names.index(stage) + 1].eval()  # slicing makes a container in training mode
         parts = [self.key, split_key(split), views, stage]
-        return cache.cached_tensor(parts, lambda: outputs(until, split, views))
+        return cache.cached_tensor(parts, lambda: self._finite(outputs(until, split, views), f"outputs of {stage!r}"))
 
     def feature_shape(self, stage: str) -> torch.Size:
         """Shape ``[channels, height, width]`` of a stage's output."""
@@ -78,6 +87,10 @@ class Teacher:
         if stage not in shapes:
             raise ValueError(f"stage must be one of the teacher's, {list(shapes)}, not {stage!r}")
         return shapes[stage]
+
+    def _finite(self, values: Tensor, what: str) -> Tensor:
+        losses.check_finite(**{f"the {what} of the teacher ({type(self.model).__name__})": values})
+        return values
 
     def _check_split(self, split: Split) -> None:
         if not isinstance(split, Split):

@@ -3,6 +3,7 @@
 ``fit`` does not know which method it runs. What must be equal between the arms of a comparison is drawn from streams
 that depend on the seed and the step alone: initial weights (``build``), batch order, augmented views and dropout. A
 method that draws random numbers of its own shifts none of them, and a run does not touch the caller's generators.
+Torch's generators belong to the process: a second training in another thread is refused (``alone``).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import contextlib
 import copy
 import gc
 import hashlib
+import math
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,9 +26,11 @@ from torch import Tensor, nn
 from kdnotes import metrics
 from kdnotes.data import Splits, Views
 from kdnotes.methods import Batch, Method
-from kdnotes.models import Cohort, StagedNet, StridedPointwise, forward_features
+from kdnotes.models import Cohort, StagedNet, StridedPointwise, check_network, describe, forward_features
 
-__all__ = ["Config", "Run", "build", "fit", "predict", "single_thread"]
+__all__ = ["Config", "Run", "alone", "build", "fit", "predict", "single_thread"]
+
+_training = threading.RLock()  # held by the one thread of this process that trains
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Config:
         views: the augmented views; epoch e sees view e mod count.
         seed: of initial weights (through ``build``), batch order and dropout.
         validate_every: epochs between measurements of the validation accuracy in the history (0: only at the end).
-        device: where to train, such as "cpu" or "cuda".
+        device: where to train, such as "cpu", "cuda" or "mps"; that it is there is checked where it is used.
         bfloat16: autocast to bfloat16. It changes the numbers, so it is off unless asked for.
     """
 
@@ -117,7 +122,7 @@ def build(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
             "factory must be a function that builds the network, such as functools.partial(StudentNet, width=16), "
             f"not {type(factory).__name__}"
         )
-    with torch.random.fork_rng(devices=[]):
+    with alone(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_stream(seed, "weights"))
         return factory()
 
@@ -132,20 +137,26 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
         config: schedule, views, seed and device.
 
     Raises:
-        ValueError: the student's classes or channels are not the data's, or the loss became NaN or infinite.
+        ValueError: the student does not give logits for the data's images and classes, nothing of it can be trained, or
+            something became NaN or infinite: the message says what did so first.
         TypeError: the method's terms are not a dict of scalar tensors.
+        RuntimeError: another thread of this process is training.
     """
     _check_fit(student, method, data, config)
-    device = torch.device(config.device)
-    with isolated(), single_thread(), _little_garbage():
+    device = usable_device(config.device)
+    with alone(), isolated(device), single_thread(), _little_garbage():
         model = copy.deepcopy(student).to(device, memory_format=_layout(student))
+        _seed(device, config.seed, "check")
+        few = data.train.images[:2].to(device, memory_format=_layout(model))
+        for network in model.peers if isinstance(model, Cohort) else [model]:
+            check_network("student", copy.deepcopy(network), few, data.num_classes)
         method = copy.deepcopy(method)
-        torch.default_generator.manual_seed(_stream(config.seed, "method"))
+        _seed(device, config.seed, "method")
         method.prepare(model, data.train, config.views, device)
         start, began = state_key(model), time.perf_counter()
         history, order = _train(model, method, data, config, device)
         seconds = time.perf_counter() - began
-        logits, peers = _outputs(model, data, device)
+        logits, peers = _outputs(model, data, config)
     measured = {
         f"{part}_{name}": value
         for part, values in logits.items()
@@ -159,13 +170,23 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
     return Run(history, measured, logits["validation"], logits["test"], state, seconds, start, order, created, kept)
 
 
-def _outputs(model: nn.Module, data: Splits, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _outputs(model: nn.Module, data: Splits, config: Config) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Logits on validation and test; of a cohort also those of all peers, ``[N, peers, classes]``."""
-    parts = {part: getattr(data, part).images for part in ("validation", "test")}
+    parts = ("validation", "test")
     if not isinstance(model, Cohort):
-        return {part: predict(model, images, device) for part, images in parts.items()}, {}
-    peers = {f"peers.{part}": predict(model.stages, images, device) for part, images in parts.items()}
+        return {part: _evaluated(model, data, part, config) for part in parts}, {}
+    peers = {f"peers.{part}": _evaluated(model.stages, data, part, config) for part in parts}
     return {part: peers[f"peers.{part}"][:, 0].clone() for part in parts}, peers
+
+
+def _evaluated(model: nn.Module, data: Splits, part: str, config: Config) -> Tensor:
+    """Logits on a split, which must be finite."""
+    images = getattr(data, part).images
+    logits = predict(model, images, config.device)
+    if not _finite([logits]):
+        remedy = f"lower learning_rate ({config.learning_rate})" if _finite([images]) else "as its images are"
+        raise ValueError(f"the student's logits on data.{part} became NaN or infinite: {remedy}")
+    return logits
 
 
 def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 500) -> Tensor:
@@ -173,19 +194,47 @@ def predict(model: nn.Module, images: Tensor, device: torch.device | str = "cpu"
 
     The network's mode is restored.
     """
-    was_training = model.training
+    device, was_training, parts = usable_device(device), model.training, []
     model.eval()
-    with torch.inference_mode(), single_thread():
-        parts = [
-            model(part.to(device, memory_format=torch.channels_last)).float().cpu() for part in images.split(batch_size)
-        ]
-    model.train(was_training)
+    try:
+        with torch.inference_mode(), single_thread():
+            for part in images.split(batch_size):
+                output = model(part.to(device, memory_format=torch.channels_last))
+                if not isinstance(output, Tensor):
+                    raise TypeError(f"model must return one tensor, not {describe(output)}: wrap it in one that does")
+                parts.append(output.float().cpu())
+    finally:
+        model.train(was_training)
     return torch.cat(parts).clone()
 
 
 @contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Refuse to train, or to build a network, while another thread of this process does; one thread may do so nested.
+
+    Threads share torch's generators: what one draws shifts what the other gets, and neither's result could be repeated.
+    To wait would be no better: the other may wait for a file that this one has locked.
+
+    Raises:
+        RuntimeError: another thread is at it.
+    """
+    if not _training.acquire(blocking=False):
+        raise RuntimeError(
+            "one training at a time in a process: another thread of this one is training, and threads share torch's "
+            "random numbers. Train in processes (joblib's default backend, loky), or one after the other (workers=1)"
+        )
+    try:
+        yield
+    finally:
+        _training.release()
+
+
+@contextlib.contextmanager
 def single_thread() -> Iterator[None]:
-    """One thread inside, the caller's number after: results do not depend on the number of cores or workers."""
+    """One thread inside, the caller's number after: results do not depend on the number of cores or workers.
+
+    Torch keeps this number for each thread of Python, so that two of them do not disturb each other here.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -205,11 +254,17 @@ def _little_garbage() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def isolated() -> Iterator[None]:
-    """Leave the caller's torch generators (CPU, and CUDA where it is in use) as they were."""
+def isolated(device: torch.device) -> Iterator[None]:
+    """Leave the caller's torch generators (CPU, CUDA where it is in use, and this device's) as they were."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    module = None if device.type in ("cpu", "cuda") else getattr(torch, device.type)  # such as torch.mps
+    state = module and module.get_rng_state()
     with torch.random.fork_rng(devices=devices):
-        yield
+        try:
+            yield
+        finally:
+            if module:
+                module.set_rng_state(state)
 
 
 def state_key(model: nn.Module) -> str:
@@ -238,33 +293,30 @@ def _train(
             order.update(f"{view}".encode() + positions.numpy().tobytes())
             images = images_at(positions, view).to(device, memory_format=layout)
             where = positions.to(device)
-            _seed_step(config.seed, step, device)
+            _seed(device, config.seed, f"dropout {step}")  # what a method draws in one step cannot shift the next
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
                 logits, features = forward_features(model, images) if method.needs_features else (model(images), {})
             done = (step / steps, model, logits.float(), features, epoch, config.epochs)
             batch = Batch(images, targets[where], where, view, *done)
-            terms = _check_terms(method, method.terms(batch))
+            loss, terms = _loss(method, batch, config, f"in epoch {epoch} (step {step + 1} of {steps})")
             optimizer.zero_grad(set_to_none=True)
-            sum(terms.values()).backward()
+            loss.backward()
             optimizer.step()
             scheduler.step()
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach()
             step += 1
         row = {name: float(total) / len(batches) for name, total in sums.items()}
-        loss = sum(row.values())
-        if not np.isfinite(loss):
-            raise ValueError(f"the loss became {loss} in epoch {epoch}: lower learning_rate ({config.learning_rate})")
         row = {
             "epoch": epoch,
             "learning_rate": rate,
-            "loss": loss,
+            "loss": sum(row.values()),
             **row,
             **method.observe(),
             "seconds": time.perf_counter() - began,
         }
         if config.validate_every and (epoch + 1) % config.validate_every == 0:
-            logits = predict(model, data.validation.images, device)
+            logits = _evaluated(model, data, "validation", config)
             row["validation_accuracy"] = metrics.accuracy(logits, data.validation.targets)
         rows.append(row)
     return pd.DataFrame(rows), order.hexdigest()
@@ -301,6 +353,60 @@ def _optimizer(
     return optimizer, scheduler
 
 
+def _loss(method: Method, batch: Batch, config: Config, when: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum of the method's terms and the terms, all finite; what became NaN or infinite first is named.
+
+    (To look at the loss waits for a GPU, once a step; to copy a batch there does so already.)
+    """
+    try:
+        terms = _check_terms(method, method.terms(batch))
+    except ValueError as error:  # a loss that refuses NaN tells which argument has it; the cause may lie before
+        if cause := _cause(method, batch, config, when):
+            raise ValueError(cause) from error
+        error.add_note(when)
+        raise
+    loss = sum(terms.values())
+    if not math.isfinite(loss.item()):
+        raise ValueError(_cause(method, batch, config, when) or _not_finite(method, batch, terms, config, when))
+    if not loss.requires_grad:
+        raise ValueError(
+            f"terms of {type(method).__name__} must depend on the student's weights, but none has a gradient: "
+            "are they computed under no_grad, or from detached logits?"
+        )
+    return loss, terms
+
+
+def _cause(method: Method, batch: Batch, config: Config, when: str) -> str:
+    """What was NaN or infinite before the terms were computed; "" if nothing was."""
+    lower = f"lower learning_rate ({config.learning_rate})"
+    if not _finite([batch.images]):
+        return f"images of data.train are NaN or infinite, seen {when}"
+    if not _finite([batch.student_logits, *batch.features.values()]):
+        if not _finite([p.grad for p in batch.student.parameters() if p.grad is not None]):
+            return (
+                f"the student became NaN or infinite {when} through the gradient of the step before, whose loss was "
+                f"finite: a term of {type(method).__name__} has no finite derivative there, or {lower}"
+            )
+        return f"the student's logits became NaN or infinite {when}: {lower}"
+    if not _finite(method.parameters()):
+        return f"parameters of {type(method).__name__} itself became NaN or infinite {when}: {lower}"
+    return ""
+
+
+def _not_finite(method: Method, batch: Batch, terms: dict[str, Tensor], config: Config, when: str) -> str:
+    """Which term is NaN or infinite, of a student whose logits are not."""
+    name, term = next(((n, t) for n, t in terms.items() if not _finite([t])), ("the sum", sum(terms.values())))
+    largest = float(batch.student_logits.detach().abs().max())
+    advice = "look at what it is computed from: the student's logits are finite"
+    if largest > 1e4:
+        advice = f"the student's logits have grown to {largest:.1e}: lower learning_rate ({config.learning_rate})"
+    return f"the term {name!r} of {type(method).__name__} became {term.item()} {when}: {advice}"
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    return all(bool(tensor.detach().isfinite().all()) for tensor in tensors)
+
+
 def _check_terms(method: Method, terms: dict[str, Tensor]) -> dict[str, Tensor]:
     if not isinstance(terms, dict) or not terms:
         raise TypeError(
@@ -317,15 +423,17 @@ def _stream(seed: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{purpose} {seed}".encode()).digest()[:7], "big")
 
 
-def _seed_step(seed: int, step: int, device: torch.device) -> None:
-    """Seed dropout by (seed, step), so that what a method draws in one step cannot shift the next.
+def _seed(device: torch.device, seed: int, purpose: str) -> None:
+    """Seed the generators of the CPU and of the device for one purpose.
 
-    The generators are seeded directly: ``torch.manual_seed`` also queues a call for a GPU that is not there.
+    The CPU's is seeded directly: ``torch.manual_seed`` also queues a call for a GPU that is not there. Of several
+    devices of a kind all are seeded: ``manual_seed`` alone would seed the current one, not "cuda:1".
     """
-    value = _stream(seed, f"dropout {step}")
+    value = _stream(seed, purpose)
     torch.default_generator.manual_seed(value)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(value)
+    if device.type != "cpu":
+        module = getattr(torch, device.type)  # torch.cuda, torch.mps, torch.xpu …
+        getattr(module, "manual_seed_all", module.manual_seed)(value)
 
 
 def _check_device(device: str) -> None:
@@ -333,7 +441,24 @@ def _check_device(device: str) -> None:
     try:
         torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device must be 'cpu' or 'cuda' (or 'cuda:0' …), not {device!r}") from None
+        raise ValueError(f"device must be 'cpu', 'cuda', 'mps' or 'xpu' (or 'cuda:0' …), not {device!r}") from None
+
+
+def usable_device(device: torch.device | str) -> torch.device:
+    """The device, if this machine has it and it can hold numbers, else ``ValueError``."""
+    if not _holds_numbers(device):
+        kinds = ("cuda", "mps", "xpu")
+        have = ["cpu"] + [kind for kind in kinds if kind != str(device) and _holds_numbers(kind)]
+        known = " or ".join(map(repr, have))
+        raise ValueError(f"device must be one that this machine can use, {known}, not {str(device)!r}")
+    return torch.device(device)
+
+
+def _holds_numbers(device: torch.device | str) -> bool:
+    try:
+        return torch.device(device).type == "cpu" or float(torch.zeros(1, device=device)) == 0
+    except Exception:  # each kind of device, and each build of torch without it, has an error of its own
+        return False
 
 
 def _check_fit(student: nn.Module, method: Method, data: Splits, config: Config) -> None:
@@ -350,7 +475,13 @@ def _check_fit(student: nn.Module, method: Method, data: Splits, config: Config)
             raise ValueError(f"student must have {name}={needs} for the data set {data.name!r}, not {has}")
     if method.needs_features and not isinstance(student, StagedNet):
         raise TypeError(f"student must be a network with named stages for {type(method).__name__}, such as StudentNet")
-    if config.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device must be 'cpu' on a machine without a usable GPU, not {config.device!r}")
+    if any(parameter.is_meta for parameter in student.parameters()):
+        raise ValueError(
+            "student must hold numbers, but it is on the device 'meta': build it without torch.device('meta')"
+        )
+    if not any(parameter.requires_grad for parameter in student.parameters()):
+        count = len(list(student.parameters()))
+        found = f"all of its {count} are frozen: student.requires_grad_(True) thaws them" if count else "it has none"
+        raise ValueError(f"student must have parameters to train, but {found}")
     if len(data.train) < 2:
         raise ValueError(f"data.train must hold at least 2 images, not {len(data.train)}")

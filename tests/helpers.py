@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from joblib.externals.loky import reusable_executor
+from PIL import Image
 from torch import nn
 
 from kdnotes import losses, methods
@@ -150,6 +153,27 @@ def tiny_split(count: int, seed: int, channels: int = 1) -> Split:
         row, column = 16 * (target // 2), 16 * (target % 2)
         images[i, :, row : row + 16, column : column + 16] += 1.5
     return Split(images, targets, torch.arange(count))
+
+
+def write_image_folder(path: Path, train: Sequence[int], test: Sequence[int], *, grey: bool = False) -> str:
+    """A data set of PNG files of noise over a pattern that tells the class; its name for ``data.load``.
+
+    Args:
+        train, test: the number of images of each class.
+        grey: grey files instead of coloured ones.
+    """
+    rng = np.random.default_rng(0)
+    for part, counts in (("train", train), ("test", test)):
+        for number, count in enumerate(counts):
+            folder = path / part / f"class {number:03d}"
+            folder.mkdir(parents=True)
+            pattern = (
+                np.random.default_rng(number).integers(60, 196, (4, 5, 1 if grey else 3)).repeat(6, 0).repeat(6, 1)
+            )
+            for image in range(count):
+                pixels = (pattern + rng.normal(0, 40, pattern.shape)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels.squeeze()).save(folder / f"{image}.png")
+    return f"folder:{path}"
 
 
 @functools.lru_cache(maxsize=4)

@@ -252,6 +252,7 @@ WRONG = [
     (lambda: (load(train_images=500), load(train_images=500.0)), "train_images must be an integer or None, not float"),
     (lambda: load(train_images=[500]), "train_images must be an integer or None, not list"),
     (lambda: load(without_classes=(10,)), "without_classes must hold class indices in 0 … 9, not (10,)"),
+    (lambda: load(without_classes=tuple(range(10))), "without_classes must leave a class to learn, not drop all 10"),
     (lambda: load(without_classes=7), "without_classes must be a tuple of class indices, not 7"),
     (lambda: load(without_classes=("bag",)), "without_classes must be a tuple of class indices, not ('bag',)"),
     (lambda: load(subset_seed=-1), "subset_seed must be at least 0, not -1"),

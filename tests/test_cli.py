@@ -200,8 +200,11 @@ BAD = {
     "unknown profile": (["run", "--profile", "quick"], "profile must be one of smoke, lesson, full, not 'quick'"),
     "unknown data set": (["run", "--dataset", "mnist"], "'fashion-mnist', 'cifar10' or 'folder:PATH', not 'mnist'"),
     "missing folder": (["run", "--dataset", "folder:nowhere"], "nowhere/train does not exist"),
-    "empty folder": (["run", "--dataset", "folder:{tmp}/empty"], "is empty or holds a damaged image"),
-    "damaged image": (["run", "--dataset", "folder:{tmp}/damaged"], "is empty or holds a damaged image"),
+    "empty folder": (["run", "--dataset", "folder:{tmp}/empty"], "train holds no class folder"),
+    "damaged image": (
+        ["run", "--dataset", "folder:{tmp}/damaged"],
+        "train/a/0.png cannot be read as an image (unknown format): ",
+    ),
     "missing CIFAR-10": (["run", "--dataset", "cifar10"], "--download"),
     "no seeds": (["run", "--seeds", "0"], "--seeds must be a whole number of at least 1, not '0'"),
     "seeds no number": (["run", "--seeds", "many"], "--seeds must be a whole number of at least 1, not 'many'"),
@@ -251,8 +254,10 @@ def test_bad_commands_end_with_one_line_and_code_2_before_anything_runs(case, co
     arguments, message = BAD[case]
     for part in ("train", "test"):
         (tmp_path / "empty" / part).mkdir(parents=True)
-        (tmp_path / "damaged" / part / "a").mkdir(parents=True)
-        (tmp_path / "damaged" / part / "a" / "image.png").write_bytes(b"no image")
+        for name in "ab":
+            (tmp_path / "damaged" / part / name).mkdir(parents=True)
+            for number in range(2):
+                (tmp_path / "damaged" / part / name / f"{number}.png").write_bytes(b"no image")
     (tmp_path / "file").write_text("kept")
     (tmp_path / "garbage").mkdir()
     (tmp_path / "garbage" / "01_garbage.ipynb").write_text("{")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from helpers import CLASSES, CONFIG, STUDENT, tiny_data, tiny_teacher
 
-from kdnotes import comparison, study, teachers
+from kdnotes import comparison, metrics, study, teachers
 from kdnotes.comparison import BASELINE
 from kdnotes.methods import KD, CrossEntropy, GatedKD
 from kdnotes.models import StudentNet
@@ -128,6 +129,32 @@ def test_all_three_teachers_are_used_by_the_methods_with_many():
     methods = comparison.candidates(s, s.teacher(), tuple(s.more_teachers().values()), {})
     gate = methods["teachers by a gate"]["labels"].method
     assert isinstance(gate, GatedKD) and len(gate.teachers) == 3
+
+
+def test_equal_classes_need_no_balanced_accuracy(result):
+    assert not any("balanced" in name for frame in (result.numbers(), result.table()) for name in frame.columns)
+    assert list(result.table().index) == list(result.settings)
+
+
+def test_where_classes_are_unequal_the_largest_and_the_balanced_accuracy_are_shown(result):
+    few = tiny_data().test.take(torch.tensor([*range(0, 40, 4), 1, 2, 3]))  # 10, 1, 1 and 1 images
+    unequal = dataclasses.replace(result.data, test=few)
+    runs = {
+        key: dataclasses.replace(run, test_logits=run.test_logits[few.index]) for key, run in result.study.runs.items()
+    }
+    seen = dataclasses.replace(result, data=unequal, study=dataclasses.replace(result.study, runs=runs))
+    numbers, table = seen.numbers(), seen.table()
+    assert list(table.index) == [*result.settings, comparison.LARGEST]
+    assert (
+        table.loc[comparison.LARGEST, "accuracy %"] == "76.92"
+        and table.loc[comparison.LARGEST, "balanced %"] == "25.00"
+    )
+    for method, row in numbers.iterrows():
+        own = [run.test_logits for (name, _), run in runs.items() if name == result.arm(method)]
+        expected = np.mean([metrics.balanced_accuracy(logits, few.targets) for logits in own])
+        assert row["balanced accuracy"] == pytest.approx(expected)
+        assert row["balanced accuracy low"] <= expected + 1e-12 and expected - 1e-12 <= row["balanced accuracy high"]
+        assert table.loc[method, "balanced %"].startswith(f"{100 * expected:.2f} ± ")
 
 
 def test_an_unknown_method_is_refused(result):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import own_cache, tiny_data  # noqa: F401
-from PIL import Image
+from helpers import own_cache, tiny_data, write_image_folder  # noqa: F401
+from PIL import Image, ImageCms
 
-from kdnotes import data
+from kdnotes import data, folders
 from kdnotes.data import Split, Views, load
 
 OFFICIAL = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion-mnist
@@ -242,31 +243,207 @@ def test_image_folder_with_validation(image_folder):
     assert (splits.pixels(splits.validation.images) - 90 / 255).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("harm", ["no test", "empty", "empty class", "damaged", "text", "other classes", "one class"])
-def test_bad_image_folders_are_named(image_folder, harm):
+def damage(root: Path, harm: str) -> None:
+    cat = root / "train" / "cat"
     if harm == "no test":
-        (image_folder / "test").rename(image_folder / "tset")
+        (root / "test").rename(root / "tset")
     elif harm in ("empty", "one class"):
         for name in ("cat", "dog") if harm == "empty" else ("dog",):
             for part in ("train", "test"):
-                (image_folder / part / name).rename(image_folder / f"{part} {name}")
-    elif harm == "empty class":
-        for file in (image_folder / "train" / "cat").iterdir():
+                (root / part / name).rename(root / f"{part} {name}")
+    elif harm in ("empty class", "one image"):
+        for file in sorted(cat.iterdir())[harm == "one image" :]:
             file.unlink()
+    elif harm == "no ending of an image":
+        for file in cat.iterdir():
+            file.rename(file.with_suffix(".txt"))
     elif harm == "damaged":
-        file = image_folder / "train" / "cat" / "3.png"
-        file.write_bytes(file.read_bytes()[:200])
+        (cat / "3.png").write_bytes((cat / "3.png").read_bytes()[:200])
     elif harm == "text":
-        (image_folder / "train" / "cat" / "3.png").write_text("not an image")
+        (cat / "3.png").write_text("not an image")
+    elif harm == "link to nothing":
+        (cat / "new.png").symlink_to("nowhere.png")
+    elif harm == "empty validation":
+        (root / "validation").mkdir()
+    elif harm == "class in test alone":
+        (root / "test" / "wolf").mkdir()
+        Image.new("L", (8, 8)).save(root / "test" / "wolf" / "1.png")
     else:
-        (image_folder / "test" / "dog").rename(image_folder / "test" / "wolf")
-    fragment = {
-        "no test": "test does not exist", "empty": "train is empty", "empty class": "train is empty",
-        "damaged": "holds a damaged image", "text": "holds a damaged image",
-        "other classes": r"folders of train, .*not \('cat', 'wolf'\)", "one class": "at least 2 class folders, not 1",
-    }[harm]  # fmt: skip
-    with pytest.raises(ValueError, match=fragment):
+        (root / "test" / "dog").rename(root / "test" / "wolf")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    {
+        "no test": r"needs train/<class>/\* and test/<class>/\*; {}/test does not exist",
+        "empty": "{}/train holds no class folder: make one for each class",
+        "one class": "{}/train must hold at least 2 class folders, not 1",
+        "empty class": r"{}/train/cat holds no image \(.*add images of this class, or delete the folder",
+        "no ending of an image": r"{}/train/cat holds no image \(a file that ends in \.png",
+        "one image": "{}/train/cat holds 1 image, and one of each class is set aside .*add another image",
+        "damaged": r"{}/train/cat/3\.png cannot be read as an image \(.*truncated.*\): replace it",
+        "text": r"{}/train/cat/3\.png cannot be read as an image \(unknown format\): replace it",
+        "link to nothing": r"{}/train/cat/new\.png cannot be read as an image \(.*No such file",
+        "empty validation": "{}/validation holds no class folder: make one",
+        "class in test alone": "{}/train/wolf does not exist, but {}/test/wolf does: add images of this class to train",
+        "other classes": "{}/test/dog does not exist, but {}/train/dog does: add images of this class to test",
+    }.items(),
+)
+def test_bad_image_folders_are_refused_with_the_file_and_the_remedy(image_folder, harm, message):
+    damage(image_folder, harm)
+    with pytest.raises(ValueError, match=message.replace("{}", re.escape(str(image_folder)))) as refused:
         load(f"folder:{image_folder}")
+    assert "\n" not in str(refused.value)
+
+
+def test_what_nobody_sees_is_no_class_and_no_image(image_folder):
+    expected = load(f"folder:{image_folder}")
+    for part in ("train", "test"):
+        for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir"):
+            (image_folder / part / name).mkdir()
+            Image.new("RGB", (8, 8)).save(image_folder / part / name / "image.png")
+        cat = image_folder / part / "cat"
+        (cat / ".ipynb_checkpoints").mkdir()
+        Image.new("RGB", (8, 8)).save(cat / ".ipynb_checkpoints" / "0-checkpoint.png")
+        for name in ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini", "notes.txt", ".hidden.jpg"):
+            (cat / name).write_bytes(b"no image")
+        (image_folder / part / "labels.csv").write_text("0.png,cat")
+    data._load_cached.cache_clear()
+    data._load_full.cache_clear()
+    found = load(f"folder:{image_folder}")
+    assert found.classes == ("cat", "dog") and found.key == expected.key
+
+
+def test_files_come_in_the_order_of_torchvision(image_folder):
+    """So the stored runs of a data set stay those of its images."""
+    from torchvision.datasets import ImageFolder
+
+    (image_folder / "train" / "cat" / "more").mkdir()
+    (image_folder / "train" / "cat" / "10.png").rename(image_folder / "train" / "cat" / "more" / "0.PNG")
+    found = folders.image_files(image_folder / "train")
+    pairs = [(str(file), number) for number, files in enumerate(found.values()) for file in files]
+    reference = ImageFolder(str(image_folder / "train"))
+    assert pairs == reference.samples and list(found) == reference.classes
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "mode"),
+    [
+        ("16.png", lambda v: v, "I;16"),
+        ("16.tif", lambda v: v, "I;16"),
+        ("16.jp2", lambda v: v, "I;16"),
+        ("float.tiff", lambda v: (v / 65535).astype(np.float32), "F"),
+    ],
+)
+def test_grey_of_more_than_8_bits_is_scaled(tmp_path, name, change, mode):
+    values = np.tile(np.linspace(0, 65535, 32).astype(np.uint16), (32, 1))
+    Image.fromarray(change(values)).save(tmp_path / name)
+    with Image.open(tmp_path / name) as image:
+        assert image.mode in (mode, "I")  # of a PNG file older releases of Pillow make the second
+    assert np.array_equal(
+        folders.pixels(tmp_path / name), np.round(values / 257).astype(np.uint8)[..., None].repeat(3, 2)
+    )
+
+
+def test_grey_of_more_than_8_bits_in_rare_forms(tmp_path):
+    values = np.tile(np.linspace(0, 65535, 32).astype(np.uint16), (32, 1))
+    grey = np.round(values / 257).astype(np.uint8)
+    Image.frombytes("I;16B", (32, 32), values.astype(">u2").tobytes()).save(tmp_path / "big endian.tif")
+    (tmp_path / "10 bits.pgm").write_bytes(b"P5 32 32 1023\n" + (values // 64).astype(">u2").tobytes())
+    for name in ("big endian.tif", "10 bits.pgm"):
+        assert np.array_equal(folders.pixels(tmp_path / name)[..., 1], grey), name
+    Image.fromarray(values).save(tmp_path / "white is 0.tif", tiffinfo={262: 0})
+    assert np.array_equal(folders.pixels(tmp_path / "white is 0.tif")[..., 1], 255 - grey)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((8, 8), 70_000, np.int32), "nothing says which of them is white"),
+        (np.full((8, 8), 200.0, np.float32), r"must lie between 0 \(black\) and 1 \(white\)"),
+        (np.full((8, 8), np.nan, np.float32), r"must lie between 0 \(black\) and 1 \(white\)"),
+    ],
+    ids=["32 bits", "floats above 1", "NaN"],
+)
+def test_values_without_a_white_are_refused(tmp_path, values, message):
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=rf"a\.tif cannot be read as an image .*{message}.*convert it to PNG"):
+        folders.pixels(tmp_path / "a.tif")
+
+
+HALVES = np.zeros((32, 32, 4), np.uint8)  # left: transparent black; right: opaque red
+HALVES[:, 16:] = (200, 0, 0, 255)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif", "palette.png", "palette.gif"])
+def test_transparency_lies_on_white(tmp_path, name):
+    image = Image.fromarray(HALVES)
+    if name.startswith("palette"):
+        image = Image.new("P", (32, 32))
+        image.putpalette([0, 0, 0, 200, 0, 0])
+        image.paste(1, (16, 0, 32, 32))
+        image.save(tmp_path / name, transparency=0)
+    else:
+        image.save(tmp_path / name, lossless=True)
+    found = folders.pixels(tmp_path / name)
+    assert found[5, 3].tolist() == [255, 255, 255] and found[5, 28].tolist() == [200, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+def test_exif_orientation_is_followed(tmp_path, name):
+    exif = Image.Exif()
+    exif[274] = 6  # to be shown turned by 90° clockwise
+    upper = np.zeros((32, 32, 3), np.uint8)
+    upper[:16] = 255
+    Image.fromarray(upper).save(tmp_path / name, exif=exif)
+    found = folders.pixels(tmp_path / name).astype(int)
+    assert found[:, 20:].min() > 240 and found[:, :12].max() < 15  # above before, to the right now
+
+
+def test_other_kinds_of_images(tmp_path):
+    cyan = Image.fromarray(np.tile(np.array([255, 0, 0, 0], np.uint8), (8, 8, 1)), "CMYK")
+    cyan.save(tmp_path / "cmyk.jpg", quality=95)
+    assert np.abs(folders.pixels(tmp_path / "cmyk.jpg").astype(int) - (0, 255, 255)).max() < 5
+    first, second = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    for name in ("animation.gif", "pages.tiff"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+        assert folders.pixels(tmp_path / name)[0, 0].tolist() == [255, 0, 0]
+    first.save(tmp_path / "strange.jpg", exif=b"Exif\0\0no such thing")
+    assert folders.pixels(tmp_path / "strange.jpg")[0, 0, 0] > 250
+
+
+def test_a_colour_profile_is_applied(tmp_path):
+    """A profile of red and blue exchanged: only a reader that applies it shows blue."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png", icc_profile=bytes(profile))
+    assert folders.pixels(tmp_path / "a.png")[0, 0].tolist() == [0, 0, 255]
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "b.png", icc_profile=b"damaged")
+    assert folders.pixels(tmp_path / "b.png")[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("train", [(40, 40, 2), (200, 3, 2), (2, 2, 2), (2, 90, 2, 2, 30, 3)])
+def test_every_class_is_in_every_split(tmp_path, train):
+    splits = load(write_image_folder(tmp_path, train, (2,) * len(train)))
+    for split in (splits.train, splits.validation, splits.test):
+        assert torch.bincount(split.targets, minlength=len(train)).min() >= 1
+    assert len(splits.validation) == max(len(train), sum(train) // 10)
+    few = load(splits.name, train_images=len(train), validation_images=len(train), test_images=len(train))
+    for split in (few.train, few.validation, few.test):
+        assert torch.bincount(split.targets, minlength=len(train)).tolist() == [1] * len(train)
+    with pytest.raises(ValueError, match=rf"train_images must lie in {len(train)} … .*at least one a class"):
+        load(splits.name, train_images=len(train) - 1)
+
+
+def test_the_largest_class_is_known_where_classes_are_unequal(tmp_path, fashion):
+    assert (fashion.equal_classes, fashion.largest_class(), fashion.imbalance) == (True, 0.1, "")
+    splits = load(write_image_folder(tmp_path, (200, 30, 20), (20, 3, 2)))
+    assert splits.largest_class() == 0.8 and splits.largest_class("train") == 180 / 225 and not splits.equal_classes
+    assert splits.imbalance == (
+        "unequal classes: the largest holds 80.00% of train, 80.00% of validation, 80.00% of test"
+    )
+    assert not load(train_images=100, without_classes=(3,)).equal_classes
 
 
 def test_missing_image_folder_is_named(tmp_path):

@@ -37,6 +37,30 @@ def test_evaluate_equals_torchmetrics(capsys):
     assert worst < 1e-6
 
 
+@pytest.mark.parametrize("sizes", [(200, 3, 2), (30, 30), (1, 1, 1), (500, 100, 20, 4, 1)])
+def test_balanced_accuracy_equals_torchmetrics(sizes):
+    functional = pytest.importorskip("torchmetrics.functional.classification")
+    targets = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    for seed in range(10):
+        logits = torch.randn(len(targets), len(sizes), generator=torch.Generator().manual_seed(seed))
+        expected = functional.multiclass_accuracy(logits, targets, len(sizes), average="macro").item()
+        assert metrics.balanced_accuracy(logits, targets) == pytest.approx(expected, abs=1e-6)
+
+
+def test_balanced_accuracy_by_hand():
+    """Always the largest class: 90 of 100 are right, and 1 of 4 classes; of classes that occur, 1 of 3."""
+    targets = torch.tensor([0] * 90 + [1] * 6 + [2] * 3 + [3])
+    logits = torch.zeros(100, 4)
+    logits[:, 0] = 1
+    assert metrics.accuracy(logits, targets) == 0.9 and metrics.balanced_accuracy(logits, targets) == 0.25
+    assert metrics.balanced_accuracy(logits[:99], targets[:99]) == pytest.approx(1 / 3)
+    logits, targets = sample(490)
+    equal = torch.arange(490) % 7
+    assert metrics.balanced_accuracy(logits, equal) == pytest.approx(metrics.accuracy(logits, equal), rel=1e-12)
+    with pytest.raises(ValueError, match="one class for each"):
+        metrics.balanced_accuracy(logits[:0], targets[:0])
+
+
 def test_calibration_error_by_hand():
     """Confidences 0.8 (right), 0.8 (wrong), 0.6 (right): |0.5 − 0.8|·2/3 + |1 − 0.6|/3."""
     p = torch.tensor([[0.8, 0.2], [0.8, 0.2], [0.6, 0.4]], dtype=torch.float64)
