@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from kdnotes.methods import Method
 from kdnotes.metrics import Interval, mean_interval
 from kdnotes.training import Config, Run, single_thread
 
-__all__ = ["Arm", "NotPairedError", "PerSeed", "Study", "compare", "each"]
+__all__ = ["Arm", "NotPairedError", "PerSeed", "Study", "compare", "each", "in_words", "together"]
 
 Result = TypeVar("Result")
 
@@ -94,21 +94,25 @@ class Study:
         """
         return mean_interval(self.values(arm, metric) - self.values(baseline, metric), level)
 
-    def table(self, baseline: str, metric: str = "test_accuracy", *, level: float = 0.95) -> pd.DataFrame:
-        """One row an arm: the metric at 95 %, and the paired difference from ``baseline`` at ``level``, in points.
+    def table(self, baseline: str, metric: str = "test_accuracy", *, level: float | None = None) -> pd.DataFrame:
+        """One row an arm: the metric at 95 %, and the paired difference from ``baseline``, in points.
 
-        Where several differences are judged together, ``level`` is the corrected one; the columns then name it.
+        The differences of the table are judged together (``differences``). Where they belong to a larger group, ``level``
+        is that of one difference of the group; the columns then name it. "only uncorrected" is a difference that its 95 %
+        interval alone would resolve.
         """
-        at = "" if level == 0.95 else f" ({100 * level:.1f} %)"
+        at = "" if level is None else f" ({100 * level:.1f} %)"
+        level = 1 - 0.05 / max(len(self.arms) - 1, 1) if level is None else level
         rows = []
         for arm in self.arms:
             difference = None if arm == baseline else self.difference(arm, baseline, metric, level=level)
+            alone = self.difference(arm, baseline, metric)
             rows.append(
                 {
                     "arm": arm,
                     f"{metric} %": self.interval(arm, metric).points(signed=False),
                     f"difference from {baseline}{at}": difference.points() if difference else "",
-                    f"resolved{at}": ("yes" if difference.resolved else "no") if difference else "",
+                    f"resolved{at}": in_words(difference, alone) if difference else "",
                 }
             )
         return pd.DataFrame(rows).set_index("arm")
@@ -120,6 +124,32 @@ class Study:
         if among is not None and not among:
             raise ValueError(f"among must name at least one of {self.arms}, or be None, not {among!r}")
         return max(among or self.arms, key=lambda arm: self.values(arm, metric).mean())
+
+    def differences(self, pairs: Mapping[str, tuple[str, str]], metric: str = "test_accuracy") -> dict[str, Interval]:
+        """Paired differences that are judged together: *all* of their intervals hold at 95 % (``together``).
+
+        Args:
+            pairs: name → (arm, baseline).
+        """
+        return together(
+            {name: self.values(arm, metric) - self.values(other, metric) for name, (arm, other) in pairs.items()}
+        )
+
+
+def together(samples: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
+    """Intervals of differences that are judged together, so that *all* of them hold at 95 % (Bonferroni).
+
+    Of n differences each has the level 1 − 0.05/n.
+
+    Args:
+        samples: name → one paired difference a seed; the numbers of seeds may differ.
+    """
+    return {name: mean_interval(values, 1 - 0.05 / len(samples)) for name, values in samples.items()}
+
+
+def in_words(corrected: Interval, alone: Interval) -> str:
+    """Whether a difference is resolved among those judged with it: "yes", "only uncorrected" or "no"."""
+    return "yes" if corrected.resolved else "only uncorrected" if alone.resolved else "no"
 
 
 def compare(
