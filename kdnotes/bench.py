@@ -99,11 +99,11 @@ def run(*, quick: bool = False, output: Path | None = None, echo: Callable[[str]
                 times = {name: [*values, measured[name]] for name, values in times.items()}
     figures = {"images": count, "cores": cores, "torch": torch.__version__, "quick": quick, "load": os.getloadavg()[0]
                if hasattr(os, "getloadavg") else None, "seconds": times, **_ratios(times, quick)}  # fmt: skip
-    _print(figures, echo)
-    if output is not None:
+    if output is not None:  # before anything that can go wrong with what is printed
         partial = Path(output).with_name(Path(output).name + ".tmp")
         partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         partial.replace(output)
+    _print(figures, echo)
     return figures
 
 

@@ -2,14 +2,18 @@
 
 A key is a hash of the arguments (settings, seed, data, teacher weights), of the source of the code that matters
 (without comments and docstrings) and of the torch version. Entries are safetensors files written under a temporary name
-and renamed, one writer a key (file locks); an entry that cannot be read is reported and computed again.
+and renamed, one writer a key (file locks); an entry that cannot be read is reported and computed again. No lock is
+needed to read. Where nothing can be written (the folder of another user, a read-only disk) results are computed and not
+stored, which is said once.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import dis
+import errno
 import functools
 import hashlib
 import inspect
@@ -19,7 +23,7 @@ import tempfile
 import textwrap
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +40,35 @@ from kdnotes.data import Splits, cache_folder
 from kdnotes.methods import Method
 from kdnotes.training import Config, Run
 
-__all__ = ["cached_run", "cached_tensor", "fingerprint", "is_stored", "read", "run_key", "write"]
+__all__ = [
+    "NotStoredWarning", "cached_run", "cached_tensor", "check_store", "fingerprint", "is_stored", "read", "run_key",
+    "write",
+]  # fmt: skip
+
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)  # what writing to a store of another user, or read-only, gives
+_REMEDY = "set the variable KDNOTES_CACHE to a folder that you can write to"
+
+
+class NotStoredWarning(UserWarning):
+    """Results are computed but not stored."""
+
+
+def check_store() -> None:
+    """Say at the start, not after the first training, where results cannot be stored.
+
+    Raises:
+        OSError: there is no cache folder, and it cannot be made. (One that is there but cannot be written to is a
+            warning: what is stored in it can be read.)
+    """
+    for kind in ("runs", "banks"):
+        try:
+            _make(cache_folder() / kind)
+            with tempfile.TemporaryFile(dir=cache_folder() / kind):
+                pass
+        except OSError as error:
+            if _errno(error) not in _NOT_OURS or not os.path.isdir(cache_folder()):
+                raise
+            _say_not_stored(error)
 
 
 def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
@@ -63,28 +95,32 @@ def cached_run(
             written in a notebook, whose source it does not have.
     """
     path = _path("runs", key or run_key(factory, method, data, config))
-    with _lock(path):
-        if path.exists() and not fresh and (stored := _guarded(_read_run, path)):
+    if not fresh and (stored := _whole(_read_run, path)):
+        return stored
+    with _locked(path) as keep:
+        if os.path.exists(path) and not fresh and (stored := _guarded(_read_run, path)):
             return stored
         run = training.fit(training.build(factory, config.seed), method, data, config)
-        _write_run(path, run)
+        keep(lambda: _write_run(path, run))
         # A file does not keep the order of its tensors, and what is keyed by a state must not depend on it.
         return dataclasses.replace(run, state=_sorted(run.state), kept=_sorted(run.kept))
 
 
 def is_stored(key: str) -> bool:
     """Whether there is a run under this key, whole or damaged."""
-    return _path("runs", key).exists()
+    return os.path.exists(_path("runs", key))
 
 
 def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
     """The tensor that ``compute`` returns, or the stored one, keyed by the fingerprints of ``parts``."""
     path = _path("banks", fingerprint([_package_key(), *parts]))
-    with _lock(path):
-        if path.exists() and (stored := _guarded(read, path)):
+    if stored := _whole(read, path):
+        return stored[0]["tensor"]
+    with _locked(path) as keep:
+        if os.path.exists(path) and (stored := _guarded(read, path)):
             return stored[0]["tensor"]
         tensor = compute().contiguous()
-        write(path, {"tensor": tensor}, {})
+        keep(lambda: write(path, {"tensor": tensor}, {}))
         return tensor
 
 
@@ -291,12 +327,65 @@ def _path(kind: str, key: str) -> Path:
     return cache_folder() / kind / f"{key}.safetensors"
 
 
-def _lock(path: Path) -> FileLock:
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Be the one writer of an entry. Gives what calls a function that writes it, unless nothing can be written."""
+    lock = FileLock(path.with_suffix(".lock"), mode=0o666)  # less the umask: who shares the folder shares the locks
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
+        lock.acquire()
     except OSError as error:
-        raise OSError(f"cannot create the cache folder {path.parent}: {error.strerror}") from error
-    return FileLock(path.with_suffix(".lock"))
+        if _errno(error) not in _NOT_OURS or not os.path.isdir(cache_folder()):
+            raise
+        _say_not_stored(error)
+    try:
+        yield _written if lock.is_locked else lambda writing: None
+    finally:
+        lock.release()
+
+
+def _written(writing: Callable[[], None]) -> None:
+    try:
+        writing()
+    except OSError as error:
+        if _errno(error) not in _NOT_OURS:
+            raise
+        _say_not_stored(error)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot create the cache folder {folder}: {error.strerror or error}; {_REMEDY}") from error
+
+
+def _errno(error: OSError) -> int | None:
+    """Of the error itself, or of the one that it tells of."""
+    return getattr(error.__cause__, "errno", None) if error.errno is None else error.errno
+
+
+def _say_not_stored(error: OSError) -> None:
+    folder = str(cache_folder())
+    if folder not in _said:
+        _said.add(folder)
+        why = getattr(error.__cause__ or error, "strerror", None) or error
+        warnings.warn(
+            f"results are computed but not stored: the cache folder {folder} cannot be written to ({why}); {_REMEDY}",
+            NotStoredWarning,
+            stacklevel=2,
+        )
+
+
+_said: set[str] = set()  # folders of which it was said, in this process
+
+
+def _whole(reader: Callable[[Path], Any], path: Path) -> Any:
+    """What is stored, if it is whole: files are renamed into place, so that there is no half of one to read."""
+    try:
+        return reader(path) if os.path.exists(path) else None
+    except ValueError:
+        return None  # whoever holds the lock looks again, and says so
 
 
 def _guarded(reader: Callable[[Path], Any], path: Path) -> Any:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +71,7 @@ def run(
     parameters = _parameters({key: value for key, value in options.items() if value is not None}, parameter or [])
     _check_update(update, parameters)
     runner.check_parameters(chosen, parameters)
+    _check_store()
     about = _about(parameters, download)
     _check_output(output)
     os.environ |= {"KDNOTES_FRESH": "1"} if fresh else {}
@@ -101,18 +103,28 @@ def lab(
     notebooks: Notebooks = NOTEBOOKS,
     port: Annotated[str, typer.Option(metavar="N")] = "8888",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    further: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- OPTION...]", help="Options for JupyterLab, behind two dashes.")
+    ] = None,
 ) -> None:
     """Open JupyterLab on the notebooks, reachable from this computer only."""
     from kdnotes import runner
 
     runner.find(notebooks)
+    further = further or []
+    if further and not further[0].startswith("-"):
+        raise ValueError(f"OPTION must be one of JupyterLab's, as in kdnotes lab -- --allow-root, not {further[0]!r}")
     options = [
         "--ip=127.0.0.1",
         f"--port={_number('--port', port, int, 65535)}",
         *([] if browser else ["--no-browser"]),
         str(notebooks),
+        *further,
     ]
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *options]))
+    code = subprocess.call([sys.executable, "-m", "jupyterlab", *options])
+    if code and not any("allow" in option for option in further) and getattr(os, "geteuid", lambda: None)() == 0:
+        print("kdnotes: JupyterLab runs as root only if told so: kdnotes lab -- --allow-root", file=sys.stderr)
+    raise typer.Exit(code)
 
 
 @app.command("train-teacher")
@@ -123,6 +135,7 @@ def train_teacher(
     """Train the lesson teacher again, and say whether its weights equal the shipped ones bit for bit."""
     if not output.parent.is_dir():
         raise ValueError(f"--output: the folder {output.parent} does not exist")
+    _check_store()
     from kdnotes import cache, teachers, training
 
     shipped = training.state_key(teachers.lesson_teacher().model) if teachers.SHIPPED.is_file() else None
@@ -153,14 +166,16 @@ def compare(
         raise ValueError(f"--output: {why}")
     workers, seeds = _number("--workers", workers, int), _number("--seeds", seeds, int)
     chosen = {"profile": profile, "dataset": dataset, "seeds": seeds}
+    _check_store()
     _about(chosen, download)
     from kdnotes import comparison, profiles
     from kdnotes.runner import write_text
 
     result = comparison.compare_methods(profiles.settings(**chosen), workers=workers, fresh=fresh or None)
+    if output is not None:  # first: what is printed may go to a pipe that closes
+        write_text(output, result.numbers().to_csv())
     print(result.table().to_string())
     if output is not None:
-        write_text(output, result.numbers().to_csv())
         print(f"All intervals: {output}")
 
 
@@ -256,6 +271,22 @@ def _about(parameters: dict[str, Any], download: bool) -> dict[str, Any]:
     }
 
 
+def _check_store() -> None:
+    """Say at once, in one line, if results cannot be stored; ``OSError`` if there is no folder to store them in.
+
+    A chapter runs in another folder than the caller: a relative KDNOTES_CACHE is made to mean the same there.
+    """
+    from kdnotes import cache
+
+    if folder := os.environ.get("KDNOTES_CACHE"):
+        os.environ["KDNOTES_CACHE"] = str(Path(folder).absolute())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        cache.check_store()
+    for one in said:
+        print(f"kdnotes: {one.message}", file=sys.stderr)
+
+
 def _check_output(output: Path) -> None:
     from kdnotes.runner import write_text
 
@@ -269,6 +300,9 @@ def _check_output(output: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code, and no traceback reaches the user."""
+    for stream in (sys.stdout, sys.stderr):  # no character stops a command, whatever a redirect on Windows can write
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="kdnotes", standalone_mode=False) or 0
         if code != 130:

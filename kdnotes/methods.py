@@ -408,9 +408,10 @@ class SelfKD(Method):
 
     @staticmethod
     def _classes(student: nn.Module, train: Split, device: torch.device) -> int:
-        """Of a network that does not tell: as many as its logits. (The training images may lack the last class.)"""
+        """Of a network that does not tell: as many as its logits, as the training images may lack the last class."""
         with torch.no_grad():
-            return copy.deepcopy(student).eval()(train.images[:1].to(device)).shape[1]
+            logits = copy.deepcopy(student).eval()(train.images[:1].to(device))
+        return max(logits.shape[1], int(train.targets.max()) + 1)
 
     def recall(self, batch: Batch) -> Tensor:
         """What the student predicted for these samples an epoch ago, ``[B, classes]``."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pandas as pd
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from torch import nn
 
 from kdnotes import cache
@@ -166,7 +167,8 @@ def compare(
     """Train every arm with every seed 0 … seeds − 1; the arms of a seed start from equal weights and see equal batches.
 
     Runs go through joblib, each in one thread, so that the result is bit-equal whatever ``workers`` is, and another
-    joblib backend can be chosen with ``joblib.parallel_config``. Finished runs are stored, and reused unless ``fresh``.
+    joblib backend can be chosen with ``joblib.parallel_config``, if it uses processes. Finished runs are stored, and
+    reused unless ``fresh``.
 
     Args:
         arms: name → ``Method`` or ``Arm``.
@@ -177,12 +179,15 @@ def compare(
         report: called with one line an arm, in the order of ``arms``, when it is finished (``None``: silent).
 
     Raises:
+        ValueError: the workers would be threads of one process.
+        OSError: there is no cache folder, and none can be made.
         NotPairedError: arms of equal architecture started from other weights, or arms of equal data and schedule saw
             other batches.
     """
     complete = {name: _complete(name, arm, student, data, config) for name, arm in _check_arms(arms, seeds).items()}
     each = {(name, seed): _at_seed(name, arm, seed) for name, arm in complete.items() for seed in range(seeds)}
     fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
+    cache.check_store()
     jobs = [(name, seed) for seed in range(seeds) for name in complete]
     runs: dict[tuple[str, int], Run] = {}
     waiting = list(complete)
@@ -198,6 +203,7 @@ def compare(
 def _finished(arms: dict[tuple[str, int], Arm], fresh: bool, workers: int) -> Iterator[tuple[tuple[str, int], Run]]:
     """Runs as they finish: first the stored ones, which need no worker, then those of the pool."""
     keys = {job: _key(arm) for job, arm in arms.items()}
+    _check_backend(workers)
     stored = [] if fresh else [job for job, key in keys.items() if cache.is_stored(key)]
     for job in stored:
         yield _run(job, arms[job], fresh, keys[job])
@@ -240,7 +246,23 @@ def _key(arm: Arm) -> str:
 def _run(job: tuple[str, int], arm: Arm, fresh: bool, key: str) -> tuple[tuple[str, int], Run]:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        return job, cache.cached_run(arm.student, arm.method, arm.data, arm.config, fresh=fresh, key=key)
+        warnings.simplefilter("ignore", cache.NotStoredWarning)  # ``compare`` has said it, for all processes
+        try:
+            return job, cache.cached_run(arm.student, arm.method, arm.data, arm.config, fresh=fresh, key=key)
+        except Exception as error:
+            error.add_note(f"in arm {job[0]!r} with seed {job[1]}")
+            raise
+
+
+def _check_backend(workers: int) -> None:
+    """Trainings share torch's generators where they are threads of one process (``training.alone``)."""
+    backend, _ = get_active_backend()
+    if workers > 1 and getattr(backend, "supports_sharedmem", False):
+        raise ValueError(
+            f"workers={workers} must be processes, not threads ({type(backend).__name__} of joblib.parallel_config), "
+            "which share torch's random numbers: one training at a time in a process. Use "
+            'joblib.parallel_config("loky"), or workers=1'
+        )
 
 
 def _complete(name: str, arm: Method | Arm, student, data, config) -> Arm:

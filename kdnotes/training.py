@@ -254,10 +254,11 @@ def _little_garbage() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def isolated(device: torch.device) -> Iterator[None]:
-    """Leave the caller's torch generators (CPU, CUDA where it is in use, and this device's) as they were."""
+def isolated(device: torch.device | None = None) -> Iterator[None]:
+    """Leave the caller's torch generators (CPU, CUDA where it is in use, and the device's) as they were."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    module = None if device.type in ("cpu", "cuda") else getattr(torch, device.type)  # such as torch.mps
+    other = device is not None and device.type not in ("cpu", "cuda")
+    module = getattr(torch, device.type) if other else None  # such as torch.mps
     state = module and module.get_rng_state()
     with torch.random.fork_rng(devices=devices):
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from helpers import write_image_folder
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -135,6 +136,30 @@ def test_formulas_can_be_shown_without_a_network(path):
     from kdnotes.pages import notebook_page
 
     assert "math-source" not in notebook_page(nbformat.read(path, 4), path.stem)
+
+
+@pytest.fixture(scope="session")
+def small(session_cache, tmp_path_factory):
+    """The whole course in the smoke profile on a folder of few images of two unequal classes: chapter → its errors.
+
+    Of all the folders that were tried (2, 12, 120 classes; grey, colour; equal, unequal) it is the cheapest, and the
+    one on which most cells failed: no non-target class but one, two equal means, a teacher that never errs.
+    """
+    dataset = write_image_folder(tmp_path_factory.mktemp("small"), train=(14, 9), test=(7, 4))
+    environment = os.environ | {"KDNOTES_CACHE": str(tmp_path_factory.mktemp("small-cache")), "KDNOTES_WORKERS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(ROOT / "tests" / "run_cells.py"), dataset, *map(str, PATHS)],
+        capture_output=True, text=True, check=False, env=environment, cwd=tmp_path_factory.mktemp("small-run"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    print(f"\nchapters on a small data set: {sum(entry['cpu'] for entry in entries):.0f} s of CPU")
+    return {entry["chapter"]: entry["errors"] for entry in entries}
+
+
+@each
+def test_the_chapter_runs_on_a_small_data_set_of_two_classes(path, small):
+    assert small[path.stem] == []
 
 
 @pytest.fixture(scope="session")
