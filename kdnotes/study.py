@@ -98,9 +98,9 @@ class Study:
     def table(self, baseline: str, metric: str = "test_accuracy", *, level: float | None = None) -> pd.DataFrame:
         """One row an arm: the metric at 95 %, and the paired difference from ``baseline``, in points.
 
-        The differences of the table are judged together (``differences``). Where they belong to a larger group, ``level``
-        is that of one difference of the group; the columns then name it. "only uncorrected" is a difference that its 95 %
-        interval alone would resolve.
+        The differences of the table are judged together (``differences``). Where they belong to a larger group,
+        ``level`` is that of one difference of the group; the columns then name it. "only uncorrected" is a difference
+        that its 95 % interval alone would resolve.
         """
         at = "" if level is None else f" ({100 * level:.1f} %)"
         level = 1 - 0.05 / max(len(self.arms) - 1, 1) if level is None else level
