@@ -126,10 +126,11 @@ def dkd_loss(
     *,
     reduction: str = "mean",
 ) -> Tensor:
-    """Decoupled distillation α·TCKD + β·NCKD, each with T² (Zhao et al. 2022, arXiv 2203.08679, eq. 7).
+    """Decoupled distillation γ·TCKD + β·NCKD, each with T² (Zhao et al. 2022, arXiv 2203.08679, eq. 7).
 
     Args:
-        alpha, beta: finite weights, 0 or more. The paper uses α = 1 and a β that depends on the pair of networks.
+        alpha, beta: γ and β, finite weights, 0 or more. The paper writes α for γ (which weighs the labels in this
+            course), and uses 1 for it and a β that depends on the pair of networks.
     """
     target_class, non_target_class = decoupled_terms(
         student_logits, teacher_logits, targets, temperature, reduction=reduction
@@ -138,12 +139,12 @@ def dkd_loss(
 
 
 def self_targets(targets: Tensor, previous_probabilities: Tensor, alpha: float) -> Tensor:
-    """Targets of progressive self-distillation, (1 − α)·onehot(y) + α·p_previous (Kim et al. 2021, arXiv 2006.12000).
+    """Targets of progressive self-distillation, (1 − λ)·e_y + λ·p_previous (PS-KD, Kim et al. 2021, arXiv 2006.12000).
 
     Args:
         targets: y, ``[batch]`` int64.
         previous_probabilities: what the student predicted for the *same samples* an epoch ago, ``[batch, classes]``.
-        alpha: in [0, 1].
+        alpha: λ, the weight of the past, in [0, 1]; the paper's α_t. The labels keep 1 − λ.
 
     Returns:
         Probabilities ``[batch, classes]`` for ``soft_cross_entropy``.
@@ -164,12 +165,12 @@ def multi_teacher_kd_loss(
     *,
     reduction: str = "mean",
 ) -> Tensor:
-    """Weighted distillation from K teachers: Σ_k w_ik·T²·KL(p_t,ik ‖ p_s,i) for sample i, and the mean over samples.
+    """Weighted distillation from M teachers: Σ_m w_m·T²·KL(p_t,m ‖ p_s) for each sample, and the mean over samples.
 
     Args:
         student_logits: z_s, ``[batch, classes]``.
-        teacher_logits: ``[K, batch, classes]``.
-        weights: w, ``[batch, K]``: a row a sample, not negative, rows summing to 1 (within 1e-3).
+        teacher_logits: ``[M, batch, classes]``.
+        weights: w, ``[batch, M]``: a row a sample, not negative, rows summing to 1 (within 1e-3).
         temperature: T > 0.
         reduction: "mean" over samples, or "none" for ``[batch]``.
     """
@@ -181,16 +182,16 @@ def multi_teacher_kd_loss(
 
 
 def confidence_weights(teacher_logits: Tensor, targets: Tensor) -> Tensor:
-    """Per-sample weights of K teachers, w_k = (1 − softmax_k(CE_k)) / (K − 1) (CA-MKD, arXiv 2201.00007, eq. 3).
+    """Per-sample weights of M teachers, w_m = (1 − softmax_m(CE_m)) / (M − 1) (CA-MKD, arXiv 2201.00007, eq. 3).
 
-    A teacher whose cross-entropy with the label is lower weighs more. No teacher can weigh more than 1/(K − 1).
+    A teacher whose cross-entropy with the label is lower weighs more. No teacher can weigh more than 1/(M − 1).
 
     Args:
-        teacher_logits: ``[K, batch, classes]``.
+        teacher_logits: ``[M, batch, classes]``.
         targets: y, ``[batch]`` int64.
 
     Returns:
-        ``[batch, K]``, rows summing to 1; all ones for one teacher.
+        ``[batch, M]``, rows summing to 1; all ones for one teacher.
     """
     _check_teachers(teacher_logits, teacher_logits.shape[1:] if isinstance(teacher_logits, Tensor) else None)
     count, batch, classes = teacher_logits.shape
@@ -299,10 +300,10 @@ def match_size(feature: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def peer_divergences(logits: Sequence[Tensor], temperature: float = 1.0) -> list[Tensor]:
-    """For each of K ≥ 2 peers the mean over the others j of T²·KL(p_j ‖ p_i), the others detached (1706.00384).
+    """For each of M ≥ 2 peers the mean over the others j of T²·KL(p_j ‖ p_i), the others detached (1706.00384).
 
     Args:
-        logits: a list of K tensors ``[batch, classes]``.
+        logits: a list of M tensors ``[batch, classes]``.
         temperature: T > 0.
     """
     if not isinstance(logits, (list, tuple)):
@@ -324,7 +325,7 @@ def mutual_losses(logits: Sequence[Tensor], targets: Tensor, temperature: float 
     in most code, all losses of a step are of the same weights.
 
     Args:
-        logits: a list of K ≥ 2 tensors ``[batch, classes]``.
+        logits: a list of M ≥ 2 tensors ``[batch, classes]``.
         targets: y, ``[batch]`` int64.
         temperature: T > 0.
     """

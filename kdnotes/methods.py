@@ -115,7 +115,7 @@ class CrossEntropy(Method):
 
 @dataclass(eq=False)
 class LabelSmoothing(Method):
-    """Cross-entropy with (1 − ε)·onehot + ε/K (Müller et al. 2019, arXiv 1906.02629): the control without a teacher.
+    """Cross-entropy with (1 − ε)·e_y + ε/K (Müller et al. 2019, arXiv 1906.02629): the control without a teacher.
 
     Args:
         epsilon: ε in [0, 1].
@@ -175,12 +175,12 @@ class KD(_Taught):
 
 @dataclass(eq=False)
 class DecoupledKD(_Taught):
-    """CE + warm-up·(α·TCKD + β·NCKD) (DKD, Zhao et al. 2022, arXiv 2203.08679).
+    """CE + warm-up·(γ·TCKD + β·NCKD) (DKD, Zhao et al. 2022, arXiv 2203.08679).
 
     Args:
         teacher: gives the stored logits of every view.
         temperature: T > 0.
-        alpha, beta: weights of the target-class and the non-target-class term, 0 or more.
+        alpha, beta: γ (the paper's α) and β, weights of the target-class and the non-target-class term, 0 or more.
         warmup: fraction of the training over which both rise linearly from 0 (the paper's code: 20 of 240 epochs).
     """
 
@@ -383,12 +383,12 @@ class CurriculumKD(KD):
 class SelfKD(Method):
     """Progressive self-distillation: the student's own predictions of the previous epoch (PS-KD, arXiv 2006.12000).
 
-    The target is (1 − α_e)·onehot + α_e·p_previous with α_e = α·(e + 1)/E in epoch e = 0 … E − 1. Predictions are kept
+    The target is (1 − λ_e)·e_y + λ_e·p_previous with λ_e = λ·(e + 1)/E in epoch e = 0 … E − 1. Predictions are kept
     by *sample*, at the position of the image in the training split, in one tensor ``[N, classes]``: each sample is
     read before it is written, once an epoch. Before the first epoch it holds the labels.
 
     Args:
-        alpha: share of the previous prediction at the end, in [0, 1].
+        alpha: λ, the weight of the past at the end, in [0, 1] (the paper writes α_t for λ_e).
     """
 
     alpha: float = 0.8
@@ -425,14 +425,14 @@ class SelfKD(Method):
 class BeYourOwnTeacher(Method):
     """The deepest exit of a ``models.MultiExitStudent`` teaches the shallower ones (Zhang et al. 2019, 1905.08094).
 
-    Cross-entropy at the deepest exit, and for every shallower one (1 − α)·CE + α·T²·KL(p_deepest ‖ p_exit) +
-    λ·(hint: mean squared difference of the features). The deepest exit is detached where it teaches.
+    Cross-entropy at the deepest exit, and for every shallower one α·CE + (1 − α)·T²·KL(p_deepest ‖ p_exit) +
+    w·(hint: mean squared difference of the features). The deepest exit is detached where it teaches.
 
     Args:
         temperature: T > 0.
-        alpha: share of the soft term in a shallow exit, in [0, 1]; with ``hint`` = 0 as well, α = 0 is deep
-            supervision, the control without self-distillation.
-        hint: λ, 0 or more.
+        alpha: the authors' α, which weighs the soft term of a shallow exit: 1 − α of the formula above, in [0, 1].
+            With ``hint`` = 0 as well, 0 is deep supervision, the control without self-distillation.
+        hint: w, 0 or more.
     """
 
     temperature: float = 3.0
@@ -464,7 +464,7 @@ class BeYourOwnTeacher(Method):
 
 @dataclass(eq=False)
 class MultiTeacherKD(Method):
-    """α·CE + (1 − α)·Σ_k w_k·T²·KL(p_t,k ‖ p_s) with equal weights (in the manner of You et al., KDD 2017).
+    """α·CE + (1 − α)·Σ_m w_m·T²·KL(p_t,m ‖ p_s) with equal weights (in the manner of You et al., KDD 2017).
 
     Args:
         teachers: one or more; each gives the stored logits of every view.
@@ -501,7 +501,7 @@ class MultiTeacherKD(Method):
         )
 
     def weights(self, teacher_logits: Tensor, targets: Tensor) -> Tensor:
-        """Weight of each teacher on each sample, ``[B, K]``, from ``[K, B, classes]``."""
+        """Weight of each teacher on each sample, ``[B, M]``, from ``[M, B, classes]``."""
         count, batch, _ = teacher_logits.shape
         return teacher_logits.new_full((batch, count), 1 / count)
 
@@ -549,7 +549,7 @@ class GatedKD(MultiTeacherKD):
 
     @staticmethod
     def inputs(teacher_logits: Tensor) -> Tensor:
-        """What the gate sees: the log-probabilities of all teachers, ``[K, B, classes]`` to ``[B, K·classes]``."""
+        """What the gate sees: the log-probabilities of all teachers, ``[M, B, classes]`` to ``[B, M·classes]``."""
         return F.log_softmax(teacher_logits, dim=2).transpose(0, 1).flatten(1)
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
@@ -565,7 +565,7 @@ class GatedKD(MultiTeacherKD):
         return terms
 
     def keep(self) -> dict[str, Tensor]:
-        """The gate: softmax(``inputs`` · weightᵀ + bias) weighs the teachers; ``[K, K·classes]`` and ``[K]``."""
+        """The gate: softmax(``inputs`` · weightᵀ + bias) weighs the teachers; ``[M, M·classes]`` and ``[M]``."""
         return {"weight": self.gate.weight, "bias": self.gate.bias}
 
 
@@ -627,7 +627,7 @@ class _FeatureKD(KD, _TeacherStages):
 
     Args:
         pairs: (student's stage, teacher's stage), one or more; ``models.stages_of_equal_size`` proposes some.
-        weight: of the further term, 0 or more.
+        weight: of the further term, 0 or more: w of a hint, β of attention transfer.
     """
 
     pairs: tuple[tuple[str, str], ...] = ()
@@ -664,7 +664,7 @@ class HintKD(_FeatureKD):
     """KD and hints: the student's features, through a learned regressor, fit the teacher's (FitNets, arXiv 1412.6550).
 
     The regressors are 1×1 convolutions (with bias): the method's own parameters, trained with the student's, without
-    weight decay. With ``alone`` = 0 the hint is a term of the loss throughout, α·CE + (1 − α)·soft + weight·hint, as in
+    weight decay. With ``alone`` = 0 the hint is a term of the loss throughout, α·CE + (1 − α)·soft + w·hint, as in
     later libraries. With ``alone`` > 0 there are the paper's two stages: for that fraction of the training the hint
     alone, which trains the student up to the hinted stage, and then KD alone. (The paper trains stage 1 to the end with
     a schedule of its own; here one schedule spans both, so that all arms have the same number of epochs.)
@@ -705,9 +705,9 @@ class HintKD(_FeatureKD):
 
 @dataclass(eq=False)
 class AttentionKD(_FeatureKD):
-    """KD and attention transfer: α·CE + (1 − α)·soft + weight·Σ distance of the maps (arXiv 1612.03928).
+    """KD and attention transfer: α·CE + (1 − α)·soft + β·Σ distance of the maps (arXiv 1612.03928).
 
-    With ``alpha`` = 1 it is attention transfer alone, CE + weight·distance. The authors' code has the weight β = 1000
+    With ``alpha`` = 1 it is attention transfer alone, CE + β·distance. The authors' code has the weight β = 1000
     for the "code" form of the distance (their equation has β/2).
 
     Args:
@@ -732,12 +732,12 @@ class AttentionKD(_FeatureKD):
 class MutualLearning(Method):
     """Peers that teach each other while they learn (deep mutual learning, Zhang et al. 2018, arXiv 1706.00384).
 
-    The student is a ``models.Cohort``. Each peer minimises CE + weight·mean_j T²·KL(p_j ‖ p_i), the others detached;
+    The student is a ``models.Cohort``. Each peer minimises CE + w·mean_j T²·KL(p_j ‖ p_i), the others detached;
     with a teacher its CE becomes α·CE + (1 − α)·T_t²·KL(p_t ‖ p_i). ``weight`` = 0 trains the peers independently: the
     control. The terms are sums over peers.
 
     Args:
-        weight: of the peers' term, 0 or more.
+        weight: w, of the peers' term, 0 or more.
         temperature: T of the peers, > 0.
         teacher: one more teacher for all peers, or ``None``.
         teacher_temperature, alpha: T_t and α of its term.

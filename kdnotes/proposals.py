@@ -211,9 +211,9 @@ distillation from the logits?""",
         baseline="KD",
         method=r"""
 $$\mathcal{L} = \alpha\,\mathrm{CE} + (1-\alpha)\,T^2\,\mathrm{KL}(p_t\,\|\,p_s) + \beta \sum_{\text{stages}}
-\overline{(a_s - a_t)^2}$$
+\overline{(Q_s - Q_t)^2}$$
 
-with normalised maps $a$. The authors' code has $\beta = 1000$, for other networks and SGD; chapter 11 measures
+with normalised maps $Q$. The authors' code has $\beta = 1000$, for other networks and SGD; chapter 11 measures
 what the strength does to the course's small ones. Here $\beta = 10$ is fixed in advance.""",
         loss="""\
 def attention_loss(batch, given, pairs, temperature, alpha, beta):
@@ -245,17 +245,17 @@ learned 1×1 convolution that bridges the numbers of channels. Does that add to 
         treatment="KD + hint",
         baseline="KD",
         method=r"""
-$$\mathcal{L} = \alpha\,\mathrm{CE} + (1-\alpha)\,T^2\,\mathrm{KL}(p_t\,\|\,p_s) + \beta\,\overline{(r(f_s) - f_t)^2}$$
+$$\mathcal{L} = \alpha\,\mathrm{CE} + (1-\alpha)\,T^2\,\mathrm{KL}(p_t\,\|\,p_s) + w\,\overline{(r(F_s) - F_t)^2}$$
 
-with the regressor $r$, which is trained with the student and thrown away afterwards. $\beta = 10$ is fixed in advance,
-as the middle of the range 1 to 100.""",
+with the regressor $r$, which is trained with the student and thrown away afterwards. $w = 10$ is fixed in advance, as
+the middle of the range 1 to 100.""",
         loss="""\
-def hint_loss(batch, given, pair, temperature, alpha, beta):
+def hint_loss(batch, given, pair, temperature, alpha, weight):
     hard = F.cross_entropy(batch.student_logits, batch.targets)
     soft = losses.kd_loss(batch.student_logits, given.logits, temperature)
     ours, theirs = losses.match_size(batch.features[pair[0]], given.features[pair[1]])
     hint = losses.hint_loss(given.module(ours), theirs)
-    return {"hard": alpha * hard, "soft": (1 - alpha) * soft, "hint": beta * hint}""",
+    return {"hard": alpha * hard, "soft": (1 - alpha) * soft, "hint": weight * hint}""",
         control="""\
 The baseline has the same teacher, $T$, $\\alpha$, images and epochs, and lacks the one term in question. The
 regressor's weights are drawn beside the student's, so that both arms start from the same student.""",
@@ -264,17 +264,17 @@ student = training.build(s.student(), 0)
 pairs = models.stages_of_equal_size(student, teacher.model)
 pair = pairs[len(pairs) // 2]
 channels = models.feature_shapes(student)[pair[0]][0], teacher.feature_shape(pair[1])[0]
-loss = functools.partial(hint_loss, pair=pair, temperature=temperature, alpha=alpha, beta=10.0)
+loss = functools.partial(hint_loss, pair=pair, temperature=temperature, alpha=alpha, weight=10.0)
 regressor = functools.partial(nn.Conv2d, *channels, 1)
 arms = {"KD": KD(teacher, temperature, alpha), "KD + hint": OwnLoss(loss, teacher, (pair[1],), regressor)}""",
         limits="""\
-One stage and one β, throughout the training; the paper trains on the hint first and on the logits afterwards. The
-regressor costs time in training, none afterwards.""",
+One stage and one $w$, throughout the training; the paper trains on the hint first, on labels and logits afterwards.
+The regressor costs time in training, none afterwards.""",
     ),
     "progressive": Proposal(
         title="From the teacher to the labels, step by step",
         background="""\
-Schedules that start with the teacher and end with the labels are proposed again and again (annealing,
+Schedules that start with the teacher and end with the labels have been proposed (annealing,
 [2104.07163](https://arxiv.org/abs/2104.07163); early stopping,
 [1910.01348](https://arxiv.org/abs/1910.01348)).
 Is it the *movement* that helps, or only the average amount of teaching?""",
@@ -284,10 +284,10 @@ Is it the *movement* that helps, or only the average amount of teaching?""",
         treatment="α from 0 to 0.5",
         baseline="α = 0.25",
         method=r"""
-$$\mathcal{L} = \alpha(t)\,\mathrm{CE} + (1-\alpha(t))\,T^2\,\mathrm{KL}(p_t\,\|\,p_s), \qquad
-\alpha(t) = 0.5\,t$$
+$$\mathcal{L} = \alpha(\tau)\,\mathrm{CE} + (1-\alpha(\tau))\,T^2\,\mathrm{KL}(p_t\,\|\,p_s), \qquad
+\alpha(\tau) = 0.5\,\tau$$
 
-with $t$ from 0 to 1, the share of the training that is done. The ends 0 and 0.5 are fixed in advance.""",
+with $\tau$ from 0 to 1, the share of the training that is done. The ends 0 and 0.5 are fixed in advance.""",
         loss="""\
 def progressive_loss(batch, given, temperature, first, last):
     alpha = first + batch.progress * (last - first)
@@ -316,7 +316,7 @@ imitates the other's predictions. No teacher is needed. Does a student learn mor
         treatment="mutual",
         baseline="independent",
         method=r"""
-$$\mathcal{L} = \sum_i \Big(\mathrm{CE}(p_i, y) + \mathrm{KL}(p_j\,\|\,p_i)\Big), \qquad j \ne i$$
+$$\mathcal{L} = \sum_i \Big(\mathrm{CE}(y, p_i) + \mathrm{KL}(p_j\,\|\,p_i)\Big), \qquad j \ne i$$
 
 where each peer takes the other's prediction as given (no gradient flows into it).""",
         loss="""\
@@ -324,7 +324,7 @@ def mutual_loss(batch, given):
     peers = list(batch.features["peers"].unbind(dim=1))  # [B, classes] each
     return sum(losses.mutual_losses(peers, batch.targets))""",
         control="""\
-Both arms train two peers, of which the *first* is measured: as the only one it would start from the same weights. In
+Both arms train two peers, of which the *first* is measured: alone it would start from the same weights. In
 the baseline the peers do not see each other (the sum of their cross-entropies).""",
         arms="""\
 cohort = functools.partial(models.Cohort, (s.student(), s.student()))
