@@ -150,7 +150,7 @@ class Comparison:
         rows = []
         for method, row in self.numbers().iterrows():
             difference = None if method == BASELINE else self.difference(method, BASELINE)
-            resolved = "" if difference is None else self._resolved(difference, row)
+            resolved = "" if difference is None else self._resolved(method)
             rows.append(
                 {
                     "method": method,
@@ -167,11 +167,10 @@ class Comparison:
             )
         return pd.DataFrame(rows).set_index("method")
 
-    @staticmethod
-    def _resolved(difference: Interval, row: pd.Series) -> str:
-        if row["corrected low"] > 0 or row["corrected high"] < 0:
+    def _resolved(self, method: str) -> str:
+        if self.difference(method, BASELINE, level=self.corrected_level).resolved:
             return "yes"
-        return "only uncorrected" if difference.resolved else "no"
+        return "only uncorrected" if self.difference(method, BASELINE).resolved else "no"
 
 
 def compare_methods(

@@ -24,40 +24,59 @@ import kdnotes
 from kdnotes.metrics import Interval, mean_interval
 from kdnotes.study import Study
 
-__all__ = ["Experiment", "SeedsNeeded", "Verdict", "judge", "power", "report", "seeds_needed"]
+__all__ = ["WORDS", "Experiment", "SeedsNeeded", "Verdict", "judge", "power", "report", "seeds_needed"]
 
 MOST_SEEDS = 10_000
 METRICS = (*(f"{split}_{kind}" for split in ("test", "validation") for kind in ("accuracy", "nll", "ece")), "seconds")
 NOT_FILLED_IN = "not filled in"
 
 
+# What ``judge`` can say, from the largest gain down; δ is the smallest difference of interest.
+WORDS = (
+    "gain of δ or more shown",
+    "gain shown",
+    "gain shown, gain of δ or more excluded",
+    "gain of δ or more excluded",
+    "loss shown",
+    "not resolved",
+)
+
+
 def judge(gain: Interval, smallest_difference: float) -> str:
-    """The verdict on a gain, of which larger is better, for a smallest difference of interest δ > 0.
+    """What the interval of a gain, of which larger is better, shows; δ > 0 is the smallest difference of interest.
 
-    - "supported": the interval lies wholly above 0, and δ or more is not excluded;
-    - "refuted": the interval lies wholly below δ, whether it holds 0 or not;
-    - "not resolved": it holds both 0 and δ; or there is but one seed; or all seeds gave the same difference, so that
-      the interval has no width and says nothing of the next seed.
+    One of ``WORDS``, by where the ends lie:
 
-    The first part is a test of the difference 0, the second one of the difference δ (half of an equivalence test,
-    Lakens 2017, doi 10.1177/1948550617697177). With 95 % intervals "supported" comes up in at most 2.5 % of the
-    experiments in which the true gain is 0 or less, and "refuted" in at most 2.5 % of those in which it is δ or more:
-    if the differences are about normal, and if the interval is looked at once, with a number of seeds fixed before.
-    What is refuted is a gain of δ or more; a smaller one may be there, and may even be resolved. What is supported is
-    that there is a gain; where the true one lies between 0 and δ, either word may come up, and often does.
+    - "gain of δ or more shown": low ≥ δ;
+    - "gain shown": 0 < low < δ ≤ high; whether the gain is δ or more is open;
+    - "gain shown, gain of δ or more excluded": 0 < low, high < δ;
+    - "gain of δ or more excluded": low ≤ 0 ≤ high < δ; whether there is a smaller gain, or a loss, is open;
+    - "loss shown": high < 0, which excludes any gain;
+    - "not resolved": low ≤ 0 and high ≥ δ; or there is but one seed; or all seeds gave the same difference, so that the
+      interval has no width and says nothing of the next seed.
+
+    With 95 % intervals each of these mistakes comes up in at most 2.5 % of the experiments: a gain is shown where the
+    true one is 0 or less; one of δ or more is shown where the true one is δ or less, excluded where it is δ or more
+    (half of an equivalence test, Lakens 2017, doi 10.1177/1948550617697177). So it is if the differences are about
+    normal, and if the interval is looked at once, with a number of seeds fixed before.
     """
     _check_positive("smallest_difference", smallest_difference)
-    if gain.n < 2 or gain.half_width <= 1e-12:
+    if not gain.has_spread:
         return "not resolved"
-    if gain.high < smallest_difference:
-        return "refuted"
-    return "supported" if gain.low > 0 else "not resolved"
+    if gain.low >= smallest_difference:
+        return "gain of δ or more shown"
+    if gain.below():
+        return "loss shown"
+    facts = ["gain shown"] if gain.above() else []
+    facts += ["gain of δ or more excluded"] if gain.below(smallest_difference) else []
+    return ", ".join(facts) or "not resolved"
 
 
 def power(seeds: int, difference: float, sd: float, level: float = 0.95) -> float:
     """Probability that the paired interval of ``seeds`` seeds lies wholly above 0 if the true mean is ``difference``.
 
-    It is, by symmetry, also the probability that it lies wholly below ``difference`` if the true mean is 0.
+    It is also the probability that it lies wholly below ``difference`` if the true mean is 0 (by symmetry), and wholly
+    above ``difference`` if the true mean is twice that (by a shift).
 
     Args:
         difference: the true mean difference, above 0.
@@ -108,8 +127,9 @@ class SeedsNeeded:
         sd, low, high = (f"{self.scale * value:.3g}" for value in (self.sd, self.sd_low, self.sd_high))
         return (
             f"If the true difference is {self.scale * self.smallest_difference:.3g} {self.unit}, {_count(self.seeds)} "
-            f"paired seeds are needed for an interval that excludes 0 with a probability of {100 * self.power:.0f} %. "
-            "This rests on the "
+            f"paired seeds are needed to show a gain with a probability of {100 * self.power:.0f} %; and as many to "
+            "exclude one of that size or more if there is none, or to show one of that size or more if the true one is "
+            "twice as large. This rests on the "
             f"standard deviation of the differences, {sd} {self.unit} in {self.seen} seeds; it is itself uncertain, "
             f"{low} to {high} {self.unit} (95 % interval), which means {_count(self.low)} to {_count(self.high)} seeds."
         )
@@ -140,14 +160,14 @@ def seeds_needed(
     _check_share("power", power)
     _check_share("level", level)
     values = [float(value) for value in differences]
-    mean = mean_interval(values).mean
+    interval = mean_interval(values)
     count, nan = len(values), float("nan")
     if count < 2:
         return SeedsNeeded(None, None, None, nan, nan, nan, count, smallest_difference, power)
-    squares = sum((value - mean) ** 2 for value in values)
-    sd = math.sqrt(squares / (count - 1))
-    if sd <= 1e-12:
+    if not interval.has_spread:
         return SeedsNeeded(None, None, None, 0.0, 0.0, 0.0, count, smallest_difference, power)
+    squares = sum((value - interval.mean) ** 2 for value in values)
+    sd = math.sqrt(squares / (count - 1))
     sd_low, sd_high = (math.sqrt(squares / stats.chi2.ppf(share, count - 1)) for share in (0.975, 0.025))
     numbers = [_seeds_for(smallest_difference / each, power, level) for each in (sd, sd_low, sd_high)]
     return SeedsNeeded(*numbers, sd, sd_low, sd_high, count, smallest_difference, power)
@@ -239,13 +259,15 @@ class Experiment:
 
     def rule(self) -> str:
         """What will be said for which interval, in words."""
-        zero, delta = ("above 0", "below") if self.sign > 0 else ("below 0", "above")
+        above, below = ("above", "below") if self.sign > 0 else ("below", "above")
         amount = self._amount(self.sign * self.smallest_difference)
         return (
-            f"The 95 % interval of {self.treatment} − {self.baseline}, {self.metric}, decides. "
-            f"Supported: it lies wholly {zero}, and {amount} is not excluded. "
-            f"Refuted: it lies wholly {delta} {amount}, so that a gain that large is excluded. "
-            f"Not resolved: it holds both 0 and {amount}, or there is one seed, or no spread between seeds."
+            f"The 95 % interval of {self.treatment} − {self.baseline}, {self.metric}, decides. δ is {self._delta}. "
+            f"A gain is shown: the interval lies wholly {above} 0. "
+            f"A gain of δ or more is shown: it lies wholly {above} {amount}, or begins there. "
+            f"A gain of δ or more is excluded: it lies wholly {below} {amount} (the first may hold as well). "
+            f"A loss is shown: it lies wholly {below} 0. "
+            "Not resolved: none of these, or there is one seed, or no spread between seeds."
         )
 
     def check_arms(self, arms: Mapping[str, Any]) -> None:
@@ -309,6 +331,11 @@ class Experiment:
         mean, low, high = (self.sign * value for value in difference)
         return Interval(mean, min(low, high), max(low, high), difference.n)
 
+    @property
+    def _delta(self) -> str:
+        """The smallest difference of interest as a size: "0.5 points"."""
+        return f"{self.scale * self.smallest_difference:.3g} {self.unit}".strip()
+
     def _amount(self, value: float) -> str:
         return f"{self.scale * value:+.3g} {self.unit}".strip().replace("-", "−")
 
@@ -323,7 +350,7 @@ class Verdict:
     """What the experiment says of its hypothesis; ``str()`` gives the sentence.
 
     Args:
-        word: "supported", "refuted", "not resolved" or "not filled in".
+        word: one of ``WORDS`` (see ``judge``), or "not filled in".
         difference: treatment − baseline, mean and 95 % interval, in the metric's unit.
         experiment: the plan.
         to_do: what is not filled in.
@@ -346,26 +373,28 @@ class Verdict:
             check = " So far both arms gave exactly the same values, as equal losses must." if same else ""
             return f"Not filled in: {', '.join(self.to_do)} still to do, so there is nothing to judge.{check}"
         pair = f"{plan.treatment} − {plan.baseline}: {plan._said(self.difference)} of {plan.metric}"
-        return f"{self.word.capitalize()}. {pair} ({self.difference.n} seeds, 95 %). {self._meaning()}"
+        seeds = f"{self.difference.n} seed{'s' if self.difference.n > 1 else ''}"
+        return f"{self.word.capitalize()}. {pair} ({seeds}, 95 %). {self._meaning()}"
 
     def _meaning(self) -> str:
-        plan, gain = self.experiment, self.experiment._gain(self.difference)
-        delta = plan._amount(plan.sign * plan.smallest_difference)
-        if self.word == "supported":
-            if gain.low >= plan.smallest_difference:
-                return f"There is a gain of {delta}, the smallest difference of interest, or more."
-            return f"There is a gain; whether it is as large as {delta}, the smallest difference of interest, is open."
-        if self.word == "refuted" and gain.high < 0:
-            return "The difference goes the other way: there is a loss."
-        if self.word == "refuted" and gain.low > 0:
-            return f"There is a gain, but a smaller one: what is refuted is a gain of {delta} or more."
-        if self.word == "refuted":
-            return f"A gain of {delta} or more is excluded; whether there is a smaller one, or a loss, is not resolved."
+        gain, delta = self.experiment._gain(self.difference), f"δ = {self.experiment._delta}"
+        if self.word != "not resolved":
+            return MEANINGS[self.word].format(delta=delta)
         if gain.n < 2:
             return "One seed has no interval."
-        if gain.half_width <= 1e-12:
+        if not gain.has_spread:
             return "All seeds gave the same difference, so there is no spread to judge by."
-        return f"Neither no gain at all nor a gain of {delta} is excluded."
+        return f"The interval holds both 0 and {delta}: neither a gain is shown, nor is one of δ or more excluded."
+
+
+MEANINGS = {
+    "gain of δ or more shown": "The whole interval is a gain of {delta} or more.",
+    "gain shown": "There is a gain; whether it is {delta} or more is open.",
+    "gain shown, gain of δ or more excluded": "There is a gain, but a smaller one than {delta}.",
+    "gain of δ or more excluded": "A gain of {delta} or more is excluded; whether there is a smaller gain, or a loss, "
+    "is not resolved.",
+    "loss shown": "The difference goes the other way: any gain is excluded, so one of {delta} or more is too.",
+}
 
 
 def report(
@@ -512,7 +541,7 @@ def _plan_rows(plan: Experiment) -> dict[str, str]:
 
 
 def _arms_table(plan: Experiment, study: Study) -> str:
-    head = ("arm", "seeds", f"{plan.metric}, mean with 95 % interval", f"difference from {plan.baseline}", "resolved")
+    head = ("arm", "seeds", f"{plan.metric}, mean with 95 % interval", f"difference from {plan.baseline}", "0 excluded")
     rows = []
     for arm in study.arms:
         mean = plan._said(study.interval(arm, plan.metric), signed=False).replace("points", "%")
@@ -522,8 +551,9 @@ def _arms_table(plan: Experiment, study: Study) -> str:
     lines = [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     note = (
-        "The verdict is on the one difference of the plan; those of further arms are exploratory. The intervals are "
-        "over seeds: the training images, the test images and the teacher are the same in all of them."
+        "The verdict is on the one difference of the plan; those of further arms are exploratory, and each interval "
+        "has its 95 % by itself. The intervals are over seeds: the training images, the test images and the teacher "
+        "are the same in all of them."
     )
     return f"<table><tr>{top}</tr>\n" + "\n".join(lines) + f"\n</table>\n<p>{note}</p>"
 

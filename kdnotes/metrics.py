@@ -71,7 +71,11 @@ def gap_recovered(student: float, baseline: float, teacher: float) -> float:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval, in the unit of the samples."""
+    """A mean of ``n`` samples with its confidence interval, in the unit of the samples.
+
+    Where it lies is asked with ``above``, ``below`` and ``resolved``, never by comparing the ends: an interval without
+    spread resolves nothing.
+    """
 
     mean: float
     low: float
@@ -79,9 +83,26 @@ class Interval:
     n: int
 
     @property
+    def has_spread(self) -> bool:
+        """Whether there are two samples or more, and they differ by more than rounding.
+
+        Without spread the formula gives a width of 0, but samples that happen to agree say as little of the next one as
+        one sample does. Differences of numbers near 1 that are equal on paper differ by about 1e-16.
+        """
+        return self.n > 1 and self.half_width > 1e-12 * max(1.0, abs(self.mean))
+
+    def above(self, value: float = 0.0) -> bool:
+        """Whether the interval has spread and lies wholly above the value."""
+        return self.has_spread and self.low > value
+
+    def below(self, value: float = 0.0) -> bool:
+        """Whether the interval has spread and lies wholly below the value."""
+        return self.has_spread and self.high < value
+
+    @property
     def resolved(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval has spread and excludes 0."""
+        return self.above() or self.below()
 
     @property
     def half_width(self) -> float:
@@ -92,7 +113,8 @@ class Interval:
 
     def points(self, *, signed: bool = True) -> str:
         """The interval of fractions as percentage points, such as "+1.50 ± 0.30" (with U+2212 for minus)."""
-        return f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}".replace("-", "−")
+        text = f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}"
+        return text.replace("-", "−").replace("inf", "∞")
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -114,7 +136,8 @@ def said(interval: Interval, unit: str = "points", *, lower_is_better: bool = Fa
         unit: "points" for a difference of fractions, as percentage points; any other unit is that of the samples.
         lower_is_better: as of NLL and ECE: a gain lies below 0.
     """
-    amount = interval.points() if unit == "points" else f"{signed(interval.mean, 3)} ± {interval.half_width:.3f}"
+    half = f"{interval.half_width:.3f}".replace("inf", "∞")
+    amount = interval.points() if unit == "points" else f"{signed(interval.mean, 3)} ± {half}"
     return f"{amount} {unit} ({verdict(interval, lower_is_better=lower_is_better)})"
 
 
@@ -129,7 +152,8 @@ def by_verdict(intervals: Mapping[str, Interval]) -> str:
 def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
     """Mean and Student-t confidence interval of independent samples, such as one paired difference a seed.
 
-    With one sample the interval is infinite: one seed says nothing of the next.
+    With one sample the interval is infinite: one seed says nothing of the next. Where all samples are equal it has no
+    width, and ``has_spread`` is false.
     """
     from scipy import stats
 

@@ -54,7 +54,7 @@ def show(shown: Figure, alt: str) -> None:
 def forest(
     axes: Axes, intervals: Mapping[str, Interval], *, label: str, scale: float = 100.0, reference: float | None = 0.0
 ) -> None:
-    """Means with their intervals, one row a name, from top to bottom; grey where the interval holds the reference.
+    """Means with their intervals, one row a name, from top to bottom; grey where the reference is not excluded.
 
     Args:
         intervals: name → interval; drawn times ``scale`` (100 turns fractions into points).
@@ -62,7 +62,7 @@ def forest(
         reference: a vertical line, and what "resolved" is judged against (``None``: no line).
     """
     for row, interval in enumerate(intervals.values()):
-        resolved = reference is None or not interval.low * scale <= reference <= interval.high * scale
+        resolved = reference is None or interval.above(reference / scale) or interval.below(reference / scale)
         color = COLORS[0] if resolved else "0.55"
         axes.plot([interval.low * scale, interval.high * scale], [row, row], color=color, linewidth=2)
         axes.plot(interval.mean * scale, row, "o", color=color)

@@ -151,9 +151,9 @@ def _imports(code: str) -> str:
 PLAN_TEXT = """\
 ## Plan
 Written before the run, and not changed after it (the report lists the results that were seen before a change). The
-hypothesis is about a gain of δ or more. δ is the smallest difference of interest: the smallest one that would make you
-use the method. The rule follows from it. ("Supported" says that there is a gain and that δ is not excluded; whether δ
-was reached, the sentence with the verdict tells.)"""
+hypothesis says that the treatment gains δ or more. δ is the smallest difference of interest: the smallest one that
+would make you use the method. The rule follows from it. "Gain of δ or more shown" is the hypothesis itself; "gain
+shown" is less, since δ is open; "gain of δ or more excluded" and "loss shown" are against it."""
 
 PLAN_FIELDS = ("question", "hypothesis", "prediction", "treatment", "baseline", "seeds")
 PLAN = """\
@@ -205,7 +205,7 @@ Where does a network look? Zagoruyko & Komodakis ([1612.03928](https://arxiv.org
 outputs over the channels, normalise the map, and let the student imitate the teacher's maps. Does that add anything to
 distillation from the logits?""",
         question="Does attention transfer add to distillation?",
-        hypothesis="KD with attention transfer reaches a higher test accuracy than KD alone, by δ or more.",
+        hypothesis="KD with attention transfer gains δ or more in test accuracy over KD alone.",
         prediction="A gain below one point: the maps help most where the student is far from the teacher.",
         treatment="KD + attention",
         baseline="KD",
@@ -240,7 +240,7 @@ One β, and maps of all stages of equal size; another β or one stage alone may 
 FitNets ([1412.6550](https://arxiv.org/abs/1412.6550)) let a stage of the student imitate one of the teacher, through a
 learned 1×1 convolution that bridges the numbers of channels. Does that add to distillation from the logits?""",
         question="Do hints add to distillation?",
-        hypothesis="KD with a hint at the middle stage reaches a higher test accuracy than KD alone, by δ or more.",
+        hypothesis="KD with a hint at the middle stage gains δ or more in test accuracy over KD alone.",
         prediction="A gain of about a point: features say more about an image than ten logits do.",
         treatment="KD + hint",
         baseline="KD",
@@ -279,7 +279,7 @@ Schedules that start with the teacher and end with the labels are proposed again
 [1910.01348](https://arxiv.org/abs/1910.01348)).
 Is it the *movement* that helps, or only the average amount of teaching?""",
         question="Does a moving weight of the labels beat a constant one?",
-        hypothesis="KD with α rising from 0 to 0.5 beats KD with their mean, α = 0.25, by δ or more of test accuracy.",
+        hypothesis="KD with α rising from 0 to 0.5 gains δ or more in test accuracy over KD with their mean, α = 0.25.",
         prediction="No difference of half a point: most of the learning happens in the middle of the training.",
         treatment="α from 0 to 0.5",
         baseline="α = 0.25",
@@ -311,7 +311,7 @@ than the middle; with another schedule of the learning rate the answer may be an
 Deep mutual learning ([1706.00384](https://arxiv.org/abs/1706.00384)): two students train side by side, and each also
 imitates the other's predictions. No teacher is needed. Does a student learn more with a peer than alone?""",
         question="Does a student learn more with a peer than alone?",
-        hypothesis="A student with an equal peer beats one that learns alone, by δ or more of test accuracy.",
+        hypothesis="A student with an equal peer gains δ or more in test accuracy over one that learns alone.",
         prediction="A gain of about half a point: a peer knows less than a teacher, and errs in the same places.",
         treatment="mutual",
         baseline="independent",
@@ -340,7 +340,7 @@ much to use; it is not compared here.""",
 TODO: what is known, what is not, and why it matters to you. Replace every TODO in this notebook; as long as one is left
 in the plan or in the loss, neither this notebook nor the report shows a result.""",
         question="TODO: what do you want to find out?",
-        hypothesis="TODO: a statement that can turn out wrong, such as 'my loss beats KD by δ or more', and your δ.",
+        hypothesis="TODO: a statement that can turn out wrong, such as 'my loss gains δ or more over KD', and your δ.",
         prediction="TODO: what do you expect, and why?",
         treatment="own loss",
         baseline="KD",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from kdnotes.methods import Method
 from kdnotes.metrics import Interval, mean_interval
 from kdnotes.training import Config, Run, single_thread
 
-__all__ = ["Arm", "NotPairedError", "PerSeed", "Study", "compare", "each"]
+__all__ = ["Arm", "NotPairedError", "PerSeed", "Study", "compare", "each", "in_words", "together"]
 
 Result = TypeVar("Result")
 
@@ -95,16 +95,21 @@ class Study:
         return mean_interval(self.values(arm, metric) - self.values(baseline, metric), level)
 
     def table(self, baseline: str, metric: str = "test_accuracy") -> pd.DataFrame:
-        """One row an arm: the metric, and the paired difference from ``baseline``, mean ± half-width in points."""
+        """One row an arm: the metric, and the paired difference from ``baseline``, mean ± half-width in points.
+
+        The differences are judged together (``differences``); "only uncorrected" is one that the usual interval alone
+        would resolve.
+        """
+        corrected = self.differences({arm: (arm, baseline) for arm in self.arms if arm != baseline}, metric)
         rows = []
         for arm in self.arms:
-            difference = None if arm == baseline else self.difference(arm, baseline, metric)
+            difference = corrected.get(arm)
             rows.append(
                 {
                     "arm": arm,
                     f"{metric} %": self.interval(arm, metric).points(signed=False),
                     f"difference from {baseline}": difference.points() if difference else "",
-                    "resolved": ("yes" if difference.resolved else "no") if difference else "",
+                    "resolved": in_words(difference, self.difference(arm, baseline, metric)) if difference else "",
                 }
             )
         return pd.DataFrame(rows).set_index("arm")
@@ -116,6 +121,32 @@ class Study:
         if among is not None and not among:
             raise ValueError(f"among must name at least one of {self.arms}, or be None, not {among!r}")
         return max(among or self.arms, key=lambda arm: self.values(arm, metric).mean())
+
+    def differences(self, pairs: Mapping[str, tuple[str, str]], metric: str = "test_accuracy") -> dict[str, Interval]:
+        """Paired differences that are judged together: *all* of their intervals hold at 95 % (``together``).
+
+        Args:
+            pairs: name → (arm, baseline).
+        """
+        return together(
+            {name: self.values(arm, metric) - self.values(other, metric) for name, (arm, other) in pairs.items()}
+        )
+
+
+def together(samples: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
+    """Intervals of differences that are judged together, so that *all* of them hold at 95 % (Bonferroni).
+
+    Of n differences each has the level 1 − 0.05/n.
+
+    Args:
+        samples: name → one paired difference a seed; the numbers of seeds may differ.
+    """
+    return {name: mean_interval(values, 1 - 0.05 / len(samples)) for name, values in samples.items()}
+
+
+def in_words(corrected: Interval, alone: Interval) -> str:
+    """Whether a difference is resolved among those judged with it: "yes", "only uncorrected" or "no"."""
+    return "yes" if corrected.resolved else "only uncorrected" if alone.resolved else "no"
 
 
 def compare(

@@ -202,6 +202,10 @@ def _scheduled(fraction: Callable[[int, int], float]) -> Answer:
     return lambda step, steps, first, last: first + (last - first) * fraction(step, steps)
 
 
+def _facts(rule: Callable[[float, float, float], tuple[bool, bool, bool]]) -> Answer:
+    return lambda low, mean, high, smallest: rule(low, high, smallest) if low < high else (False, False, False)
+
+
 # Wrong at an edge alone.
 BOUNDARIES: dict[str, tuple[Answer, ...]] = {
     "02.2": (
@@ -239,8 +243,14 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
         _stops(lambda step, steps, until: step / (steps - 1) < until),
     ),
     "14.1": (
-        lambda low, mean, high, smallest: "refuted" if high <= smallest else "supported" if low > 0 else "not resolved",
-        lambda low, mean, high, smallest: "refuted" if high < smallest else "supported" if low >= 0 else "not resolved",
+        _facts(lambda low, high, smallest: (low >= 0, low >= smallest, high < smallest)),
+        _facts(lambda low, high, smallest: (low > 0, low > smallest, high < smallest)),
+        _facts(lambda low, high, smallest: (low > 0, low >= smallest, high <= smallest)),
+        _facts(
+            lambda low, high, smallest: (low > 0, low > 0 and high >= smallest, high < smallest)
+        ),  # 0 excluded, not δ
+        lambda low, mean, high, smallest: (low > 0, low >= smallest, high < smallest),  # without width
+        lambda low, mean, high, smallest: (not low <= 0, not low < smallest, not high >= smallest),  # true of NaN
     ),
 }
 

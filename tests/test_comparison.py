@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -13,6 +14,7 @@ from kdnotes import comparison, study, teachers
 from kdnotes.comparison import BASELINE
 from kdnotes.methods import KD, CrossEntropy, GatedKD
 from kdnotes.models import StudentNet
+from kdnotes.study import Study
 from kdnotes.training import build, state_key
 
 
@@ -119,8 +121,20 @@ def test_the_table_says_whether_a_difference_survives_the_correction(result):
     assert table.loc[BASELINE, "resolved"] == "" and set(table["resolved"]) <= {"", "yes", "no", "only uncorrected"}
     for method in table.index.drop(BASELINE):
         row = numbers.loc[method]
-        survives = row["corrected low"] > 0 or row["corrected high"] < 0
+        corrected = result.difference(method, BASELINE, level=result.corrected_level)
+        assert (row["corrected low"], row["corrected high"]) == (corrected.low, corrected.high)
+        survives = corrected.has_spread and (corrected.low > 0 or corrected.high < 0)
         assert (table.loc[method, "resolved"] == "yes") == survives
+
+
+def test_a_method_that_is_ahead_by_the_same_amount_in_every_seed_is_not_resolved(result):
+    frame = result.study.frame.copy()
+    for method, ahead in ((BASELINE, 0.0), ("KD", 0.0125)):
+        frame.loc[frame["arm"] == result.arm(method), "test_accuracy"] = [
+            0.7785 + 0.0125 * seed + ahead for seed in (0, 1)
+        ]
+    table = dataclasses.replace(result, study=Study(frame, result.study.runs)).table()
+    assert table.loc["KD", f"minus {BASELINE}"] == "+1.25 ± 0.00" and table.loc["KD", "resolved"] == "no"
 
 
 def test_all_three_teachers_are_used_by_the_methods_with_many():

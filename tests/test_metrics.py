@@ -232,6 +232,35 @@ def test_a_difference_in_words():
 def test_one_sample_resolves_nothing():
     interval = metrics.mean_interval([0.5])
     assert (interval.low, interval.high, interval.n) == (-math.inf, math.inf, 1) and not interval.resolved
+    assert interval.points() == "+50.00 ± ∞" and metrics.said(interval, "nats") == "+0.500 ± ∞ nats (not resolved)"
+
+
+# Pairs that are equal on paper: some of their differences are 0.0125 and 0.012499999999999956.
+EQUAL_ON_PAPER = [0.7910 - 0.7785, 0.8035 - 0.7910, 0.9125 - 0.9000, 0.1250 - 0.1125]
+
+
+@pytest.mark.parametrize(
+    "samples", [[0.0125, 0.0125], [-0.0125] * 5, EQUAL_ON_PAPER, [0.0, 0.0], [7e3] * 3, [0.1 + 0.2, 0.3], [3e-9] * 4]
+)
+def test_an_interval_without_width_is_not_resolved_anywhere(samples):
+    for level in (0.95, 0.9999):
+        interval = metrics.mean_interval(samples, level)
+        assert not (interval.has_spread or interval.resolved or interval.above() or interval.below())
+        assert not interval.above(interval.mean - 1) and not interval.below(interval.mean + 1)
+        assert metrics.verdict(interval) == "not resolved" == metrics.verdict(interval, lower_is_better=True)
+
+
+def test_a_small_spread_is_a_spread():
+    for samples in ([0.01, 0.0101], [1e-6, 1.01e-6, 0.99e-6], [7e3, 7e3 + 1e-3]):
+        assert metrics.mean_interval(samples).has_spread and metrics.mean_interval(samples, 0.5).above()
+    assert not metrics.Interval(0.5, 0.4, 0.6, 1).has_spread  # one sample, whatever ends were given
+
+
+def test_where_an_interval_lies_is_strict_at_its_ends():
+    interval = metrics.Interval(0.5, 0.25, 0.75, 5)
+    assert interval.above(0.2499) and not interval.above(0.25) and not interval.above(0.5)
+    assert interval.below(0.7501) and not interval.below(0.75) and not interval.below(0.5)
+    assert not metrics.Interval(0.5, 0.0, 1.0, 5).resolved and not metrics.Interval(-0.5, -1.0, 0.0, 5).resolved
 
 
 def test_interval_covers_the_true_mean_as_often_as_it_says():

@@ -106,6 +106,13 @@ def test_the_source_uses_no_shell_no_magic_and_expects_no_exception(path):
 
 
 @each
+def test_where_an_interval_lies_is_asked_of_the_interval(path):
+    """Not of its ends: an interval without spread has ends on one side of 0, and resolves nothing."""
+    compared = re.compile(r"\.(?:low|high) *[<>]|[<>]=? *[\w.\[\]\"' ]+\.(?:low|high)\b")
+    assert [line for cell in code_cells(path) for line in cell.source.splitlines() if compared.search(line)] == []
+
+
+@each
 def test_no_absolute_path_is_shown(path):
     assert [text for text in texts(path) if ABSOLUTE.search(text)] == []
 

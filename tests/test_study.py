@@ -373,6 +373,40 @@ def test_table_says_which_differences_are_resolved():
     assert table.loc["ce", "test_accuracy %"].startswith("81.00 ± ")
 
 
+def test_differences_judged_together_are_corrected_for_their_number():
+    rng = np.random.default_rng(1)
+    result = made_up(**{arm: rng.normal(0.8, 0.01, 5) for arm in ("ce", "a", "b", "c")})
+    pairs = {f"{arm} − ce": (arm, "ce") for arm in ("a", "b", "c")}
+    corrected = result.differences(pairs)
+    assert list(corrected) == list(pairs)
+    for name, (arm, other) in pairs.items():
+        expected = stats.ttest_rel(result.values(arm), result.values(other)).confidence_interval(1 - 0.05 / 3)
+        assert tuple(corrected[name])[1:] == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert result.differences({"a − ce": ("a", "ce")}) == {"a − ce": result.difference("a", "ce")}
+    uneven = study_module.together({"five": [1.0, 2.0, 3.0, 4.0, 5.5], "three": [1.0, 2.0, 3.5]})
+    assert [interval.n for interval in uneven.values()] == [5, 3] and study_module.together({}) == {}
+
+
+def test_table_judges_its_differences_together():
+    """The difference of one arm is resolved by itself, and among three it is not: the table must not say "yes"."""
+    steps = [0.010, 0.012, 0.030, 0.025, 0.004]
+    ce = [0.80, 0.81, 0.82, 0.80, 0.81]
+    kd = [base + step for base, step in zip(ce, steps, strict=True)]
+    noise = {"n1": [0.70, 0.95, 0.80, 0.90, 0.60], "n2": [0.95, 0.70, 0.80, 0.60, 0.90]}
+    assert made_up(ce=ce, kd=kd).table("ce").loc["kd", "resolved"] == "yes"
+    among, alone = made_up(ce=ce, kd=kd, **noise), made_up(ce=ce, kd=kd).difference("kd", "ce")
+    assert alone.resolved and not among.differences({arm: (arm, "ce") for arm in ("kd", "n1", "n2")})["kd"].resolved
+    assert among.table("ce")["resolved"].to_dict() == {"ce": "", "kd": "only uncorrected", "n1": "no", "n2": "no"}
+    assert among.table("ce").loc["kd", "difference from ce"].split(" ± ")[1] > f"{100 * alone.half_width:.2f}"
+
+
+def test_two_seeds_that_happen_to_agree_resolve_nothing():
+    result = made_up(ce=[0.7785, 0.7910], kd=[0.7910, 0.8035])
+    assert result.table("ce").loc["kd"].to_dict() == {
+        "test_accuracy %": "79.72 ± 7.94", "difference from ce": "+1.25 ± 0.00", "resolved": "no",
+    }  # fmt: skip
+
+
 def test_best_is_chosen_on_validation_only():
     result = made_up(a=[0.5, 0.6], b=[0.7, 0.8], c=[0.6, 0.6])
     assert result.best() == "b" and result.best(among=["a", "c"]) == "c"

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from kdnotes.check import Exercise, Trap
 from kdnotes.experiment import power
 
-
-def _verdict(low: float, mean: float, high: float, smallest: float) -> str:
-    if high < smallest:
-        return "refuted"
-    return "supported" if low > 0 else "not resolved"
+Facts = tuple[bool, bool, bool]
 
 
-def _verdict_cases() -> list[tuple]:
-    """(low, mean, high, δ): every kind of interval, on both sides of 0 and δ."""
+def _facts(low: float, mean: float, high: float, smallest: float) -> Facts:
+    """A gain is shown; one of δ or more is shown; one of δ or more is excluded."""
+    return low > 0, low >= smallest, high < smallest
+
+
+def _gated(rule: Callable[..., Facts]) -> Callable[..., Facts]:
+    """The rule for intervals with a width; one without, or of NaN, shows and excludes nothing."""
+
+    def gated(low: float, mean: float, high: float, smallest: float) -> Facts:
+        return rule(low, mean, high, smallest) if low < high else (False, False, False)
+
+    return gated
+
+
+def _facts_cases() -> list[tuple]:
+    """(low, mean, high, δ): every kind of interval, on both sides of 0 and δ and exactly there."""
+    nan, inf = math.nan, math.inf
     return [
         (-0.4, 0.1, 0.6, 0.5),  # holds both
         (0.1, 0.6, 1.1, 0.5),  # above 0, holds δ
@@ -27,52 +42,68 @@ def _verdict_cases() -> list[tuple]:
         (-0.1, 0.9, 1.9, 0.5),  # holds both, mean above δ
         (0.1, 0.4, 0.7, 0.5),  # above 0, mean below δ
         (-1.0, -0.2, 0.6, 0.5),  # holds both, mean below 0
+        (0.0, 0.5, 1.0, 0.5),  # begins at 0
+        (0.0, 0.125, 0.25, 0.5),
+        (0.5, 0.75, 1.0, 0.5),  # begins at δ
+        (0.25, 0.375, 0.5, 0.5),  # ends at δ
+        (-0.25, 0.125, 0.5, 0.5),
+        (-0.5, -0.25, 0.0, 0.5),  # ends at 0
+        (0.75, 0.75, 0.75, 0.5),  # no width
+        (0.25, 0.25, 0.25, 0.5),
+        (0.5, 0.5, 0.5, 0.5),
+        (-0.25, -0.25, -0.25, 0.5),
+        (-inf, 0.75, inf, 0.5),  # one seed
+        (nan, nan, nan, 0.5),
+        (0.0078125, 0.01, 0.0121875, 0.0078125),  # fractions
     ]
 
 
-def _by_mean(low: float, mean: float, high: float, smallest: float) -> str:
-    return "supported" if mean >= smallest else "refuted"
+# What is wrong at which boundary: what is compared there instead, and what to say.
+AT_BOUNDARIES = (
+    (operator.ge, "an interval that begins exactly at 0 shows no gain: low > 0, not ≥"),
+    (operator.gt, "one that begins exactly at δ shows a gain of δ or more: low ≥ δ, not >"),
+    (operator.le, "one that ends exactly at δ does not exclude a gain of δ: high < δ, not ≤"),
+)
+WIDTH = (
+    "an interval without width (low equal to high), as of seeds that all gave the same difference, shows and excludes "
+    "nothing"
+)
 
 
-def _nothing_is_no_effect(low: float, mean: float, high: float, smallest: float) -> str:
-    return "supported" if low > 0 else "refuted"
+def _boundary_traps() -> list[Trap]:
+    """Every combination of a wrong comparison at 0, at δ from above, at δ from below, and of a width not asked for."""
+    traps = []
+    for wrong in itertools.product((False, True), repeat=4):
+        messages = [message for (_, message), is_wrong in zip(AT_BOUNDARIES, wrong, strict=False) if is_wrong]
+        begins, reaches, ends = (
+            bad if is_wrong else good
+            for (bad, _), good, is_wrong in zip(
+                AT_BOUNDARIES, (operator.gt, operator.ge, operator.lt), wrong, strict=False
+            )
+        )
+        rule = functools.partial(_compared, begins, reaches, ends)
+        if any(wrong):
+            traps.append(Trap(rule if wrong[3] else _gated(rule), "; ".join(messages + [WIDTH] * wrong[3])))
+    return traps
 
 
-def _nil_only(low: float, mean: float, high: float, smallest: float) -> str:
-    return "supported" if low > 0 else "refuted" if high < 0 else "not resolved"
+def _compared(begins, reaches, ends, low: float, mean: float, high: float, smallest: float) -> Facts:
+    return begins(low, 0), reaches(low, smallest), ends(high, smallest)
 
 
-def _loss_only(low: float, mean: float, high: float, smallest: float) -> str:
-    return "supported" if low >= smallest else "refuted" if high < 0 else "not resolved"
+def _in_both_forms(rule: Callable[..., Facts], message: str) -> tuple[Trap, Trap]:
+    """The mistake with the width asked for, and without."""
+    return Trap(_gated(rule), message), Trap(rule, message)
 
 
-def _nil_then_mean(low: float, mean: float, high: float, smallest: float) -> str:
-    if low <= 0 <= high:
-        return "not resolved"
-    return "supported" if mean >= smallest else "refuted"
+def _old_rule(low: float, mean: float, high: float, smallest: float) -> Facts:
+    return low > 0, low > 0 and high >= smallest, high < smallest
 
 
-def _zero_first(low: float, mean: float, high: float, smallest: float) -> str:
-    if low <= 0 <= high:
-        return "not resolved"
-    return "refuted" if high < smallest else "supported"
-
-
-def _minimum_effect(low: float, mean: float, high: float, smallest: float) -> str:
-    return "supported" if low >= smallest else "refuted" if high < smallest else "not resolved"
-
-
-def _supported_first(low: float, mean: float, high: float, smallest: float) -> str:
-    return "supported" if low > 0 else "refuted" if high < smallest else "not resolved"
-
-
-def _mean_too(low: float, mean: float, high: float, smallest: float) -> str:
-    verdict = _verdict(low, mean, high, smallest)
-    return "not resolved" if verdict == "supported" and mean < smallest else verdict
-
-
-def _mean_below(low: float, mean: float, high: float, smallest: float) -> str:
-    return "supported" if low > 0 else "refuted" if mean < smallest else "not resolved"
+def _negated(low: float, mean: float, high: float, smallest: float) -> Facts:
+    if low == high:
+        return False, False, False
+    return not low <= 0, not low < smallest, not high >= smallest
 
 
 def _mean(values: list[float]) -> float:
@@ -96,13 +127,14 @@ def _seeds(treatment: list[float], baseline: list[float], smallest: float) -> in
 
 
 def _seeds_cases() -> list[tuple]:
-    """Accuracies in points, by seed: correlated, little correlated, and few."""
+    """Accuracies in points, by seed: correlated, little correlated, few, and hardly any spread."""
     baseline = [78.1, 79.4, 78.8, 80.3, 79.1]
     return [
         ([79.0, 80.0, 79.9, 81.2, 79.8], baseline, 0.5),
         ([79.6, 79.2, 80.4, 80.6, 78.4], baseline, 0.5),
         ([79.6, 79.2, 80.4, 80.6, 78.4], baseline, 1.0),
         ([80.0, 79.1, 79.5], [79.2, 79.0, 78.2], 0.4),
+        ([80.2, 79.3, 79.4], [79.0, 78.0, 78.3], 2.0),  # two seeds are enough
     ]
 
 
@@ -200,38 +232,47 @@ def _schedule_at(place: int):
 
 EXERCISES = {
     "14.1": Exercise(
-        _verdict,
-        _verdict_cases,
+        _gated(_facts),
+        _facts_cases,
         (
-            Trap(_nothing_is_no_effect,
-                 "an interval that holds 0 is no evidence of no effect: 'refuted' needs an interval that lies wholly "
-                 "below δ, and where it holds both 0 and δ nothing is resolved"),
-            Trap(_by_mean,
+            *_boundary_traps(),
+            Trap(_negated,
+                 "a comparison with NaN is false, so its negation is true: `not high >= smallest` excludes something "
+                 "where there is no number at all; write `high < smallest`"),
+            *_in_both_forms(_old_rule,
+                 "this says that a gain of δ or more is shown once 0 is excluded and δ is not. An interval from 0.1 to "
+                 "0.9 shows a gain, but leaves open whether it is 0.5: where the true gain is a little smaller than δ, "
+                 "most experiments with enough seeds end like that. 'δ or more' needs low ≥ δ"),
+            *_in_both_forms(lambda low, mean, high, smallest: (low > 0, low > 0, high < smallest),
+                 "this takes a gain that is shown for one of δ or more: 'δ or more' needs low ≥ δ"),
+            *_in_both_forms(lambda low, mean, high, smallest: (low > 0, high >= smallest, high < smallest),
+                 "that a gain of δ is not excluded does not show it: 'δ or more' needs low ≥ δ"),
+            *_in_both_forms(lambda low, mean, high, smallest: (low > 0, low >= smallest, low < smallest),
+                 "that a gain of δ is not shown does not exclude it: that needs high < δ"),
+            *_in_both_forms(lambda low, mean, high, smallest: (low >= smallest, low >= smallest, high < smallest),
+                 "that there is a gain at all needs low > 0 alone, whatever δ is"),
+            *_in_both_forms(lambda low, mean, high, smallest: (mean > 0, mean >= smallest, mean < smallest),
                  "this compares the mean alone; another five seeds give another mean. Compare the ends of the "
                  "interval"),
-            Trap(_nil_only,
-                 "δ is not used: a hypothesis that is only refuted by a resolved loss can hardly fail. It is refuted "
-                 "once a gain of δ or more is excluded"),
-            Trap(_minimum_effect,
-                 "this asks the whole interval to reach δ before it says 'supported': if the true gain is δ, that "
-                 "happens once in forty experiments, however many seeds there are. In this chapter 'supported' needs "
-                 "low > 0, and δ not excluded"),
-            Trap(_loss_only,
-                 "between a whole interval above δ and one below 0 this leaves too much unresolved: 'refuted' needs "
-                 "high < δ (a gain of δ or more is excluded), 'supported' low > 0"),
-            Trap(_nil_then_mean,
-                 "an interval that holds 0 can still exclude a gain of δ (high < δ: refuted), and the mean decides "
-                 "nothing: only the ends of the interval count"),
-            Trap(_zero_first,
-                 "an interval that holds 0 is not always unresolved: one that lies wholly below δ excludes a gain of "
-                 "δ, and refutes. Check high < δ first"),
-            Trap(_supported_first,
-                 "an interval between 0 and δ shows a gain that is too small to be of interest: check high < δ first"),
-            Trap(_mean_too,
-                 "the mean must not decide: if the true gain is δ, it falls below δ half of the time. Only the ends "
-                 "of the interval count"),
-            Trap(_mean_below,
-                 "'refuted' goes by the mean here; the upper end of the interval must lie below δ"),
+            *_in_both_forms(lambda low, mean, high, smallest: (low > 0, mean >= smallest, high < smallest),
+                 "the mean must not decide: if the true gain is just below δ, it lies above δ nearly half of the time. "
+                 "'δ or more' needs low ≥ δ"),
+            *_in_both_forms(
+                lambda low, mean, high, smallest: (low > 0, low > 0 and mean >= smallest, high < smallest),
+                 "0 is excluded and the mean is at δ: the mean must not decide. 'δ or more' needs low ≥ δ"),
+            *_in_both_forms(lambda low, mean, high, smallest: (low > 0, low >= smallest, mean < smallest),
+                 "the mean must not decide: a gain of δ or more is excluded where the upper end lies below δ"),
+            *_in_both_forms(lambda low, mean, high, smallest: (low > 0, low >= smallest, high < 0),
+                 "δ or more is excluded long before there is a loss: high < δ is enough"),
+            *_in_both_forms(
+                lambda low, mean, high, smallest: (low > 0, low >= smallest, high < smallest and not low <= 0 <= high),
+                 "an interval that holds 0 can still exclude a gain of δ or more: high < δ is enough"),
+            *_in_both_forms(
+                lambda low, mean, high, smallest: (low > 0 and high >= smallest, low >= smallest, high < smallest),
+                 "an interval between 0 and δ shows both: there is a gain, and one of δ or more is excluded"),
+            *_in_both_forms(
+                lambda low, mean, high, smallest: (low > 0, low >= smallest, high < smallest and low <= 0),
+                 "an interval between 0 and δ shows both: there is a gain, and one of δ or more is excluded"),
         ),
     ),
     "14.2": Exercise(
@@ -263,6 +304,10 @@ EXERCISES = {
                  "half of the time; ask for a power of 0.8"),
             Trap(lambda *case: _seeds(*case) - 1,
                  "one seed too few: the number is the first whose power reaches 0.8, not the last below it"),
+            Trap(lambda *case: _seeds(*case) + 1,
+                 "one seed too many: the number is the first whose power reaches 0.8"),
+            Trap(lambda *case: max(3, _seeds(*case)),
+                 "the search begins at three seeds; two have an interval too, and can be enough"),
         ),
     ),
     "14.3": Exercise(
