@@ -327,7 +327,7 @@ def cut_off(path: Path, images: Tensor) -> dict[str, float]:
     held = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in model.graph.initializer}
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     shown = {node.input[0]: kinds[node.input[2]] for node in layers}
-    shown |= {node.output[0]: kinds[_inputs(node)[-2]] for node in layers}
+    shown |= {node.output[0]: kinds[_inputs(node)[6]] for node in layers}
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(name, kind, None) for name, kind in shown.items())
     options = _options()
@@ -343,9 +343,9 @@ def cut_off(path: Path, images: Tensor) -> dict[str, float]:
 
 
 def _inputs(node) -> list[str]:
-    """Names of scale and zero of the input; weight, its scale and zero; scale and zero of the output; bias."""
-    order = [1, 2, 3, 4, 5, 7, 8, 6] if node.op_type == "QGemm" else range(1, 9)
-    return [node.input[k] for k in order]
+    """Names of scale and zero of the input; weight, its scale and zero; scale and zero of the output; bias or ""."""
+    names = [*node.input[1:], ""]
+    return names[:5] + names[6:8] + names[5:6] if node.op_type == "QGemm" else names[:8]
 
 
 def _exact(node, x: Tensor, held: dict[str, Tensor]) -> Tensor:
@@ -356,7 +356,8 @@ def _exact(node, x: Tensor, held: dict[str, Tensor]) -> Tensor:
     from onnx import helper
 
     options = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero, bias = (held[name].double() for name in _inputs(node))
+    *inputs, bias = (held[name].double() if name else None for name in _inputs(node))
+    x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero = inputs
     per_channel = [-1] + [1] * (weight.ndim - 1)
     x, weight = x.double() - x_zero, weight - w_zero.view(per_channel)
     if node.op_type == "QGemm":
@@ -370,7 +371,7 @@ def _exact(node, x: Tensor, held: dict[str, Tensor]) -> Tensor:
         )  # fmt: skip
         total = total.permute(0, 2, 3, 1) if options.get("channels_last") else total.movedim(1, -1)
     exact = torch.round(total * (x_scale * w_scale / y_scale)) + y_zero
-    limits = torch.iinfo(held[_inputs(node)[-2]].dtype)
+    limits = torch.iinfo(held[_inputs(node)[6]].dtype)
     exact = exact.clamp(limits.min, limits.max)
     return exact if node.op_type == "QGemm" or options.get("channels_last") else exact.movedim(-1, 1)
 
