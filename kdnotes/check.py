@@ -1,25 +1,45 @@
 """Automatic checks of exercises that name the mistake they recognise.
 
 An exercise has a reference, cases to try it on, and traps: the wrong answers of real code, each with the sentence that
-helps. ``exercise("01.2", my_function)`` prints *todo*, *correct*, the trap, or the first case that differs.
+helps. ``exercise("01.2", my_function)`` prints *todo*, *correct*, the trap, or the first case that differs. What is a
+loss is compared with its gradients, and the mistakes that all losses share (a term that is detached or reversed, a
+logarithm that fails for large logits) are recognised here.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
-from collections.abc import Callable, Sequence
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-__all__ = ["Exercise", "Trap", "exercise"]
+from kdnotes import answers
+from kdnotes.answers import Graded
+
+__all__ = ["Exercise", "Graded", "Trap", "exercise"]
 
 LONGEST_ARGUMENTS = 60
-LONGEST_KIND = 4
+
+NOT_FINITE = (
+    "right for ordinary logits, but NaN or infinite, in value or gradient, where they reach ±10⁴; logarithms of "
+    "probabilities come from log_softmax and logsumexp, never from a softmax"
+)
+CUT_OFF = (
+    "right for ordinary logits, but wrong, in value or gradient, where they reach ±10⁴; an ε or a clamp inside a "
+    "logarithm cuts off what lies below it: use log_softmax and logsumexp"
+)
+# Of a part of a loss: its factor in the value, its factor in the gradient, and what to say.
+PART_FACTORS = (
+    (1, 0, "the value is right, but {part} sends no gradient to {name}: it is detached"),
+    (1, -1, "the value is right, but the gradient of {part} is reversed"),
+    (0, 0, "{part} is missing"),
+    (2, 2, "{part} is counted twice"),
+    (-1, -1, "{part} has the wrong sign"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,8 +54,13 @@ class Trap:
 class Exercise:
     """A reference answer, the argument tuples to compare on, and the traps, tried in order.
 
-    ``observe`` turns what a function returned into what is compared, such as (values, requires_grad), and ``compared``
-    says in words what that is, where it does not speak for itself.
+    Args:
+        tolerance: relative; ``absolute`` holds near zero.
+        observe: turns what a function returned (with ``gradient_of``: its ``Graded``) into what is compared.
+        extremes: further argument tuples, with logits of ±10⁴: an answer that fails there alone is told so.
+        gradient_of: places of the arguments, tensors or lists of them, whose gradients are compared too.
+        parts: (name, function) of terms that add up to a loss; one that is detached, reversed, missing, doubled or
+            negated is named.
     """
 
     reference: Callable[..., Any]
@@ -43,7 +68,10 @@ class Exercise:
     traps: tuple[Trap, ...] = ()
     tolerance: float = 1e-4
     observe: Callable[[Any], Any] = lambda value: value
-    compared: str = ""
+    extremes: Callable[[], Sequence[tuple]] = tuple
+    absolute: float = 1e-6
+    gradient_of: tuple[int, ...] = ()
+    parts: tuple[tuple[str, Callable[..., Any]], ...] = ()
 
 
 def exercise(number: str, answer: Callable[..., Any]) -> bool:
@@ -73,11 +101,9 @@ def _find(number: str) -> Exercise:
 
 
 def _judge(spec: Exercise, answer: Callable[..., Any]) -> tuple[str, bool]:
+    expected = list(_outcomes(spec, spec.reference))
     try:
-        given = [answer(*case) for case in spec.cases()]
-        if all(value is None or value is ... for value in given):
-            return "todo", False
-        given = [spec.observe(value) for value in given]
+        given = list(_outcomes(spec, answer, expected))
     except NotImplementedError:
         return "todo", False
     except Exception as error:  # the learner's code may fail in any way; the check reports it and goes on
@@ -85,76 +111,140 @@ def _judge(spec: Exercise, answer: Callable[..., Any]) -> tuple[str, bool]:
             f"your function stopped with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             False,
         )
-    expected = [spec.observe(spec.reference(*case)) for case in spec.cases()]
-    if all(_same(a, b, spec.tolerance) for a, b in zip(given, expected, strict=True)):
+    if all(value is None or value is ... for value in given):
+        return "todo", False
+    if _equal(spec, given, expected):
         return "correct", True
-    for trap in spec.traps:
-        wrong = [spec.observe(trap.wrong(*case)) for case in spec.cases()]
-        if all(_same(a, b, spec.tolerance) for a, b in zip(given, wrong, strict=True)):
-            return f"not yet: {trap.message}", False
-    case = next(i for i, (a, b) in enumerate(zip(given, expected, strict=True)) if not _same(a, b, spec.tolerance))
+    trap = next((t.message for t in spec.traps if _equal(spec, given, _outcomes(spec, t.wrong, expected))), None)
+    named = trap or _shared_mistake(spec, answer, given, expected)
+    return f"not yet: {named or _first_difference(spec, answer, given, expected)}", False
+
+
+def _cases(spec: Exercise) -> list[tuple]:
+    """Made anew for every function, which may change what it is given."""
+    return [*spec.cases(), *spec.extremes()]
+
+
+def _outcomes(spec: Exercise, function: Callable[..., Any], expected: list[Any] | None = None) -> Iterator[Any]:
+    """What is compared of a function, case by case; ``expected`` is the reference's, whose form it takes if it can."""
+    for number, case in enumerate(_cases(spec)):
+        case = [answers.leaf(one) if place in spec.gradient_of else one for place, one in enumerate(case)]
+        value = function(*case)
+        if value is None or value is ...:
+            yield value
+            continue
+        if spec.gradient_of:
+            form = expected[number].value if expected and isinstance(expected[number], Graded) else None
+            value = answers.graded(value, [case[place] for place in spec.gradient_of], form)
+        yield spec.observe(value)
+
+
+def _same(spec: Exercise, value: Any, expected: Any) -> bool:
+    return answers.same(value, expected, answers.Tolerance(spec.tolerance, spec.absolute))
+
+
+def _equal(spec: Exercise, given: Iterable[Any], expected: Iterable[Any]) -> bool:
+    return all(_same(spec, a, b) for a, b in zip(given, expected, strict=True))
+
+
+# The mistakes that exercises share
+
+
+def _shared_mistake(spec: Exercise, answer: Callable[..., Any], given: list[Any], expected: list[Any]) -> str | None:
+    """The name of a mistake at the extremes, with a part of a loss, or with a gradient."""
+    ordinary = len(spec.cases())
+    if ordinary < len(expected) and _equal(spec, given[:ordinary], expected[:ordinary]):
+        return CUT_OFF if all(map(answers.finite, given[ordinary:])) else NOT_FINITE
+    if not all(isinstance(one, Graded) for one in (*given, *expected)):
+        return None
+    names = [_name(answer, place) for place in spec.gradient_of]
+    for (part, function), (value, gradient, message) in itertools.product(spec.parts, PART_FACTORS):
+        terms = list(_outcomes(spec, function, expected))
+        changed = [_with_part(*pair, value - 1, gradient - 1) for pair in zip(expected, terms, strict=True)]
+        if _equal(spec, given, changed):
+            reached = itertools.compress(names, _reached(terms, len(names)))
+            return message.format(part=part, name=" and ".join(reached))
+    if all(_same(spec, a.value, b.value) for a, b in zip(given, expected, strict=True)):
+        return _gradient_mistake(spec, names, given, expected)
+    return None
+
+
+def _with_part(one: Graded, part: Graded, value: float, gradient: float) -> Graded:
+    """The outcome plus ``value`` times the part's value and ``gradient`` times its gradients."""
+    return Graded(answers.plus(one.value, part.value, value), answers.plus(one.gradients, part.gradients, gradient))
+
+
+def _gradient_mistake(spec: Exercise, names: list[str], given: list[Graded], expected: list[Graded]) -> str | None:
+    """What is wrong with the gradients, where the values are right."""
+    arrives, wanted = (_reached(outcomes, len(names)) for outcomes in (given, expected))
+    if any(wanted) and not any(arrives):
+        return (
+            f"the value is right, but no gradient reaches {' or '.join(names)}: do not detach, and return the tensor "
+            "itself, not a number made of it"
+        )
+    for name, is_there, needed in zip(names, arrives, wanted, strict=True):
+        if needed and not is_there:
+            return f"the value is right, but no gradient reaches {name}: do not detach it"
+        if is_there and not needed:
+            return f"the value is right, but a gradient reaches {name}: detach it, here it is a constant"
+    if _equal(spec, given, [_with_part(one, one, 0, -2) for one in expected]):
+        return "the value is right, but its gradient is reversed: training would make the loss larger"
+    return None
+
+
+def _reached(outcomes: list[Graded], arguments: int) -> list[bool]:
+    """For each differentiated argument, whether any gradient arrives there."""
+    return [
+        any(bool((one != 0).any()) for outcome in outcomes for groups in outcome.gradients for one in groups[place])
+        for place in range(arguments)
+    ]
+
+
+# The first difference
+
+
+def _first_difference(spec: Exercise, answer: Callable[..., Any], given: list[Any], expected: list[Any]) -> str:
+    case = next(i for i, (a, b) in enumerate(zip(given, expected, strict=True)) if not _same(spec, a, b))
     wanted, got = expected[case], given[case]
-    if _same(_plain(got), _plain(wanted), spec.tolerance):
-        return f"not yet: the value is right, but return {_kind(wanted)}, not {_kind(got)}", False
-    compared = f" (compared: {spec.compared})" if spec.compared else ""
-    place = f"case {case + 1}{_inputs(spec.cases()[case])}"
-    return f"not yet: for {place} expected {_brief(wanted)}, got {_brief(got)}{compared}", False
+    what = ""
+    if isinstance(wanted, Graded) and isinstance(got, Graded):
+        if _same(spec, got.value, wanted.value) and len(got.gradients) == len(wanted.gradients):
+            name, wanted, got = _worst_gradient(spec, answer, wanted, got)
+            what = f"the value is right, but not its gradient with respect to {name}: "
+        else:
+            wanted, got = wanted.value, got.value
+    if isinstance(got, (tuple, list)) and len(got) == 1 and _same(spec, got[0], wanted):
+        return f"the value is right, but return {answers.kind(wanted)}, not {answers.kind(got)}"
+    at, wanted, got = answers.difference(got, wanted, answers.Tolerance(spec.tolerance, spec.absolute))
+    return f"{what}for case {case + 1}{_inputs(_cases(spec)[case])}{at} expected {wanted}, got {got}"
+
+
+def _worst_gradient(
+    spec: Exercise, answer: Callable[..., Any], wanted: Graded, got: Graded
+) -> tuple[str, Tensor, Tensor]:
+    """The argument whose gradient differs most, and both gradients."""
+    found = [
+        (float((theirs - ours).abs().max()), argument, theirs, ours)
+        for one, other in zip(wanted.gradients, got.gradients, strict=True)
+        for argument, groups in enumerate(zip(one, other, strict=True))
+        for theirs, ours in zip(*groups, strict=True)
+    ]
+    _, argument, theirs, ours = max(found, key=lambda item: item[0])
+    return _name(answer, spec.gradient_of[argument]), theirs, ours
+
+
+def _name(answer: Callable[..., Any], place: int) -> str:
+    """What the learner calls the argument."""
+    try:
+        parameters = list(inspect.signature(answer).parameters.values())[: place + 1]
+    except (TypeError, ValueError):
+        parameters = []
+    named = len(parameters) > place and all(one.kind is not one.VAR_POSITIONAL for one in parameters)
+    return parameters[place].name if named else f"argument {place + 1}"
 
 
 def _inputs(case: tuple) -> str:
     """The arguments of a case, where they are short enough to be read."""
-    text = _brief(case)
+    text = answers.brief(case)
     shown = len(text) <= LONGEST_ARGUMENTS and not any(isinstance(item, Tensor) for item in case)
     return f", called with {text}," if shown else ""
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as floats, arrays and tensors as lists, to compare values whose kinds differ."""
-    if isinstance(value, (np.generic, np.ndarray, Tensor)):
-        value = value.item() if value.shape in ((), (1,)) else value.tolist()
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _kind(value: Any) -> str:
-    """Such as "an int" or "(an int, a float)"."""
-    if isinstance(value, (tuple, list)) and len(value) <= LONGEST_KIND:
-        return f"({', '.join(map(_kind, value))})"
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-
-
-def _same(value: Any, expected: Any, tolerance: float) -> bool:
-    """Equal in structure and within the relative and absolute tolerance; numpy's numbers and arrays count too."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(expected, (tuple, list)) and isinstance(value, (np.ndarray, Tensor)):
-        value = value.tolist()
-    if isinstance(expected, (tuple, list)):
-        if not isinstance(value, (tuple, list)) or len(value) != len(expected):
-            return False
-        return all(_same(a, b, tolerance) for a, b in zip(value, expected, strict=True))
-    if isinstance(expected, Tensor):
-        if not isinstance(value, Tensor) or value.shape != expected.shape:
-            return False
-        return torch.allclose(value.double(), expected.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
-    if isinstance(expected, float):
-        if isinstance(value, Tensor) and value.ndim == 0:
-            value = value.item()
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or math.isnan(value) or math.isnan(expected):
-            return number and math.isnan(value) and math.isnan(expected)
-        return math.isclose(value, expected, rel_tol=tolerance, abs_tol=tolerance)
-    return type(value) is type(expected) and value == expected
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, Tensor) and value.ndim:
-        numbers = ", ".join(f"{number:.4g}" for number in value.detach().flatten()[:4].tolist())
-        return f"a tensor {list(value.shape)} starting {numbers}"
-    if isinstance(value, (float, Tensor)):
-        return f"{float(value):.4g}"
-    if isinstance(value, (tuple, list)):
-        return "(" + ", ".join(_brief(item) for item in value) + ")"
-    return repr(value)

@@ -101,6 +101,7 @@ EXERCISES = {
     "01.1": Exercise(
         reference=losses.kd_loss,
         cases=_loss_cases,
+        gradient_of=(0,),
         traps=(
             Trap(
                 lambda s, t, temperature: temperature**2 * _divergences(s, t, temperature).mean() / s.shape[1],

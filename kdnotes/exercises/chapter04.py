@@ -95,11 +95,7 @@ EXERCISES = {
                 "the value is right, but no gradient reaches the student: do not detach z_s",
             ),
         ),
-        observe=lambda value: (
-            (value.detach(), "with gradient" if value.requires_grad else "without gradient")
-            if isinstance(value, Tensor)
-            else value
-        ),
+        gradient_of=(0,),
     ),
     "04.2": Exercise(
         lambda student, baseline, teacher: (student - baseline) / (teacher - baseline),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -153,19 +152,6 @@ GUARDS = tuple(
 )
 
 
-def _observed(value: Any) -> Any:
-    """Numbers, and whether a gradient reaches the student."""
-    if not isinstance(value, (tuple, list)):
-        return (float(value.detach()), _gradient(value)) if isinstance(value, Tensor) and value.ndim == 0 else value
-    if not all(isinstance(item, Tensor) and item.ndim == 0 for item in value):
-        return value
-    return (*(float(item.detach()) for item in value), *map(_gradient, value))
-
-
-def _gradient(value: Tensor) -> str:
-    return "with gradient" if value.requires_grad else "without gradient"
-
-
 def _coupled(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, factor: Tensor | float) -> Tensor:
     non_target = losses.decoupled_terms(z_s, z_t, y, temperature, reduction="none")[1]
     return (factor * non_target).mean()
@@ -272,7 +258,7 @@ EXERCISES = {
             Trap(lambda z_s, z_t, y, t: losses.decoupled_terms(z_s.detach(), z_t, y, t),
                  "the values are right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_observed,
+        gradient_of=(0,),
     ),
     "05.2": Exercise(
         _coupled_reference,
@@ -307,7 +293,7 @@ EXERCISES = {
             Trap(lambda z_s, z_t, y, t: _coupled_reference(z_s.detach(), z_t, y, t),
                  "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_observed,
+        gradient_of=(0,),
     ),
     "05.3": Exercise(
         _dkd,
@@ -360,6 +346,6 @@ EXERCISES = {
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s.detach(), z_t, y, t, a, b, epoch, warmup),
                  "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_observed,
+        gradient_of=(0,),
     ),
 }  # fmt: skip

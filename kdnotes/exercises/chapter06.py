@@ -23,13 +23,6 @@ def _logits(seed: int, *, rows: int = 6, certain: bool = False) -> Tensor:
     return logits.requires_grad_(True)
 
 
-def _with_gradient(value: object) -> object:
-    """What is compared where it matters whether a gradient can flow through the answer."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.detach(), "with gradient" if value.requires_grad else "without gradient"
-
-
 # 06.1
 
 
@@ -266,7 +259,7 @@ EXERCISES = {
             *(Trap(lambda logits, weight=weight: _selected(logits, weight=weight), message)
               for weight, message in SELECTIONS),
         ),
-        observe=_with_gradient,
+        gradient_of=(0,),
     ),
     "06.2": Exercise(
         lambda step, steps, first, last: first + (last - first) * _fraction(step, steps),

@@ -64,17 +64,6 @@ def _present_prediction(
     return targets, _step(previous, positions, y, z, alpha, epoch, epochs)[1]
 
 
-def _with_gradient_flags(value):
-    """(targets, buffer) and whether each of them carries a gradient."""
-    if not isinstance(value, (tuple, list)):
-        return value
-    seen = []
-    for item in value:
-        is_tensor = isinstance(item, Tensor)
-        seen += [item.detach() if is_tensor else item, is_tensor and item.requires_grad]
-    return tuple(seen)
-
-
 def _changed_step(**change) -> Callable[..., tuple[Tensor, Tensor]]:
     return lambda *case: _step(*case, **change)
 
@@ -177,7 +166,7 @@ EXERCISES = {
                  "the buffer did not change: write this batch's predictions into it, at positions"),
             Trap(lambda *case: tuple(reversed(_step(*case))), "right, but return (targets, buffer), in this order"),
         ),
-        observe=_with_gradient_flags,
+        gradient_of=(3,),
     ),
     "07.2": Exercise(
         _leave,

@@ -61,12 +61,6 @@ def _softmax_over_batch(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: 
     return temperature**2 * (weights * divergences).sum(dim=1).mean()
 
 
-def _with_gradient(value: object) -> object:
-    if not isinstance(value, Tensor):
-        return value
-    return value.detach(), "with gradient" if value.requires_grad else "without gradient"
-
-
 def _weight_cases() -> list[tuple]:
     return [_teachers(seed, count, batch, 10)[:2] for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)])]
 
@@ -147,7 +141,7 @@ EXERCISES = {
             Trap(lambda z_s, z_t, w, t: _loss(z_s.detach(), z_t, w, t),
                  "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=_with_gradient,
+        gradient_of=(0,),
     ),
     "08.2": Exercise(
         lambda z_t, y: _ca(_errors(z_t, y)),
@@ -230,6 +224,6 @@ EXERCISES = {
                  "the value is right, but the gate gets no gradient: detach its weights in the student's term, not "
                  "in its own"),
         ),
-        observe=_with_gradient,
+        gradient_of=(0,),
     ),
 }  # fmt: skip

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import with_gradients
 
 
 def _hint_cases() -> list[tuple]:
@@ -211,8 +210,7 @@ EXERCISES = {
             Trap(_absolute, "you take absolute differences: the hint takes squares"),
             Trap(_max_pooled, "you take maxima: pool by averages, which commute with the regressor"),
         ),
-        observe=with_gradients,
-        compared="the loss, and the lengths of the gradients that it sends to student, weight and bias, largest first",
+        gradient_of=(0, 1, 2, 3),
     ),
     "10.2": Exercise(
         _cka,

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import with_gradients
 
 
 def _feature(seed: int, *shape: int) -> Tensor:
@@ -126,8 +125,7 @@ EXERCISES = {
             Trap(lambda s, t: sum(square.mean() for square in _squares(s, t)).item(),
                  "the value is right, but a Python number has no gradient: return the tensor, without .item()"),
         ),
-        observe=with_gradients,
-        compared="the loss, and the lengths of the gradients that it sends to the student's features, largest first",
+        gradient_of=(0,),
     ),
     "11.3": Exercise(
         _weight,

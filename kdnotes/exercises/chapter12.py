@@ -8,7 +8,6 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import with_gradients
 
 
 def _alpha_cases() -> list[tuple]:
@@ -144,8 +143,7 @@ EXERCISES = {
             Trap(lambda z, t, y, k, n, u, a, T: _stopped(z.detach(), t, y, k, n, u, a, T),
                  "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
-        observe=with_gradients,
-        compared="the loss, and the length of the gradient that it sends to z_s",
+        gradient_of=(0,),
     ),
     "12.3": Exercise(
         _equal_work,

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import with_gradients
 
 
 def _peers(seed: int, count: int, batch: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -153,8 +152,7 @@ EXERCISES = {
             Trap(lambda z, y: _losses([one.detach() for one in z], y),
                  "the values are right, but no peer gets a gradient: detach only the peer that teaches"),
         ),
-        observe=with_gradients,
-        compared="for each peer its loss, and the lengths of the gradients that it sends to logits, largest first",
+        gradient_of=(0,),
     ),
     "13.2": Exercise(
         lambda z: F.softmax(z, dim=2).mean(dim=1).argmax(dim=1),
