@@ -108,6 +108,25 @@ def _asymmetric(weight: Tensor, bits: int) -> Tensor:
     return low + scale * ((weight - low) / scale).round()
 
 
+GRIDS = (
+    (_one_scale, "you use one scale for all: each output channel has its own"),
+    (_input_channels, "a scale for each *input* channel: the output channels are the first axis"),
+    (_too_many, "the largest integer is 2^(b−1) − 1: one less than you divide by"),
+    (_unsigned_range, "2^b − 1 steps are those of the whole range: a sign takes one bit"),
+    (_integers, "these are the integers: multiply by the scale again"),
+    (_cut, "you cut off the fraction: round to the nearest integer"),
+    (_floored, "you round down: round to the nearest integer"),
+    (_signed_largest, "you scale by the largest weight: take the largest *absolute* weight"),
+    (_lopsided, "this grid reaches to −2^(b−1): the grid is symmetric, from −(2^(b−1) − 1) on"),
+    (_asymmetric, "this has a zero point: the weights' grid is symmetric, and 0 stays 0"),
+)
+
+
+def _zeros_kept(wrong):
+    """The same mistake of a learner who has thought of the channels of zeros."""
+    return lambda weight, bits: wrong(weight, bits).nan_to_num(0)
+
+
 def _time_cases() -> list[tuple]:
     rng = np.random.default_rng(0)
     cases = []
@@ -252,17 +271,9 @@ EXERCISES = {
                 "right, but a channel of zeros becomes NaN (0/0): give it any scale above 0, and it stays zeros",
             ),
             Trap(_epsilon, "an ε that is added to every scale changes small weights: treat the channel of zeros alone"),
-            Trap(_one_scale, "you use one scale for all: each output channel has its own"),
-            Trap(_input_channels, "a scale for each *input* channel: the output channels are the first axis"),
-            Trap(_too_many, "the largest integer is 2^(b−1) − 1: one less than you divide by"),
-            Trap(_unsigned_range, "2^b − 1 steps are those of the whole range: a sign takes one bit"),
-            Trap(_integers, "these are the integers: multiply by the scale again"),
-            Trap(_cut, "you cut off the fraction: round to the nearest integer"),
-            Trap(_floored, "you round down: round to the nearest integer"),
-            Trap(_signed_largest, "you scale by the largest weight: take the largest *absolute* weight"),
-            Trap(_lopsided, "this grid reaches to −2^(b−1): the grid is symmetric, from −(2^(b−1) − 1) on"),
-            Trap(_asymmetric, "this has a zero point: the weights' grid is symmetric, and 0 stays 0"),
+            *(Trap(answer, message) for wrong, message in GRIDS for answer in (wrong, _zeros_kept(wrong))),
         ),
+        absolute=1e-12,
     ),
     "15.3": Exercise(
         _summary,
