@@ -45,8 +45,10 @@ def test_each_trap_is_named(number, trap, capsys):
 
 
 # What the solution cells find in their chapters.
-NAMES = {"torch": torch, "F": F, "np": np, "math": math, "itertools": itertools, "stats": stats, "losses": losses,
-         "experiment": experiment}  # fmt: skip
+NAMES = {
+    "torch": torch, "F": F, "np": np, "math": math, "itertools": itertools, "stats": stats, "losses": losses,
+    "experiment": experiment,
+}  # fmt: skip
 
 
 def printed_solutions() -> dict[str, str]:
