@@ -121,7 +121,8 @@ def same(value: Any, expected: Any, tolerance: Tolerance) -> bool:
     wanted, given = _numbers(expected), _numbers(value)
     if wanted is None:
         return type(value) is type(expected) and value == expected
-    if given is None or given.shape != wanted.shape or (isinstance(value, (tuple, list)) and wanted.ndim == 0):
+    listed_number = isinstance(value, (tuple, list)) and np.ndim(expected) == 0
+    if given is None or given.shape != wanted.shape or listed_number:
         return False
     return _close(given, wanted, 0.0 if isinstance(expected, int) else tolerance.relative, tolerance.absolute)
 
@@ -138,11 +139,12 @@ def _numbers(value: Any) -> np.ndarray | None:
     if isinstance(value, (tuple, list)):
         items = [_numbers(item) for item in value]
         alike = bool(items) and all(one is not None and one.shape == items[0].shape for one in items)
-        return np.stack(items) if alike else None
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number, np.ndarray, Tensor)):
-        return None
-    array = value.detach().double().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.dtype.kind not in "iuf":
+        array = np.stack(items) if alike else None
+    elif isinstance(value, bool) or not isinstance(value, (int, float, np.number, np.ndarray, Tensor)):
+        array = None
+    else:
+        array = value.detach().double().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array is None or array.dtype.kind not in "iuf":
         return None
     return array.astype(float).reshape(()) if array.shape == (1,) else array.astype(float)
 

@@ -29,8 +29,8 @@ NOT_FINITE = (
     "probabilities come from log_softmax and logsumexp, never from a softmax"
 )
 CUT_OFF = (
-    "right for ordinary logits, but wrong, in value or gradient, where they reach ±10⁴; an ε or a clamp inside a "
-    "logarithm cuts off what lies below it: use log_softmax and logsumexp"
+    "right for ordinary logits, but wrong, in value or gradient, at the extremes (logits of ±10⁴, probabilities near 0 "
+    "and 1); an ε or a clamp inside a logarithm cuts off what lies below it: log_softmax and logsumexp need none"
 )
 # Of a part of a loss: its factor in the value, its factor in the gradient, and what to say.
 PART_FACTORS = (

@@ -8,6 +8,7 @@ of the integers, but kept as floats.
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import pickle
 import platform
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,8 +33,8 @@ from kdnotes.costs import processor
 from kdnotes.training import predict
 
 __all__ = [
-    "FakeQuantised", "OnnxNetwork", "Start", "export", "fake_quantise", "fold", "machine", "quantise",
-    "resident_memory", "save", "weight_scales", "working_memory",
+    "FakeQuantised", "OnnxNetwork", "Start", "cut_off", "export", "fake_quantise", "fold", "machine", "operators",
+    "quantise", "resident_memory", "save", "weight_scales", "working_memory",
 ]  # fmt: skip
 
 
@@ -253,14 +255,9 @@ class OnnxNetwork:
     """An ONNX file in ONNX Runtime, on the CPU and one thread; call it with images to get logits."""
 
     def __init__(self, path: Path):
-        import onnxruntime
-
         if not Path(path).is_file():
             raise ValueError(f"path must be an ONNX file, not {str(path)!r}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = _session(str(path), _options())
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.from_numpy(self.session.run(None, {"images": images.contiguous().numpy()})[0])
@@ -269,11 +266,136 @@ class OnnxNetwork:
         """Logits ``[N, classes]`` of all images, batch by batch."""
         return torch.cat([self(part) for part in images.split(batch_size)])
 
+    def bound(self, images: Tensor) -> Callable[[], None]:
+        """A function without arguments that runs the network on these images: what is to be timed.
+
+        Input and output are bound beforehand, so that the time is the runtime's, without this class's conversions. The
+        logits are in ``bound(images).args[0].get_outputs()[0].numpy()`` after a call.
+        """
+        import onnxruntime
+
+        binding = self.session.io_binding()
+        binding.bind_ortvalue_input("images", onnxruntime.OrtValue.ortvalue_from_numpy(images.contiguous().numpy()))
+        logits = onnxruntime.OrtValue.ortvalue_from_numpy(self(images).numpy())
+        binding.bind_ortvalue_output("logits", logits)
+        return functools.partial(self.session.run_with_iobinding, binding)
+
+
+def _options():
+    """Settings of a session: one thread, and only errors are told."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def _session(model: str | bytes, options):
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def operators(path: Path) -> dict[str, int]:
+    """How many operators of each type ONNX Runtime executes on this processor, after it has optimised the file.
+
+    The file does not tell: in an int8 file of this module each operator stands in float between conversions, and only
+    the runtime's optimisation makes integer operators of them, such as ``QLinearConv``, where it can. A ``Conv`` that
+    is left computes in float.
+    """
+    counts = Counter(node.op_type for node in _optimised(path).graph.node)
+    return dict(sorted(counts.items()))
+
+
+def cut_off(path: Path, images: Tensor) -> dict[str, float]:
+    """The share of each integer layer's outputs that this processor computed wrongly, by the layer's name.
+
+    Each convolution and linear layer of the optimised graph is computed again, from the runtime's own input to it, in
+    exact arithmetic. An output counts that is more than one step of its grid away (one step is rounding): sums of
+    products were cut off, see ``reduce_range`` of ``quantise``.
+
+    Args:
+        path: a file of ``quantise``.
+        images: ``[N, C, 32, 32]``, prepared as the network's input.
+    """
+    from onnx import helper, numpy_helper
+
+    _check_images(images)
+    model = _optimised(path)
+    layers = [node for node in model.graph.node if node.op_type in ("QLinearConv", "QGemm")]
+    held = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in model.graph.initializer}
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    shown = {node.input[0]: kinds[node.input[2]] for node in layers}
+    shown |= {node.output[0]: kinds[_inputs(node)[6]] for node in layers}
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, kind, None) for name, kind in shown.items())
+    options = _options()
+    options.graph_optimization_level = type(options.graph_optimization_level).ORT_DISABLE_ALL
+    session = _session(model.SerializeToString(), options)
+    values = dict(zip(shown, session.run(list(shown), {"images": images.contiguous().numpy()}), strict=True))
+    shares = {}
+    for node in layers:
+        x, found = (torch.from_numpy(values[name]) for name in (node.input[0], node.output[0]))
+        wrong = (found.double() - _exact(node, x, held)).abs() > 1
+        shares[node.input[3].removesuffix(".weight_quantized")] = float(wrong.double().mean())
+    return shares
+
+
+def _inputs(node) -> list[str]:
+    """Names of scale and zero of the input; weight, its scale and zero; scale and zero of the output; bias or ""."""
+    names = [*node.input[1:], ""]
+    return names[:5] + names[6:8] + names[5:6] if node.op_type == "QGemm" else names[:8]
+
+
+def _exact(node, x: Tensor, held: dict[str, Tensor]) -> Tensor:
+    """The integers that a ``QLinearConv`` or ``QGemm`` of the optimised graph should return for ``x``.
+
+    In float64, in which sums of products of 8-bit numbers are exact.
+    """
+    from onnx import helper
+
+    options = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    *inputs, bias = (held[name].double() if name else None for name in _inputs(node))
+    x_scale, x_zero, weight, w_scale, w_zero, y_scale, y_zero = inputs
+    per_channel = [-1] + [1] * (weight.ndim - 1)
+    x, weight = x.double() - x_zero, weight - w_zero.view(per_channel)
+    if node.op_type == "QGemm":
+        total = nn.functional.linear(x, weight, bias)
+    else:
+        x = x.permute(0, 3, 1, 2) if options.get("channels_last") else x
+        top, left, bottom, right = options["pads"]
+        total = nn.functional.conv2d(
+            nn.functional.pad(x, (left, right, top, bottom)), weight, bias, options["strides"], 0,
+            options["dilations"], options["group"],
+        )  # fmt: skip
+        total = total.permute(0, 2, 3, 1) if options.get("channels_last") else total.movedim(1, -1)
+    exact = torch.round(total * (x_scale * w_scale / y_scale)) + y_zero
+    limits = torch.iinfo(held[_inputs(node)[6]].dtype)
+    exact = exact.clamp(limits.min, limits.max)
+    return exact if node.op_type == "QGemm" or options.get("channels_last") else exact.movedim(-1, 1)
+
+
+def _optimised(path: Path):
+    """The graph that ONNX Runtime makes of a file for this processor, as an ONNX model."""
+    import onnx
+
+    if not Path(path).is_file():
+        raise ValueError(f"path must be an ONNX file, not {str(path)!r}")
+    with tempfile.TemporaryDirectory() as folder:
+        options = _options()
+        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
+        _session(str(path), options)
+        return onnx.load(options.optimized_model_filepath)
+
 
 def quantise(
-    path: Path, target: Path, calibration: Tensor, *, per_channel: bool = True, reduce_range: bool = False
-) -> Path:
+    path: Path, target: Path, calibration: Tensor, *, per_channel: bool = True, reduce_range: bool = False,
+    signed_activations: bool = False,
+) -> Path:  # fmt: skip
     """Static int8 quantisation of an ONNX file by ONNX Runtime: weights and activations.
+
+    ``operators`` and ``cut_off`` tell what became of it on this processor.
 
     Args:
         path: the float file of ``export``.
@@ -283,6 +405,9 @@ def quantise(
         per_channel: a scale for each output channel of a weight, or one for all.
         reduce_range: weights of 7 bits. An x86 processor without VNNI instructions adds products of 8-bit numbers in
             pairs, in 16 bits, and cuts off what is larger (ONNX Runtime's guide to quantisation); 7 bits leave room.
+        signed_activations: activations from −128 to 127 instead of 0 to 255: ONNX Runtime's own default, to show what
+            it costs. On an x86 processor the runtime turns signed activations into unsigned ones only where one
+            operator alone reads them. A shortcut is read twice, so a residual network stays in float in part.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -296,8 +421,8 @@ def quantise(
         quantization.quantize_static(
             prepared, temporary, CalibrationImages(calibration), per_channel=per_channel,
             reduce_range=reduce_range,
-            quant_format=quantization.QuantFormat.QDQ, activation_type=quantization.QuantType.QInt8,
-            weight_type=quantization.QuantType.QInt8,
+            quant_format=quantization.QuantFormat.QDQ, weight_type=quantization.QuantType.QInt8,
+            activation_type=quantization.QuantType.QInt8 if signed_activations else quantization.QuantType.QUInt8,
         )  # fmt: skip
     return Path(target)
 

@@ -59,18 +59,6 @@ def changed_result(change: Callable[[Tensor], Any]) -> Callable[[str], Iterator[
     return family
 
 
-def changed_logits(change: Callable[[Tensor], Any]) -> Callable[[str], Iterator[Answer]]:
-    def family(number: str) -> Iterator[Answer]:
-        def answer(*case):
-            return ALL[number].reference(
-                *(mapped(one, change) if place in LOGITS.get(number, ()) else one for place, one in enumerate(case))
-            )
-
-        yield answer
-
-    return family
-
-
 def patched(**functions: Callable) -> Callable[[str], Iterator[Answer]]:
     """The reference with other arithmetic for log_softmax, logsumexp or softmax."""
 
@@ -260,7 +248,12 @@ def listed(table: dict[str, tuple[Answer, ...]]) -> Callable[[str], Iterator[Ans
 
 def in_doubles(number: str) -> Iterator[Answer]:
     """Computed in double precision from the first line on."""
-    yield from changed_logits(lambda one: one.double() if isinstance(one, Tensor) else one)(number)
+    if number in LOGITS:
+        yield lambda *case: ALL[number].reference(*(_doubled(one) for one in case))
+
+
+def _doubled(item: Any) -> Any:
+    return item if type(item) is float else mapped(item, Tensor.double)
 
 
 def other_precision(number: str) -> Iterator[Answer]:

@@ -206,6 +206,12 @@ def _facts(rule: Callable[[float, float, float], tuple[bool, bool, bool]]) -> An
     return lambda low, mean, high, smallest: rule(low, high, smallest) if low < high else (False, False, False)
 
 
+def _zeros_over_zeros(weight: Tensor, bits: int) -> Tensor:
+    """NaN in a channel of zeros."""
+    scale = weight.flatten(1).abs().amax(1).view(-1, *[1] * (weight.ndim - 1)) / (2 ** (bits - 1) - 1)
+    return scale * (weight / scale).round()
+
+
 # Wrong at an edge alone.
 BOUNDARIES: dict[str, tuple[Answer, ...]] = {
     "02.2": (
@@ -242,6 +248,7 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
         _stops(lambda step, steps, until: (step + 1) / steps <= until),
         _stops(lambda step, steps, until: step / (steps - 1) < until),
     ),
+    "15.2": (_zeros_over_zeros,),
     "14.1": (
         _facts(lambda low, high, smallest: (low >= 0, low >= smallest, high < smallest)),
         _facts(lambda low, high, smallest: (low > 0, low > smallest, high < smallest)),
@@ -353,6 +360,12 @@ def _paired(a, b):
     return stats.t.interval(0.95, len(d) - 1, float(d.mean()), float(d.std() / math.sqrt(len(d))))
 
 
+def _control_with_a_list(treatment, idea):
+    if idea != "schedule":
+        return {**treatment, "extra_weight": 0}
+    return {**treatment, "alpha": [sum(treatment["alpha"]) / 2] * 2}
+
+
 # Right in another way.
 FORMS: dict[str, tuple[Answer, ...]] = {
     "01.1": (by_kl_div, by_logsumexp),
@@ -393,5 +406,6 @@ FORMS: dict[str, tuple[Answer, ...]] = {
         _stops(lambda step, steps, until: step < math.ceil(until * steps)),
     ),
     "13.1": (lambda z, y: torch.stack(_peer_losses(z, y)),),
+    "14.3": (_control_with_a_list,),
     "13.2": (lambda z: F.log_softmax(z, 2).logsumexp(1).argmax(1).numpy(),),
 }  # fmt: skip

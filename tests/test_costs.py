@@ -67,3 +67,35 @@ def test_bad_input_of_throughput_is_named():
     for images in (0, 1.5, True):
         with pytest.raises(ValueError, match="images must be a whole number of at least 1"):
             costs.throughput({"call": lambda: None}, images)
+
+
+def test_paced_calls_come_one_a_period_each_kind_in_stretches_and_the_first_of_a_stretch_is_left_out(monkeypatch):
+    clock, seen = [0.0], []
+
+    def call(name, seconds):
+        seen.append((name, round(clock[0], 6), torch.get_num_threads(), torch.is_grad_enabled()))
+        clock[0] += seconds * (10 if len(seen) in (1, 12) else 1)  # 1, 12: the first calls of each kind
+
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(costs.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    calls = {"quick": functools.partial(call, "quick", 0.001), "slow": functools.partial(call, "slow", 0.003)}
+    found = costs.paced(calls, 0.05, repeats=12)
+    assert found == {"quick": pytest.approx([1.0] * 12), "slow": pytest.approx([3.0] * 12)}
+    assert [name for name, *_ in seen] == ["quick"] * 11 + ["slow"] * 11 + ["quick"] * 3 + ["slow"] * 3
+    assert [began for _, began, *_ in seen] == pytest.approx([0.05 * k for k in range(28)])
+    assert {(threads, gradients) for *_, threads, gradients in seen} == {(1, False)}
+
+
+def test_a_call_that_takes_longer_than_the_period_is_not_followed_by_a_pause(monkeypatch):
+    monkeypatch.setattr(costs.time, "sleep", lambda seconds: pauses.append(seconds))
+    pauses = []
+    assert all(value > 1 for value in costs.paced({"long": lambda: sum(range(200_000))}, 0.0005, 2)["long"])
+    assert pauses == [0.0] * 3
+
+
+@pytest.mark.parametrize("period", [0, -1, float("inf"), float("nan"), "20", True])
+def test_a_wrong_period_is_refused(period):
+    with pytest.raises(ValueError, match="period must be a number of seconds above 0"):
+        costs.paced({"nothing": lambda: None}, period)
+    with pytest.raises(ValueError, match="repeats must be a whole number of at least 1"):
+        costs.paced({"nothing": lambda: None}, 0.01, 0)

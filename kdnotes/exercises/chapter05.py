@@ -294,10 +294,10 @@ EXERCISES = {
                            lambda epoch, warmup: epoch // warmup if warmup else 1.0)),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: F.cross_entropy(z_s, y)
                  + losses.dkd_loss(z_s, z_t, y, t, a, b * _ramp(epoch, warmup)),
-                 "only β is warmed up; the target term rises with the same factor"),
+                 "only the non-target term is warmed up; the target term rises with the same factor"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: F.cross_entropy(z_s, y)
                  + losses.dkd_loss(z_s, z_t, y, t, a * _ramp(epoch, warmup), b),
-                 "only α is warmed up; the non-target term rises with the same factor"),
+                 "only the target term is warmed up; the non-target term rises with the same factor"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: (1 - _ramp(epoch, warmup)) * F.cross_entropy(z_s, y)
                  + _ramp(epoch, warmup) * losses.dkd_loss(z_s, z_t, y, t, a, b),
                  "the cross-entropy fades as the other terms rise; it keeps the weight 1"),
@@ -309,14 +309,15 @@ EXERCISES = {
                  * _dkd(z_s, z_t, y, t, a, b, 1, 1),
                  "the cross-entropy is warmed up too; only the two distillation terms are"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, b, a, epoch, warmup),
-                 "α and β are exchanged: α weighs the target term, β the non-target term"),
+                 "alpha and beta are exchanged: alpha weighs the target term, beta the non-target term"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a / t**2, b / t**2, epoch, warmup),
                  "the distillation terms are smaller than expected by T²"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a * t**2, b * t**2, epoch, warmup),
                  "the distillation terms are larger than expected by T²: decoupled_terms has it already"),
             Trap(_dkd_with(lambda z_s, z_t, y, t: losses.decoupled_terms(z_t, z_s, y, t)),
                  "the KL is the wrong way round: the teacher's distribution comes first"),
-            Trap(_dkd_with(_masked), "the classes are masked but not renormalised: with α = β = 1 this is plain KD"),
+            Trap(_dkd_with(_masked),
+                 "the classes are masked but not renormalised: with alpha = beta = 1 this is plain KD"),
             Trap(_dkd_with(_scaled(lambda z_s, z_t, y, t: (1.0, 1 - _target_probability(z_t, y, t)))),
                  "NCKD still has the factor 1 − p_t,y; DKD replaces it by β"),
             Trap(lambda z_s, z_t, y, t, a, b, epoch, warmup: _dkd(z_s, z_t, y, t, a, b, epoch, warmup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 
 def _step(
@@ -38,15 +40,23 @@ def _step(
 
 
 def _step_cases() -> list[tuple]:
+    """In epoch 0 the buffer holds the labels; the third batch lacks the last class."""
     generator = torch.Generator().manual_seed(0)
     cases = []
-    for epoch, alpha, present in ((0, 0.8, 5), (3, 0.8, 4), (9, 0.3, 5)):  # the second batch lacks the last class
+    for epoch, alpha, present in ((0, 0.8, 5), (1, 0.8, 5), (3, 0.8, 4), (9, 0.3, 5)):
         previous = F.softmax(2 * torch.randn(12, 5, generator=generator), dim=1)
         positions = torch.randperm(12, generator=generator)[:4]
         y = torch.randint(present, (4,), generator=generator)
-        z = (3 * torch.randn(4, 5, generator=generator)).requires_grad_(True)
+        z = 3 * torch.randn(4, 5, generator=generator)
+        if epoch == 0:
+            previous = F.one_hot(previous.argmax(dim=1), 5).to(previous.dtype)
+            y = previous[positions].argmax(dim=1)
         cases.append((previous, positions, y, z, alpha, epoch, 10))
     return cases
+
+
+def _step_extremes() -> list[tuple]:
+    return [(*case[:3], *stretched(case[3]), *case[4:]) for case in _step_cases()]
 
 
 def _stores_the_targets(previous: Tensor, positions: Tensor, *rest) -> tuple[Tensor, Tensor]:
@@ -85,6 +95,10 @@ def _leave_or_first(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     return _predicted(logits, (F.softmax(logits, dim=2).amax(dim=2) > threshold).int().argmax(dim=0))
 
 
+def _leave_at_the_threshold(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    return _leave(logits, math.nextafter(threshold, 0.0), confidence=F.softmax(logits, dim=2).amax(dim=2).double())
+
+
 def _most_confident(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     return _predicted(logits, F.softmax(logits, dim=2).amax(dim=2).argmax(dim=0))
 
@@ -112,10 +126,19 @@ def _all_leave(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
 
 
 def _exit_cases() -> list[tuple]:
-    """Three exits and eight images; some are sure early, some late, some never, and the last one errs too."""
+    """Three exits and eight images; some are sure early, some late, some never, and the last one errs too.
+
+    Then two images at the edge: at the first exits their largest probability is the threshold itself.
+    """
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(3, 8, 4, generator=generator) * torch.tensor([1.5, 2.5, 3.5]).view(3, 1, 1)
-    return [(logits, 0.6), (logits, 0.8), (logits, 0.97), (-logits, 0.5)]
+    edge = torch.tensor([[[0.0, 0.0, -500.0, -500.0]] * 2, [[0.0, -500.0, -500.0, 0.0], [0.0, 3.0, 0.0, 0.0]]])
+    edge = torch.cat([edge, torch.tensor([[[0.0, 0.0, 5.0, 0.0]] * 2])])
+    return [(logits, 0.6), (logits, 0.8), (logits, 0.97), (-logits, 0.5), (edge, 0.5)]
+
+
+def _exit_extremes() -> list[tuple]:
+    return [(*stretched(logits), threshold) for logits, threshold in _exit_cases()[:2]]
 
 
 EXERCISES = {
@@ -148,16 +171,15 @@ EXERCISES = {
             Trap(_changed_step(write_first=True, kept=lambda z: F.softmax(z, dim=1)),
                  "the buffer is written before it is read, and not detached"),
             Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha),
-                 "the share of the prediction is the same in every epoch; let it grow, α·(epoch + 1)/epochs"),
+                 "the share of the prediction is the same in every epoch; let it grow, alpha·(epoch + 1)/epochs"),
             Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha * epoch / epochs),
-                 "the schedule is one epoch late: epochs count from 0, so that the share is α·(epoch + 1)/epochs"),
+                 "the schedule is one epoch late: epochs count from 0, so that the share is alpha·(epoch + 1)/epochs"),
             Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha * epoch / (epochs - 1)),
-                 "this schedule starts at 0 in the first epoch; the paper's is α·t/T with t from 1, so "
-                 "α·(epoch + 1)/epochs"),
+                 "this schedule starts at 0 in the first epoch; the share is alpha·(epoch + 1)/epochs"),
             Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha * (1 - epoch / epochs)),
                  "the share falls during the training; it has to grow"),
             Trap(_changed_step(swapped=True),
-                 "the two shares are exchanged: α is the previous prediction's"),
+                 "the two shares are exchanged: alpha is the weight of the past, the labels keep the rest"),
             Trap(_changed_step(kept=lambda z: z.detach()),
                  "the buffer holds logits; a target needs probabilities, so store the softmax"),
             Trap(_changed_step(kept=lambda z: F.log_softmax(z, dim=1).detach()),
@@ -166,12 +188,15 @@ EXERCISES = {
                  "the buffer did not change: write this batch's predictions into it, at positions"),
             Trap(lambda *case: tuple(reversed(_step(*case))), "right, but return (targets, buffer), in this order"),
         ),
+        extremes=_step_extremes,
         gradient_of=(3,),
     ),
     "07.2": Exercise(
         _leave,
         _exit_cases,
         (
+            Trap(_leave_at_the_threshold,
+                 "an image whose largest probability equals the threshold leaves here; it has to exceed it"),
             Trap(_leave_or_first,
                  "an image of which no exit is sure leaves at the first one (argmax of a row without True is 0); it "
                  "has to go on to the last"),
@@ -207,6 +232,7 @@ EXERCISES = {
             Trap(lambda logits, threshold: (_leave(logits, threshold)[0] + 1, _leave(logits, threshold)[1]),
                  "the exits are counted from 1; count from 0"),
         ),
+        extremes=_exit_extremes,
     ),
     "07.3": Exercise(
         lambda a, weight, classes: weight * (1 - a) * classes / (classes - 1),

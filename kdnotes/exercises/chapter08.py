@@ -8,10 +8,11 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 
 def _teachers(seed: int, count: int, batch: int, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Teachers' logits ``[K, B, C]``, labels ``[B]`` and weights ``[B, K]``; each teacher is good on other samples."""
+    """Teachers' logits ``[M, B, K]``, labels ``[B]`` and weights ``[B, M]``; each teacher is good on other samples."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(count, batch, classes, generator=generator)
     targets = torch.randint(classes, (batch,), generator=generator)
@@ -26,12 +27,16 @@ def _loss_cases() -> list[tuple]:
     for seed, (count, batch, temperature) in enumerate([(3, 8, 2.0), (2, 6, 4.0), (4, 4, 3.0)]):
         logits, _, weights = _teachers(seed, count, batch, 10)
         student = 2 * torch.randn(batch, 10, generator=torch.Generator().manual_seed(100 + seed))
-        cases.append((student.requires_grad_(True), logits, weights, temperature))
+        cases.append((student, logits, weights, temperature))
     return cases
 
 
+def _loss_extremes() -> list[tuple]:
+    return [(*stretched(z_s, z_t), *rest) for z_s, z_t, *rest in _loss_cases()]
+
+
 def _divergences(z_s: Tensor, z_t: Tensor, temperature: float) -> Tensor:
-    """T²·KL(p_t,k ‖ p_s) of every sample and teacher, ``[B, K]``."""
+    """T²·KL(p_t,m ‖ p_s) of every sample and teacher, ``[B, M]``."""
     return torch.stack([losses.kd_loss(z_s, z, temperature, reduction="none") for z in z_t], dim=1)
 
 
@@ -65,8 +70,12 @@ def _weight_cases() -> list[tuple]:
     return [_teachers(seed, count, batch, 10)[:2] for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)])]
 
 
+def _weight_extremes() -> list[tuple]:
+    return [(*stretched(z_t), y) for z_t, y in _weight_cases()]
+
+
 def _errors(z_t: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of every teacher with every label, ``[B, K]``."""
+    """Cross-entropy of every teacher with every label, ``[B, M]``."""
     return torch.stack([F.cross_entropy(z, y, reduction="none") for z in z_t], dim=1)
 
 
@@ -76,7 +85,7 @@ def _entropies(z_t: Tensor) -> Tensor:
 
 
 def _own_errors(z_t: Tensor) -> Tensor:
-    """Cross-entropy of every teacher with its own most probable class, ``[B, K]``."""
+    """Cross-entropy of every teacher with its own most probable class, ``[B, M]``."""
     return torch.stack([F.cross_entropy(z, z.argmax(dim=1), reduction="none") for z in z_t], dim=1)
 
 
@@ -89,12 +98,19 @@ def _gate_cases() -> list[tuple]:
     for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)]):
         logits, targets, _ = _teachers(seed, count, batch, 10)
         gate = 2 * torch.randn(batch, count, generator=torch.Generator().manual_seed(200 + seed))
-        cases.append((gate.requires_grad_(True), logits, targets))
+        cases.append((gate, logits, targets))
     return cases
 
 
+def _gate_extremes() -> list[tuple]:
+    """Huge logits of the teachers, of the gate, and of both."""
+    cases = _gate_cases()
+    both = [(*stretched(gate, z_t), y) for gate, z_t, y in cases]
+    return [(gate, huge, y) for (gate, *_), (_, huge, y) in zip(cases, both, strict=True)] + both
+
+
 def _mixture(log_weights: Tensor, z_t: Tensor, y: Tensor) -> Tensor:
-    """−log Σ_k w_k·p_k(y) of every sample, ``[B]``."""
+    """−log Σ_m w_m·p_m(y) of every sample, ``[B]``."""
     return -torch.logsumexp(log_weights - _errors(z_t, y), dim=1)
 
 
@@ -123,11 +139,11 @@ EXERCISES = {
                  "this is the cross-entropy with the soft targets: the same gradient, but larger by the teachers' "
                  "entropies; KL subtracts them"),
             Trap(_softmax_over_batch,
-                 "the teachers' softmax runs over the samples: their logits are [K, B, C], so the classes are dim=2"),
+                 "the teachers' softmax runs over the samples: their logits are [M, B, K], so the classes are dim=2"),
             Trap(lambda z_s, z_t, w, t: _loss(z_s, z_t, w, t) / t,
                  "the factor is T, not T²: smaller than expected by T"),
             Trap(lambda z_s, z_t, w, t: (w.reshape(w.shape[1], -1) * _divergences(z_s, z_t, t).T).sum(0).mean(),
-                 "reshape does not exchange axes: weights [B, K] and divergences [K, B] need a transpose"),
+                 "reshape does not exchange axes: weights [B, M] and divergences [M, B] need a transpose"),
             Trap(lambda z_s, z_t, w, t: _loss(z_s, z_t, w, t) / t**2,
                  "smaller than expected by T²: multiply by it"),
             Trap(lambda z_s, z_t, w, t: _loss(z_s, z_t, w, t) / z_s.shape[1],
@@ -138,41 +154,45 @@ EXERCISES = {
                  "teachers' disagreement (Jensen); weigh the divergences"),
             Trap(lambda z_s, z_t, w, t: losses.kd_loss(z_s, (w.T[:, :, None] * z_t).sum(0), t),
                  "the teachers' logits are averaged, which is another target; weigh the divergences"),
-            Trap(lambda z_s, z_t, w, t: _loss(z_s.detach(), z_t, w, t),
-                 "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
+        extremes=_loss_extremes,
         gradient_of=(0,),
+        parts=(
+            ("the first teacher's term", lambda z_s, z_t, w, t: _loss(z_s, z_t[:1], w[:, :1], t)),
+            ("the last teacher's term", lambda z_s, z_t, w, t: _loss(z_s, z_t[-1:], w[:, -1:], t)),
+            ("every teacher's term but the first", lambda z_s, z_t, w, t: _loss(z_s, z_t[1:], w[:, 1:], t)),
+        ),
     ),
     "08.2": Exercise(
         lambda z_t, y: _ca(_errors(z_t, y)),
         _weight_cases,
         (
             Trap(lambda z_t, y: 1 - F.softmax(_errors(z_t, y), dim=1),
-                 "the rows sum to K − 1: divide by it"),
+                 "the rows sum to M − 1: divide by it"),
             Trap(lambda z_t, y: F.softmax(_errors(z_t, y), dim=1),
                  "these weights grow with the error: the teacher that is most wrong is trusted most"),
             Trap(lambda z_t, y: F.softmax(-_errors(z_t, y), dim=1),
                  "softmax of −CE has the right order, but is not CA-MKD: with three teachers or more it can trust one "
-                 "alone, where (1 − softmax(CE))/(K − 1) stops at 1/(K − 1)"),
+                 "alone, where (1 − softmax(CE))/(M − 1) stops at 1/(M − 1)"),
             Trap(lambda z_t, y: (1 - F.softmax(_errors(z_t, y), dim=0)) / (len(z_t) - 1),
-                 "the softmax runs over the samples of the batch; it must run over the teachers (dim=1 of [B, K])"),
+                 "the softmax runs over the samples of the batch; it must run over the teachers (dim=1 of [B, M])"),
             Trap(lambda z_t, y: _ca(_errors(z_t, y).mean(0, keepdim=True)).expand(z_t.shape[1], -1),
                  "one cross-entropy a teacher, averaged over the batch: the weights no longer depend on the sample "
                  "(reduction='none')"),
             Trap(lambda z_t, y: _ca(_errors(z_t, y).mean(0, keepdim=True))[0],
-                 "one weight a teacher, [K]: cross_entropy with its default reduction takes the mean over the batch; "
-                 "with reduction='none' each sample gets a row, [B, K]"),
+                 "one weight a teacher, [M]: cross_entropy with its default reduction takes the mean over the batch; "
+                 "with reduction='none' each sample gets a row, [B, M]"),
             Trap(lambda z_t, y: _ca(_errors(z_t, y)).mean(0, keepdim=True).expand(z_t.shape[1], -1),
                  "the weights are averaged over the batch; return a row a sample"),
             Trap(lambda z_t, y: _ca(_errors(z_t, y)).T,
-                 "this is [K, B]; return [B, K], a row a sample"),
+                 "this is [M, B]; return [B, M], a row a sample"),
             Trap(lambda z_t, y: (1 - F.softmax(_errors(z_t, y), dim=1)) / len(z_t),
-                 "the divisor is K − 1: Σ_k (1 − s_k) = K − 1, as the s_k sum to 1"),
+                 "the divisor is M − 1: Σ_m (1 − s_m) = M − 1, as the s_m sum to 1"),
             Trap(lambda z_t, y: (1 - F.normalize(_errors(z_t, y), p=1, dim=1)) / (len(z_t) - 1),
                  "these are shares of the cross-entropy itself, CE/ΣCE; CA-MKD takes the softmax of CE"),
             Trap(lambda z_t, y: 1 - F.normalize(_errors(z_t, y), p=1, dim=1),
                  "these are shares of the cross-entropy itself, CE/ΣCE, where the softmax of CE belongs; and the rows "
-                 "sum to K − 1: divide by it"),
+                 "sum to M − 1: divide by it"),
             Trap(lambda z_t, y: F.softmax((-_errors(z_t, y)).exp(), dim=1),
                  "this is the softmax of the probabilities of the label, all between 0 and 1, so that the weights "
                  "hardly differ; CA-MKD starts from the cross-entropies"),
@@ -186,6 +206,7 @@ EXERCISES = {
                  "the labels are not used: an entropy is low for a teacher that is sure and wrong too; use the "
                  "cross-entropy with the label"),
         ),
+        extremes=_weight_extremes,
     ),
     "08.3": Exercise(
         _gate_loss,
@@ -220,10 +241,8 @@ EXERCISES = {
                  "mean"),
             Trap(lambda g, z_t, y: _mixture(F.log_softmax(g, dim=1).exp().mean(0, keepdim=True).log(), z_t, y).mean(),
                  "the weights are averaged over the batch; each sample has its own"),
-            Trap(lambda g, z_t, y: _gate_loss(g.detach(), z_t, y),
-                 "the value is right, but the gate gets no gradient: detach its weights in the student's term, not "
-                 "in its own"),
         ),
+        extremes=_gate_extremes,
         gradient_of=(0,),
     ),
 }  # fmt: skip

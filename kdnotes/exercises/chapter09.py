@@ -8,6 +8,7 @@ from scipy import stats
 from torch import Tensor
 
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 
 def _only(a: Tensor, b: Tensor) -> tuple[int, int]:
@@ -171,5 +172,6 @@ EXERCISES = {
                  "these are only the images that both get wrong; take all that the teacher gets wrong"),
             Trap(lambda z_s, z_t, y: 1 - _copied(z_s, z_t, y), "this is the share that was not copied"),
         ),
+        extremes=lambda: [(*stretched(z_s, z_t), y) for z_s, z_t, y in _network_cases()],
     ),
 }  # fmt: skip

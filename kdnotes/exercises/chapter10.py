@@ -20,7 +20,7 @@ def _hint_cases() -> list[tuple]:
         generator = torch.Generator().manual_seed(seed)
         own, theirs = (2, channels, *size), (2, other_channels, height, width)
         shapes = own, theirs, (other_channels, channels), (other_channels,)
-        cases.append(tuple(torch.randn(*shape, generator=generator).requires_grad_(True) for shape in shapes))
+        cases.append(tuple(torch.randn(*shape, generator=generator) for shape in shapes))
     return cases
 
 
@@ -37,14 +37,6 @@ def _hint(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Ten
 def _gradient_into_teacher(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     one, other = losses.match_size(student, teacher)
     return (torch.einsum("tc,bchw->bthw", weight, one) + bias[:, None, None] - other).square().mean()
-
-
-def _detached_student(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return _hint(student.detach(), teacher, weight, bias)
-
-
-def _fixed_regressor(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return _hint(student, teacher, weight.detach(), bias)
 
 
 def _summed(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -173,17 +165,6 @@ EXERCISES = {
         _hint_cases,
         (
             Trap(_gradient_into_teacher, "a gradient reaches the teacher's feature: detach it, it is a fixed target"),
-            Trap(_detached_student, "no gradient reaches the student's feature: only the teacher's is fixed"),
-            Trap(_fixed_regressor, "no gradient reaches the regressor's weight: it is trained with the student"),
-            Trap(
-                lambda s, t, w, b: _hint(s, t, w, b.detach()),
-                "no gradient reaches the regressor's bias: it is trained with the student",
-            ),
-            Trap(lambda *case: _hint(*case).detach(), "the value is right, but it has no gradient at all"),
-            Trap(
-                lambda *case: _hint(*case).item(),
-                "the value is right, but a Python number has no gradient: return the tensor, without .item()",
-            ),
             Trap(_summed, "you sum over the batch and the feature: take the mean of the squares"),
             Trap(_summed_by_sample, "you divide by the batch alone: the mean is over all elements of the feature too"),
             Trap(_halved, "the factor ½ of the paper goes with its sum: here it is the plain mean of the squares"),
@@ -238,11 +219,16 @@ EXERCISES = {
             Trap(lambda s, t, k: ((s * k + 1) * t, 0), "a kernel of k × k has k² places, not k"),
             Trap(
                 lambda s, t, k: ((t * k * k + 1) * s, 0),
-                "the other way round: it maps the student's channels to the teacher's",
+                "the bias has one number for each of the teacher's channels, the outputs; with one for each of the "
+                "student's, the regressor would map the other way round",
             ),
             Trap(
                 lambda s, t, k: ((s * k * k + 1) * t,) * 2,
                 "the regressor is thrown away: deployment costs nothing more",
+            ),
+            Trap(
+                lambda s, t, k: ((s * k * k + 1) * t, t),
+                "the whole regressor is thrown away, its bias too: deployment costs nothing more",
             ),
         ),
     ),

@@ -28,11 +28,7 @@ def _loss_cases() -> list[tuple]:
     sizes = [((4, 3, 4, 4), (4, 5, 4, 4)), ((4, 6, 2, 2), (4, 2, 2, 2))]
     lists = [[_feature(10 * side + number, *pair[side]) for number, pair in enumerate(sizes)] for side in (0, 1)]
     one = [[_feature(30 + side, 3, 2 + side, 3, 3)] for side in (0, 1)]
-    return [tuple(_needing(side, number == 0) for number, side in enumerate(case)) for case in (lists, one)]
-
-
-def _needing(features: list[Tensor], gradient: bool) -> list[Tensor]:
-    return [feature.requires_grad_(gradient) for feature in features]
+    return [tuple(lists), tuple(one)]
 
 
 def _squares(students: list[Tensor], teachers: list[Tensor]) -> list[Tensor]:
@@ -120,12 +116,12 @@ EXERCISES = {
             Trap(lambda s, t: _raw(s, t, "sum"), "the maps are not normalised: divide each image's map by its L2 norm"),
             Trap(lambda s, t: torch.cat([square.flatten() for square in _squares(s, t)]).mean(),
                  "one mean over all pairs together: a pair with more places then counts more; sum the pairs' means"),
-            Trap(lambda s, t: sum(square.mean() for square in _squares([f.detach() for f in s], t)),
-                 "the value is right, but no gradient reaches the student: do not detach its features"),
-            Trap(lambda s, t: sum(square.mean() for square in _squares(s, t)).item(),
-                 "the value is right, but a Python number has no gradient: return the tensor, without .item()"),
         ),
         gradient_of=(0,),
+        parts=(
+            ("the first pair's term", lambda s, t: _squares(s, t)[0].mean()),
+            ("the term of every later pair", lambda s, t: sum((q.mean() for q in _squares(s, t)[1:]), torch.zeros(()))),
+        ),
     ),
     "11.3": Exercise(
         _weight,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 
 def _alpha_cases() -> list[tuple]:
@@ -24,25 +25,23 @@ def _alpha(epoch: int, batch: int, epochs: int, batches: int, first: float, last
 
 
 def _stopped_cases() -> list[tuple]:
-    """(z_s, z_t, y, step, steps, until, α, T): first step, with a teacher, at its end, after it, never stopped; last
-    one whose step is cut in two by the end.
+    """(z_s, z_t, y, step, steps, until, α, T): first step, with a teacher, at its end, after it, never stopped; then
+    steps that the end cuts in two, at a quarter, at half and at three quarters.
     """
+    settings = [(0, 10, 0.5, 0.1, 2.0), (3, 10, 0.5, 0.1, 2.0), (5, 10, 0.5, 0.1, 2.0), (8, 10, 0.75, 0.3, 4.0),
+                (9, 10, 1.0, 0.5, 3.0), (7, 10, 0.75, 0.3, 2.0)]  # fmt: skip
+    settings += [(step, steps, 0.25, 0.3, 2.0) for steps in (9, 10, 11) for step in (2, 3)]
     cases = []
-    for seed, (step, until, alpha, temperature) in enumerate(
-        [
-            (0, 0.5, 0.1, 2.0),
-            (3, 0.5, 0.1, 2.0),
-            (5, 0.5, 0.1, 2.0),
-            (8, 0.75, 0.3, 4.0),
-            (9, 1.0, 0.5, 3.0),
-            (7, 0.75, 0.3, 2.0),
-        ]
-    ):
+    for seed, (step, steps, until, alpha, temperature) in enumerate(settings):
         generator = torch.Generator().manual_seed(seed)
         z_s, z_t = 2 * torch.randn(2, 6, 10, generator=generator)
         y = torch.randint(10, (6,), generator=generator)
-        cases.append((z_s.requires_grad_(True), z_t, y, step, 10, until, alpha, temperature))
+        cases.append((z_s, z_t, y, step, steps, until, alpha, temperature))
     return cases
+
+
+def _stopped_extremes() -> list[tuple]:
+    return [(*stretched(z_s, z_t), *rest) for z_s, z_t, *rest in _stopped_cases()[1:4]]
 
 
 def _kd(z_s: Tensor, z_t: Tensor, y: Tensor, alpha: float, temperature: float) -> Tensor:
@@ -57,7 +56,8 @@ def _stopped(
 
 def _cost_cases() -> list[tuple]:
     """(MACs of the networks that are trained, in order, the student last; epochs of each)."""
-    return [([4.0e6, 1.0e6], 30), ([8.0e6, 3.0e6, 2.0e6], 36), ([5.0e5], 10), ([3.0e6, 1.0e6, 1.7e6], 7)]
+    return [([4.0e6, 1.0e6], 30), ([8.0e6, 3.0e6, 2.0e6], 36), ([5.0e5], 10), ([3.0e6, 1.0e6, 1.7e6], 7),
+            ([2.0e6, 5.0e6, 1.0e6], 20)]  # fmt: skip
 
 
 def _equal_work(macs: list[float], epochs: int) -> float:
@@ -102,21 +102,17 @@ EXERCISES = {
         (
             Trap(lambda z, t, y, k, n, u, a, T: _kd(z, t, y, a, T) if k / n <= u else F.cross_entropy(z, y),
                  "one step too long: the teacher speaks while *less than* `until` is done"),
-            Trap(lambda z, t, y, k, n, u, a, T: _kd(z, t, y, a, T) if k < int(u * n) else F.cross_entropy(z, y),
-                 "a step too early where `until` falls within a step: step k has the fraction k / steps behind it, "
-                 "unrounded"),
+            *(Trap(lambda z, t, y, k, n, u, a, T, rounded=rounded: (
+                       _kd(z, t, y, a, T) if k < rounded(u * n) else F.cross_entropy(z, y)),
+                   "a step too early where `until` falls within a step: step k has the fraction k / steps behind it, "
+                   "unrounded")
+              for rounded in (int, round, lambda steps: int(steps + 0.5))),
             Trap(lambda z, t, y, k, n, u, a, T: F.cross_entropy(z, y),
                  "the teacher never speaks"),
-            Trap(lambda z, t, y, k, n, u, a, T: (
-                     a * F.cross_entropy(z, y) + (1 - a) * losses.kd_loss(z.detach(), t, T)
-                     if k / n < u else F.cross_entropy(z, y)),
-                 "the value is right, but the soft term sends no gradient to z_s: do not detach the student"),
             Trap(lambda z, t, y, k, n, u, a, T: (
                      a * F.cross_entropy(z, y) + (1 - a) * losses.kd_loss(t, z, T)
                      if k / n < u else F.cross_entropy(z, y)),
                  "the arguments of losses.kd_loss are exchanged: the student's logits come first"),
-            Trap(lambda z, t, y, k, n, u, a, T: _stopped(z, t, y, k, n, u, a, T).item(),
-                 "the value is right, but a Python number has no gradient: return the tensor, without .item()"),
             Trap(lambda z, t, y, k, n, u, a, T: _kd(z, t, y, a, T) if k / n < u else a * F.cross_entropy(z, y),
                  "after the stop the labels keep the weight α: the loss shrinks; alone, they have the weight 1"),
             Trap(lambda z, t, y, k, n, u, a, T: F.cross_entropy(z, y) if k / n < u else _kd(z, t, y, a, T),
@@ -140,10 +136,13 @@ EXERCISES = {
             Trap(lambda z, t, y, k, n, u, a, T: (
                      _kd(z, t, y, a, T) if k / n < u else (1 - a) * losses.kd_loss(z, t, T)),
                  "the labels were dropped instead of the teacher"),
-            Trap(lambda z, t, y, k, n, u, a, T: _stopped(z.detach(), t, y, k, n, u, a, T),
-                 "the value is right, but no gradient reaches the student: do not detach z_s"),
         ),
+        extremes=_stopped_extremes,
         gradient_of=(0,),
+        parts=(
+            ("the soft term", lambda z, t, y, k, n, u, a, T: (1 - a) * (k / n < u) * losses.kd_loss(z, t, T)),
+            ("the labels' term", lambda z, t, y, k, n, u, a, T: (a if k / n < u else 1) * F.cross_entropy(z, y)),
+        ),
     ),
     "12.3": Exercise(
         _equal_work,
@@ -155,6 +154,8 @@ EXERCISES = {
                  "the student's own training is missing: it is the last part of the chain"),
             Trap(lambda macs, epochs: epochs * sum(macs) / macs[0],
                  "the work is divided by that of the first assistant; the direct training is of the last network"),
+            Trap(lambda macs, epochs: epochs * sum(macs) / max(macs),
+                 "divided by the largest network; the direct training is of the student, the last in the list"),
             Trap(lambda macs, epochs: epochs * sum(macs) / min(macs),
                  "divided by the smallest network; the direct training is of the student, the last in the list"),
             Trap(lambda macs, epochs: float(epochs * sum(macs) // macs[-1]),

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.check import Exercise, Trap
+from kdnotes.exercises import stretched
 
 
 def _peers(seed: int, count: int, batch: int, classes: int) -> tuple[Tensor, Tensor]:
-    """Logits ``[B, K, C]`` of peers that are often, but not always, of one opinion; and labels ``[B]``."""
+    """Logits ``[B, M, K]`` of peers that are often, but not always, of one opinion; and labels ``[B]``."""
     generator = torch.Generator().manual_seed(seed)
     shared = 2 * torch.randn(batch, 1, classes, generator=generator)
     scale = torch.linspace(0.5, 3, count).view(1, count, 1)
@@ -25,8 +26,12 @@ def _loss_cases() -> list[tuple]:
     cases = []
     for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)]):
         logits, targets = _peers(seed, count, batch, 10)
-        cases.append(([one.clone().requires_grad_(True) for one in logits.unbind(dim=1)], targets))
+        cases.append((list(logits.unbind(dim=1)), targets))
     return cases
+
+
+def _loss_extremes() -> list[tuple]:
+    return [(list(stretched(*logits)), targets) for logits, targets in _loss_cases()]
 
 
 def _losses(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
@@ -74,9 +79,16 @@ def _to_mixture(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
 
 
 def _prediction_cases() -> list[tuple]:
-    """The last one holds three images on which a second softmax changes the answer."""
+    """The fourth holds three images on which a second softmax changes the answer, the last one near a tie."""
     sizes = [(0, 3, 40), (1, 2, 30), (2, 4, 4), (27, 3, 40)]
-    return [(_peers(seed, count, batch, 10)[0],) for seed, count, batch in sizes]
+    near = torch.zeros(1, 2, 10).index_fill(2, torch.tensor([2]), 8.0).index_fill(2, torch.tensor([5]), 8.003)
+    return [(_peers(seed, count, batch, 10)[0],) for seed, count, batch in sizes] + [(near,)]
+
+
+def _prediction_extremes() -> list[tuple]:
+    """Logits of ±10⁴ of three peers, two of which agree."""
+    classes = torch.tensor([[1, 1, 4], [3, 0, 3], [2, 5, 5], [6, 6, 2]])
+    return [(1e4 * (2.0 * F.one_hot(classes, 10) - 1),)]
 
 
 def _majority(logits: Tensor) -> Tensor:
@@ -120,15 +132,13 @@ EXERCISES = {
             Trap(lambda z, y: _each(z, y, _reverse_attached),
                  "the KL is the wrong way round, and nothing is detached: KL(p_j ‖ p_i), with p_j detached"),
             Trap(lambda z, y: _each(z, y, _kl, mean=False),
-                 "this sums over the other peers: divide by K − 1, else the labels count less with every peer more"),
+                 "this sums over the other peers: divide by M − 1, else the labels count less with every peer more"),
             Trap(lambda z, y: _each(z, y, _attached, mean=False),
-                 "this sums over the other peers (divide by K − 1), and nothing is detached"),
+                 "this sums over the other peers (divide by M − 1), and nothing is detached"),
             Trap(lambda z, y: _each(z, y, lambda own, other: _attached(own.detach(), other)),
                  "the wrong side is detached: p_j, the peer that teaches, is the constant; p_i learns"),
             Trap(lambda z, y: _each(z, y, lambda own, other: _kl(own, other) * len(own)),
                  "the KL is summed over the batch: take the mean over images, as cross-entropy does"),
-            Trap(lambda z, y: torch.stack(_losses(z, y)),
-                 "the values are right: return them as a list, one loss a peer"),
             Trap(lambda z, y: _each(z, y, lambda own, other: _kl(own, other) / own.shape[1]),
                  "the KL is divided by the number of classes too: reduction='batchmean', not 'mean'"),
             Trap(lambda z, y: _each(z, y, lambda own, other: _attached(own, other) / own.shape[1]),
@@ -137,22 +147,21 @@ EXERCISES = {
             Trap(lambda z, y: _each(z, y, _probabilities_first),
                  "F.kl_div takes log-probabilities first: F.kl_div(log_p_i, p_j), with F.log_softmax for the first"),
             Trap(lambda z, y: _each(z, y, _kl, myself=True),
-                 "smaller than expected: divided by K, as if each peer were its own teacher too (KL(p_i ‖ p_i) = 0); "
-                 "the mean is over the K − 1 others"),
+                 "smaller than expected: divided by M, as if each peer were its own teacher too (KL(p_i ‖ p_i) = 0); "
+                 "the mean is over the M − 1 others"),
             Trap(lambda z, y: _each(z, y, _attached, myself=True),
-                 "each peer is its own teacher too (leave j = i out, divide by K − 1), and nothing is detached"),
-            Trap(lambda z, y: losses.peer_divergences(z),
-                 "the cross-entropy with the labels is missing"),
-            Trap(lambda z, y: [F.cross_entropy(own, y) for own in z],
-                 "this is the cross-entropy alone: the peers' term is missing"),
+                 "each peer is its own teacher too (leave j = i out, divide by M − 1), and nothing is detached"),
             Trap(_to_mixture,
                  "this is the KL from the mean prediction of the others; the paper takes the mean of the divergences"),
             Trap(lambda z, y: sum(_losses(z, y)),
                  "this is the sum over the peers: return a list, one loss a peer"),
-            Trap(lambda z, y: _losses([one.detach() for one in z], y),
-                 "the values are right, but no peer gets a gradient: detach only the peer that teaches"),
         ),
+        extremes=_loss_extremes,
         gradient_of=(0,),
+        parts=(
+            ("the peers' term", lambda z, y: losses.peer_divergences(z)),
+            ("the labels' term", lambda z, y: [F.cross_entropy(own, y) for own in z]),
+        ),
     ),
     "13.2": Exercise(
         lambda z: F.softmax(z, dim=2).mean(dim=1).argmax(dim=1),
@@ -164,16 +173,17 @@ EXERCISES = {
             Trap(_majority,
                  "this is a majority vote, which forgets how sure each peer is; average the probabilities"),
             Trap(lambda z: F.softmax(z, dim=1).mean(dim=1).argmax(dim=1),
-                 "the softmax runs over the peers; logits are [N, K, C], so the classes are dim=2"),
+                 "the softmax runs over the peers; logits are [N, M, K], so the classes are dim=2"),
             Trap(lambda z: F.softmax(F.softmax(z, dim=2), dim=2).mean(dim=1).argmax(dim=1),
                  "the softmax is taken twice, which makes all peers almost equally sure: once is enough"),
             Trap(lambda z: F.softmax(z, dim=2).amax(dim=1).argmax(dim=1),
                  "the surest peer alone decides; take the mean over the peers"),
             Trap(lambda z: z[:, 0].argmax(dim=1), "this is the first peer alone"),
             Trap(lambda z: F.softmax(z, dim=2).mean(dim=1),
-                 "these are the mean probabilities, [N, C]: return the most probable class, [N]"),
-            Trap(lambda z: z.argmax(dim=2), "these are the classes of each peer, [N, K]: combine the peers first"),
+                 "these are the mean probabilities, [N, K]: return the most probable class, [N]"),
+            Trap(lambda z: z.argmax(dim=2), "these are the classes of each peer, [N, M]: combine the peers first"),
         ),
+        extremes=_prediction_extremes,
     ),
     "13.3": Exercise(
         lambda z: _mean(_pairs(z)),
@@ -181,11 +191,11 @@ EXERCISES = {
         (
             Trap(lambda z: 1 - _mean(_pairs(z)), "this is the agreement; the disagreement is 1 minus it"),
             Trap(_split_vote,
-                 "this counts the images on which not all peers agree, which grows with K; average over pairs"),
+                 "this counts the images on which not all peers agree, which grows with M; average over pairs"),
             Trap(lambda z: _mean(_pairs(z)) * (z.shape[1] - 1) / z.shape[1],
-                 "each peer is compared with itself too: leave those pairs out (divide by K(K − 1)/2 pairs)"),
-            Trap(lambda z: sum(_pairs(z)), "this sums over the pairs: divide by their number, K(K − 1)/2"),
-            Trap(lambda z: 2 * sum(_pairs(z)), "this sums over the ordered pairs: divide by their number, K(K − 1)"),
+                 "each peer is compared with itself too: leave those pairs out (divide by M(M − 1)/2 pairs)"),
+            Trap(lambda z: sum(_pairs(z)), "this sums over the pairs: divide by their number, M(M − 1)/2"),
+            Trap(lambda z: 2 * sum(_pairs(z)), "this sums over the ordered pairs: divide by their number, M(M − 1)"),
             Trap(lambda z: 2 * _mean(_pairs(z)), "each pair is counted twice: divide by the number of ordered pairs"),
             Trap(lambda z: _pairs(z)[0], "these are the first two peers alone; average over all pairs"),
             Trap(_from_ensemble,
@@ -193,5 +203,6 @@ EXERCISES = {
             Trap(lambda z: _mean(_pairs(z)) * len(z), "this is a number of images: divide by N"),
             Trap(lambda z: 100 * _mean(_pairs(z)), "return a fraction in 0 … 1, not percent"),
         ),
+        extremes=_prediction_extremes,
     ),
 }  # fmt: skip
