@@ -165,11 +165,11 @@ def scaled(number: str) -> Iterator[Answer]:
 
 
 def half_precision(number: str) -> Iterator[Answer]:
-    """Computed in float16, and returned in the kind that is asked for."""
+    """Logits and all that is made of them in float16, and a result of eight bits, as bfloat16 has them."""
 
     def answer(*case):
-        halves = [mapped(one, lambda t: t.half()) if i in LOGITS.get(number, ()) else one for i, one in enumerate(case)]
-        return mapped(ALL[number].reference(*halves), lambda one: one.half().float())
+        halves = [mapped(one, Tensor.half) if i in LOGITS.get(number, ()) else one for i, one in enumerate(case)]
+        return mapped(ALL[number].reference(*halves), lambda one: one.bfloat16().float())
 
     yield answer
 
@@ -324,7 +324,7 @@ WRONG_FAMILIES: dict[str, Callable[[str], Iterator[Answer]]] = {
     "ε = 1e-8 in the log": guarded(lambda p: p + 1e-8),
     "ε = 1e-12 in the log": guarded(lambda p: p + 1e-12),
     "clamp in the log": guarded(lambda p: p.clamp(min=1e-7)),
-    "float16": half_precision,
+    "half precision": half_precision,
     "NaN at the extremes": nan_at_extremes,
     "off by one": one_off,
     "an argument ignored": ignored_argument,
@@ -406,7 +406,10 @@ def judged(exercise: Callable[[str, Answer], bool], number: str, answer: Answer)
 
 
 def cell(exercise: Callable[[str, Answer], bool], number: str, family: str) -> str:
-    """What a family gets at an exercise: "-" it has no such answer, "=" all equal the reference, else "3 refused"…"""
+    """What a family gets: "-" it has no such answer, "=" all equal the reference, "3" all are judged as they should be.
+
+    If some are not, "2 accepted of 3" or "2 refused of 3".
+    """
     wrong = family in WRONG_FAMILIES
     made = list((WRONG_FAMILIES if wrong else RIGHT_FAMILIES)[family](number))
     if not made:
@@ -414,6 +417,5 @@ def cell(exercise: Callable[[str, Answer], bool], number: str, family: str) -> s
     tried = [one for one in made if not wrong or family in BY_CONSTRUCTION or differs(number, one)]
     if not tried:
         return "="
-    verdicts = [judged(exercise, number, answer) for answer in tried]
-    counts = {"accepted": sum(verdicts), "refused": len(verdicts) - sum(verdicts)}
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    misjudged = sum(judged(exercise, number, answer) == wrong for answer in tried)
+    return f"{misjudged} {'accepted' if wrong else 'refused'} of {len(tried)}" if misjudged else str(len(tried))
