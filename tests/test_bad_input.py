@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import re
+from collections import namedtuple
 
 import pandas as pd
 import pytest
@@ -43,6 +45,9 @@ from kdnotes.training import Config, fit
 pytestmark = pytest.mark.usefixtures("own_cache")
 Z, Y = torch.zeros(3, 4), torch.zeros(3, dtype=torch.long)
 ZK, W = torch.zeros(2, 3, 4), torch.full((3, 2), 0.5)  # two teachers
+ONE_NAN, ONE_INF = (
+    Z.index_put((torch.tensor(0), torch.tensor(0)), torch.tensor(value)) for value in (math.nan, math.inf)
+)
 A, B = torch.zeros(3, 2, 4, 4), torch.zeros(3, 5, 2, 2)  # features
 NAN, INF = float("nan"), float("inf")
 
@@ -95,6 +100,104 @@ def given_study():
     return Study(pd.DataFrame({"arm": ["a"], "seed": [0], "test_accuracy": [0.5], "validation_accuracy": [0.5]}), {})
 
 
+class Gives(torch.nn.Module):
+    """A network from elsewhere: what it returns is made from logits, in both modes or in training alone."""
+
+    def __init__(self, make, only_in_training=False):
+        super().__init__()
+        self.network, self.make, self.only_in_training = STUDENT(), make, only_in_training
+
+    def forward(self, images):
+        logits = self.network(images)
+        return self.make(logits) if self.training or not self.only_in_training else logits
+
+
+@dataclasses.dataclass
+class Answer:
+    logits: torch.Tensor
+    loss: None = None
+
+
+Auxiliary = namedtuple("Auxiliary", "logits aux")  # as of torchvision's GoogLeNet, in training
+
+
+def for_224_pixels():
+    layers = [torch.nn.Conv2d(1, 4, 7, stride=4), torch.nn.Flatten(), torch.nn.Linear(4 * 55 * 55, 4)]
+    return torch.nn.Sequential(*layers)
+
+
+def with_nan():
+    network = STUDENT()
+    torch.nn.init.constant_(network.head[-1].bias, NAN)
+    return network
+
+
+# network, and what the message says of it, as a student and as a teacher
+FOREIGN = {
+    "tuple": (lambda: Gives(lambda z: (z, z)), "it returns tuple(0: [2, 4], 1: [2, 4]): wrap it in a torch.nn.Module"),
+    "list": (lambda: Gives(lambda z: [z]), "it returns list(0: [2, 4]): wrap it"),
+    "dict": (lambda: Gives(lambda z: {"out": z, "aux": None}), "it returns dict(out: [2, 4], aux: NoneType): wrap it"),
+    "dataclass": (lambda: Gives(Answer), "it returns Answer(logits: [2, 4], loss: NoneType): wrap it"),
+    "nothing": (lambda: Gives(lambda z: None), "it returns NoneType(): wrap it"),
+    "maps": (
+        lambda: Gives(lambda z: z[:, :, None, None]),
+        "a float32 tensor [2, 4, 1, 1]: put a torch.nn.Flatten behi",
+    ),
+    "large maps": (
+        lambda: Gives(lambda z: z[:, :, None, None].expand(-1, -1, 3, 3)),
+        "tensor [2, 4, 3, 3]: a row an im",
+    ),
+    "three dimensions": (lambda: Gives(lambda z: z[None]), "a float32 tensor [1, 2, 4]: a row an image"),
+    "one vector": (lambda: Gives(lambda z: z.flatten()), "a float32 tensor [8]: a row an image"),
+    "classes": (
+        lambda: Gives(lambda z: z.argmax(1)),
+        "int64 tensor [2]: it must return the logits themselves, not clas",
+    ),
+    "probabilities": (
+        lambda: Gives(lambda z: z.softmax(1)),
+        "its rows are probabilities, they sum to 1: leave out its s",
+    ),
+    "one output": (lambda: Gives(lambda z: z[:, :1]), "a float32 tensor [2, 1]: give its last layer"),
+    "NaN": (with_nan, "some are NaN or infinite: 'head.3.bias' is not finite"),
+    "infinite": (lambda: Gives(lambda z: z / 0), "some are NaN or infinite: its weights are finite"),
+    "large images": (
+        for_224_pixels,
+        "must take float32 images [batch, 1, 32, 32], but fails (RuntimeError: mat1 and mat",
+    ),
+    "colour": (
+        lambda: torch.nn.Sequential(torch.nn.Conv2d(3, 4, 32), torch.nn.Flatten()),
+        "to have 3 channels, but got",
+    ),
+    "double": (lambda: STUDENT().double(), "must take float32 images"),
+}
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_network_that_gives_no_logits_is_refused_before_training(kind, role, monkeypatch, own_cache):  # noqa: F811
+    make, fragment = FOREIGN[kind]
+    monkeypatch.setattr(training, "_train", lambda *_: pytest.fail("the training began"))
+    with pytest.raises(ValueError, match=rf"^{role} \(\w+\) must ") as caught:
+        shared_fit(make()) if role == "student" else shared_fit(method=KD(Teacher(make(), {})))
+    assert fragment in str(caught.value) and "\n" not in str(caught.value)
+    assert f"kdnotes{os.sep}" in str(caught.traceback[-1].path)
+    assert not list(own_cache.rglob("*.safetensors"))
+
+
+def test_a_network_that_gives_something_else_in_training_alone_is_no_student_but_a_teacher():
+    network = Gives(lambda z: Auxiliary(z, z), only_in_training=True)
+    with pytest.raises(ValueError, match=r"but in training it returns Auxiliary\(logits: \[2, 4\], aux: \[2, 4\]\)"):
+        shared_fit(network)
+    assert shared_fit(method=KD(Teacher(network, {}))).test_logits.shape == (40, 4)
+
+
+def test_a_student_without_a_number_of_classes_is_known_by_its_outputs():
+    with pytest.raises(ValueError, match=r"must give logits \[2, 4\], .* \[2, 1000\]: give its last layer 4 outputs"):
+        shared_fit(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 32, 1000)))
+    logs = Gives(lambda z: z.log_softmax(1))  # log-probabilities are logits
+    assert shared_fit(logs).test_logits.shape == (40, 4)
+
+
 WRONG = [
     # losses
     (lambda: losses.kd_loss(Z, Z, 0), "temperature must be a finite number above 0, not 0"),
@@ -116,7 +219,35 @@ WRONG = [
     (lambda: losses.kd_loss(Z, Z, reduction=None), "reduction must be 'mean' or 'none', not None"),
     (lambda: losses.soft_cross_entropy(Z, Z), "target_probabilities must sum to 1 in each row"),
     (lambda: losses.soft_cross_entropy(Z, Z - 1), "target_probabilities must not be negative or NaN"),
-    (lambda: losses.soft_cross_entropy(Z, Z * NAN), "target_probabilities must not be negative or NaN"),
+    (lambda: losses.soft_cross_entropy(Z, Z * NAN), "target_probabilities must be finite, but 12 of 12"),
+    (lambda: losses.kd_loss(ONE_NAN, Z), "student_logits must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.kd_loss(Z, ONE_INF), "teacher_logits must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.kd_loss(Z, -ONE_INF), "teacher_logits must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.kd_loss(ONE_INF - ONE_INF.flip(0), Z), "student_logits must be finite, but 2 of 12 numbers"),
+    (lambda: losses.kd_loss(Z.half() * NAN, Z.half()), "student_logits must be finite, but 12 of 12 numbers"),
+    (lambda: losses.kd_loss(Z[:0], Z[:0]), "student_logits must hold at least one sample, not 0: an empty"),
+    (lambda: losses.soften(ONE_NAN, 2.0), "logits must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.standardize_logits(ONE_INF), "logits must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.soft_cross_entropy(ONE_NAN, Z + 0.25), "student_logits must be finite, but 1 of 12 numbers"),
+    (lambda: losses.soft_cross_entropy(Z[:0], Z[:0]), "student_logits must hold at least one sample, not 0"),
+    (lambda: losses.dkd_loss(Z, ONE_NAN, Y), "teacher_logits must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.decoupled_terms(Z[:0], Z[:0], Y[:0]), "student_logits must hold at least one sample, not 0"),
+    (lambda: losses.self_targets(Y, ONE_NAN, 0.5), "previous_probabilities must be finite, but 1 of 12 numbers"),
+    (
+        lambda: losses.multi_teacher_kd_loss(Z, torch.stack([Z, ONE_NAN]), W),
+        "teacher_logits must be finite, but 1 of 24 numbers are NaN or infinite",
+    ),
+    (lambda: losses.multi_teacher_kd_loss(Z[:0], ZK[:, :0], W[:0]), "student_logits must hold at least one sample, no"),
+    (lambda: losses.confidence_weights(torch.stack([Z, ONE_INF]), Y), "teacher_logits must be finite, but 1 of 24 num"),
+    (lambda: losses.hint_loss(ONE_NAN, Z), "student_feature must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.hint_loss(Z, ONE_INF), "teacher_feature must be finite, but 1 of 12 numbers are NaN or infinite"),
+    (lambda: losses.hint_loss(Z[:0], Z[:0]), "student_feature must hold at least one sample, not 0: an empty batch"),
+    (lambda: losses.hint_loss(Z[:, :0], Z[:, :0]), "student_feature must hold numbers, but its shape is [3, 0]"),
+    (lambda: losses.attention_map(A * INF), "feature must be finite, but 96 of 96 numbers are NaN or infinite"),
+    (lambda: losses.attention_transfer_loss([A], [B * NAN]), "teacher_features[0] must be finite, but 60 of 60 numbe"),
+    (lambda: losses.attention_transfer_loss([A[:0]], [B[:0]]), "student_features must hold at least one sample, not 0"),
+    (lambda: losses.mutual_losses([Z, ONE_NAN], Y), "logits[1] must be finite, but 1 of 12 numbers"),
+    (lambda: losses.peer_divergences([Z[:0], Z[:0]]), "logits[0] must hold at least one sample, not 0: an empty batch"),
     (lambda: losses.soft_cross_entropy(Z, Y), "target_probabilities must be a floating-point tensor, not an int64"),
     (lambda: losses.check_targets(Y + 4, 4), "targets must lie in 0 … 3, but they span 4 … 4"),
     (lambda: losses.check_targets(Y - 1, 4), "targets must lie in 0 … 3, but they span -1 … -1"),
@@ -350,7 +481,26 @@ WRONG = [
     (lambda: Config(weight_decay=-1.0), "weight_decay must be a finite number, 0 or more, not -1.0"),
     (lambda: Config(seed=-1), "seed must be at least 0, not -1"),
     (lambda: Config(views=8), "views must be a Views, not int"),
-    (lambda: Config(device="gpu"), "device must be 'cpu' or 'cuda' (or 'cuda:0' …), not 'gpu'"),
+    (lambda: Config(device="gpu"), "device must be 'cpu', 'cuda', 'mps' or 'xpu' (or 'cuda:0' …), not 'gpu'"),
+    (lambda: shared_fit(config=dataclasses.replace(CONFIG, device="meta")), "device must be one that this machine can"),
+    (lambda: training.predict(STUDENT(), tiny_data().test.images, "meta"), "device must be one that this machine can"),
+    (lambda: training.predict(Gives(lambda z: (z, z)), tiny_data().test.images), "model must return one tensor, not"),
+    (lambda: shared_fit(STUDENT().requires_grad_(False)), "student must have parameters to train, but all of its 30"),
+    (lambda: shared_fit(tiny_teacher().model), "are frozen: student.requires_grad_(True) thaws them"),
+    (lambda: shared_fit(torch.nn.Flatten()), "student must have parameters to train, but it has none"),
+    (lambda: shared_fit(STUDENT().to("meta")), "student must hold numbers, but it is on the device 'meta'"),
+    (
+        lambda: Cohort((STUDENT, without_stages)),
+        "peers[1] must build a network with the attributes num_classes and in_channels, such as StudentNet, but a Seq",
+    ),
+    (
+        lambda: shared_fit(method=KD(Outputs(torch.zeros(1, 60, 4)))),
+        "teacher must give logits [views, images, classes], [2, 60, …], but its bank is a float32 tensor [1, 60, 4]",
+    ),
+    (
+        lambda: shared_fit(method=MultiTeacherKD((tiny_teacher(), Outputs(torch.full((2, 60, 4), NAN))))),
+        "the logits of teachers[1] must be finite, but 480 of 480 numbers are NaN or infinite",
+    ),
     (lambda: shared_fit(student="StudentNet"), "student must be a torch.nn.modules.module.Module, not str"),
     (lambda: shared_fit(method=CrossEntropy), "method must be a kdnotes.methods.Method, not type"),
     (lambda: shared_fit(data="fashion-mnist"), "data must be a kdnotes.data.Splits, not str"),
@@ -522,7 +672,8 @@ def test_unknown_profile_from_the_environment_is_named(monkeypatch):
         settings()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="device must be 'cpu' on a machine without a usable GPU, not 'cuda'"):
-        shared_fit(config=dataclasses.replace(CONFIG, device="cuda"))
+    for device in ("cuda", "cuda:9", "mps", "xpu"):
+        with pytest.raises(ValueError, match=f"device must be one that this machine can use, 'cpu', not '{device}'"):
+            shared_fit(config=dataclasses.replace(CONFIG, device=device))

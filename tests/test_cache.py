@@ -432,8 +432,94 @@ def test_a_full_disk_is_named_and_leaves_earlier_results_and_no_partial_file(own
 def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OSError, match="cannot create the cache folder"):
-        run()
+    for call in (run, cache.check_store):
+        with pytest.raises(
+            OSError, match=r"cannot create the cache folder .*; set the variable KDNOTES_CACHE to a folder"
+        ):
+            call()
+
+
+# A store that is not ours to write to
+
+
+@pytest.fixture(params=["another user's", "read-only disk", "another user's locks alone"])
+def not_ours(request, own_cache, monkeypatch):  # noqa: F811
+    """A store with one run and one bank, in which nothing can be written from now on."""
+    run(KD(tiny_teacher(), 2.0, 0.5))
+    number = errno.EROFS if request.param == "read-only disk" else errno.EACCES
+    failure = OSError(number, os.strerror(number))
+
+    def refuse(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(cache.FileLock, "acquire", refuse)
+    if request.param != "another user's locks alone":
+        monkeypatch.setattr(cache.tempfile, "mkstemp", refuse)
+        monkeypatch.setattr(cache.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(cache, "_said", set())
+    return failure.strerror
+
+
+def test_what_another_user_stored_is_read_without_a_lock(not_ours):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(KD(tiny_teacher(), 2.0, 0.5)).cached
+        tiny_teacher().bank(tiny_data().train, QUICK.views)
+
+
+def test_what_cannot_be_stored_is_computed_and_said_once_with_the_remedy(not_ours, own_cache):  # noqa: F811
+    before = entries(own_cache)
+    with pytest.warns(cache.NotStoredWarning) as said:
+        first, again = run(), run()
+        tiny_teacher(1).bank(tiny_data().train, QUICK.views)
+        run(fresh=True)
+    assert len(said) == 1 and not_ours in str(said[0].message)
+    assert str(own_cache) in str(said[0].message) and "set the variable KDNOTES_CACHE to a folder" in str(
+        said[0].message
+    )
+    assert not first.cached and not again.cached and equal_states(first.state, again.state)
+    assert entries(own_cache) == before
+
+
+def test_a_store_that_cannot_be_written_to_is_said_at_the_start(not_ours, request):
+    if "locks" in request.node.name:
+        pytest.skip("the folder itself can be written to")
+    with pytest.warns(cache.NotStoredWarning, match=f"computed but not stored: .*{not_ours}"):
+        cache.check_store()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user")
+@pytest.mark.parametrize("folder", ["filled", "cannot be made"])
+def test_another_user_reads_computes_and_is_told(folder, own_cache, tmp_path, monkeypatch):  # noqa: F811
+    run()
+    for path in (*tmp_path.parents, tmp_path, own_cache):
+        if path.stat().st_uid == 0 and str(path).startswith("/tmp/"):
+            path.chmod(0o755)
+    monkeypatch.setattr(cache, "_said", set())
+    made = own_cache if folder == "filled" else own_cache / "below"
+    code = multiprocessing.get_context("fork").Process(target=_as_nobody, args=(str(made),))
+    code.start()
+    code.join(60)
+    assert code.exitcode == 0
+
+
+def _as_nobody(folder):
+    os.setgid(65534)
+    os.setuid(65534)
+    os.environ["KDNOTES_CACHE"] = folder
+    if folder.endswith("below"):
+        with pytest.raises(
+            OSError, match=r"cannot create the cache folder .*Permission denied; set the variable KDNOTES_"
+        ):
+            cache.check_store()
+        with pytest.raises(OSError, match="cannot create the cache folder"):
+            run()
+        os._exit(0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        cache.check_store()
+        found = [run().cached, run(config=dataclasses.replace(QUICK, seed=1)).cached]
+    os._exit(0 if found == [True, False] and len(said) == 1 else 1)
 
 
 def test_entries_are_safetensors_and_hold_no_pickle(own_cache):  # noqa: F811

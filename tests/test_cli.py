@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -14,11 +15,12 @@ import time
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kdnotes import __version__, cli, pages, runner
+from kdnotes import __version__, cli, comparison, pages, runner
 
 PARAMETERS = 'profile = None\ndataset = "fashion-mnist"\nseeds = None'
 TINY_STUDY = """
@@ -272,6 +274,104 @@ def test_bad_commands_end_with_one_line_and_code_2_before_anything_runs(case, co
     assert shown.err.startswith("kdnotes: ") and shown.err.count("\n") == 1, shown.err
     assert message.replace("{tmp}", str(tmp_path)) in shown.err
     assert (tmp_path / "file").read_text() == "kept" and not (tmp_path / "runs").exists()
+
+
+def test_a_cache_folder_that_cannot_be_made_ends_a_command_at_once(course, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(cli, "_about", lambda *_: pytest.fail("the data were loaded"))
+    for arguments in (["run", "1", "--notebooks", str(course)], ["compare"], ["train-teacher"]):
+        assert cli.main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("kdnotes: cannot create the cache folder ") and "KDNOTES_CACHE" in line
+
+
+def test_a_relative_cache_folder_means_the_same_in_the_chapters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KDNOTES_CACHE", "store")
+    cli._check_store()
+    assert os.environ["KDNOTES_CACHE"] == str(tmp_path / "store") and (tmp_path / "store" / "runs").is_dir()
+
+
+class Result:
+    """What ``compare_methods`` returns, as far as the command looks at it."""
+
+    def table(self):
+        return pd.DataFrame({"setting": ["ε = 0.1", "α → β ± 1, T ≥ 2"]})
+
+    numbers = table
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_results_are_written_and_no_character_stops_a_comparison(encoding, tmp_path, monkeypatch):
+    """Standard output as a redirect has it on Windows; each line of the report was an end before."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(comparison, "compare_methods", lambda *_, **__: print("label smoothing, ε") or Result())
+    monkeypatch.setattr(cli, "_check_store", lambda: None)
+    monkeypatch.setattr(cli, "_about", lambda *_: None)
+    assert cli.main(["compare", "--output", str(tmp_path / "F.csv")]) == 0
+    assert "ε = 0.1" in (tmp_path / "F.csv").read_text(encoding="utf-8")
+    out.flush()
+    printed = out.buffer.getvalue().decode(encoding)
+    assert "\\u03b5 = 0.1" in printed and "All intervals" in printed
+
+
+def test_results_are_written_before_they_are_printed(tmp_path, monkeypatch, capsys):
+    def closed(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(comparison, "compare_methods", lambda *_, **__: Result())
+    monkeypatch.setattr(cli, "_check_store", lambda: None)
+    monkeypatch.setattr(cli, "_about", lambda *_: None)
+    monkeypatch.setattr(Result, "table", lambda self: type("Table", (), {"to_string": closed})())
+    assert cli.main(["compare", "--output", str(tmp_path / "F.csv")]) == 2
+    assert "ε = 0.1" in (tmp_path / "F.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["run", "99"], ["--help"], ["propose", "blank"]])
+def test_no_character_stops_another_command(arguments, course, tmp_path):
+    """With a title, an error or a file name that standard output cannot write."""
+    folder = write(tmp_path / "kürs ε", "01_first", "1 + 1")
+    path = folder / "01_first.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("first chapter", "ε ≥ chapter"), encoding="utf-8")
+    options = {"list": ["--notebooks", folder], "run": ["--notebooks", folder], "propose": ["--output", folder]}
+    done = command(*arguments, *options.get(arguments[0], []), PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert done.returncode == (2 if arguments[0] == "run" else 0) and "codec" not in done.stderr
+    assert arguments[0] != "list" or "\\u03b5 \\u2265 chapter" in done.stdout
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The options with which ``kdnotes lab`` starts Jupyter, which ends with code 1, as it does for root."""
+    calls = []
+    monkeypatch.setattr(cli.subprocess, "call", lambda command: calls.append(command) or 1)
+    return calls
+
+
+def test_lab_passes_further_options_on(course, started, monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    assert cli.main(["lab", "--notebooks", str(course), "--no-browser", "--", "--allow-root", "--port", "9"]) == 1
+    assert started[0][1:] == [
+        "-m", "jupyterlab", "--ip=127.0.0.1", "--port=8888", "--no-browser", str(course), "--allow-root", "--port", "9",
+    ]  # fmt: skip
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("user", "lines"), [(0, 1), (1000, 0)])
+def test_lab_tells_root_how_to_start_it_in_one_line(user, lines, course, started, monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: user, raising=False)
+    assert cli.main(["lab", "--notebooks", str(course)]) == 1 and len(started) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines and all("kdnotes lab -- --allow-root" in line for line in said)
+
+
+def test_lab_takes_options_alone(course, started, capsys):
+    assert cli.main(["lab", "--notebooks", str(course), "chapter3"]) == 2 and not started
+    assert (
+        "OPTION must be one of JupyterLab's, as in kdnotes lab -- --allow-root, not 'chapter3'"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_unset_profile_variable_is_checked_too(course, capsys, monkeypatch):

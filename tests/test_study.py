@@ -480,3 +480,57 @@ def test_each_calls_in_order_on_one_thread_whatever_the_number_of_workers(worker
         each(lambda number: 1 / number, [(1,), (0,)], workers)
     with pytest.raises(ValueError, match="workers"):
         each(work, [], 0)
+
+
+# Threads, and a store that cannot be made
+
+
+def test_workers_that_are_threads_are_refused_before_anything_is_trained(own_cache):  # noqa: F811
+    """12 of 12 runs with dropout came out wrong, and were stored."""
+    with joblib.parallel_config("threading"):
+        with pytest.raises(
+            ValueError, match=r"workers=4 must be processes, not threads \(ThreadingBackend .*workers=1"
+        ):
+            study({"ce": CrossEntropy()}, 12, workers=4)
+        assert not list(own_cache.rglob("*.safetensors"))
+        alone = study({"ce": CrossEntropy()}, 2, workers=1)
+    with joblib.parallel_config("loky"):
+        os.environ["KDNOTES_CACHE"] = str(own_cache / "other")
+        processes = study({"ce": CrossEntropy()}, 2, workers=2)
+    for seed in range(2):
+        assert equal_states(alone.runs["ce", seed].state, processes.runs["ce", seed].state)
+
+
+def test_whatever_starts_trainings_as_threads_stores_nothing_wrong(own_cache):  # noqa: F811
+    """A backend that does not tell that it is one of threads: each training that is not refused is right."""
+
+    def train(seed):
+        try:
+            return cache.cached_run(STUDENT, CrossEntropy(), tiny_data(), dataclasses.replace(CONFIG, seed=seed))
+        except RuntimeError as error:
+            return str(error)
+
+    found = joblib.Parallel(n_jobs=4, backend="threading")(joblib.delayed(train)(seed) for seed in range(12))
+    refused = [one for one in found if isinstance(one, str)]
+    assert len(refused) < 12 and all("one training at a time in a process" in one for one in refused)
+    for seed, one in enumerate(found):
+        if not isinstance(one, str):
+            config = dataclasses.replace(CONFIG, seed=seed)
+            right = training.fit(training.build(STUDENT, seed), CrossEntropy(), tiny_data(), config)
+            assert equal_states(one.state, right.state)
+    assert len(list((own_cache / "runs").glob("*.safetensors"))) == 12 - len(refused)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failed_run_tells_its_arm_and_seed(workers):
+    with pytest.raises(ValueError, match="lower learning_rate") as caught:
+        study({"fast": Arm(CrossEntropy(), config=dataclasses.replace(CONFIG, learning_rate=1e30))}, 1, workers=workers)
+    assert "in arm 'fast' with seed 0" in caught.value.__notes__
+
+
+def test_a_store_that_cannot_be_made_ends_a_comparison_at_once(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(study_module, "_finished", lambda *_: pytest.fail("something was computed"))
+    with pytest.raises(OSError, match=r"cannot create the cache folder .*set the variable KDNOTES_CACHE"):
+        study({"ce": CrossEntropy()})

@@ -111,6 +111,24 @@ def test_train_or_load_trains_once_and_records_how():
     assert fresh["nll"] == pytest.approx(first.record["metrics"]["test_nll"], rel=1e-5)
 
 
+def test_a_teacher_that_is_not_finite_is_named_where_it_is_asked_and_nothing_of_it_is_stored(own_cache):  # noqa: F811
+    """In the two images that are looked at first, or only later."""
+    data, teacher = tiny_data(), tiny_teacher()
+    teacher.model.stages.block4[1].weight.data[0] = float("nan")
+    with pytest.raises(
+        ValueError, match=r"teacher \(TeacherNet\) must give .*'stages\.block4\.1\.weight' is not finite"
+    ):
+        teacher.logits(data.test)
+    with pytest.raises(ValueError, match=r"the outputs of 'block4' of the teacher \(TeacherNet\) must be finite"):
+        teacher.features(data.train, Views(2), "block4")
+    later = dataclasses.replace(data.test, images=data.test.images.clone())
+    later.images[7] = float("inf")
+    with pytest.raises(ValueError, match=r"the logits of the teacher \(TeacherNet\) must be finite, but 4 of 160"):
+        tiny_teacher().logits(later)
+    assert not list(own_cache.rglob("*.safetensors"))
+    assert teacher.features(data.train, Views(2), "block3").isfinite().all()  # the stages before are as they were
+
+
 # The shipped teacher
 
 

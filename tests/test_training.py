@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import gc
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from helpers import (
     CLASSES,
+    COHORT,
     CONFIG,
+    PAIRS,
     STUDENT,
     Drawing,
     Scaled,
@@ -25,9 +28,9 @@ from helpers import (
     tiny_teacher,
 )
 
-from kdnotes import losses, training
+from kdnotes import losses, teachers, training
 from kdnotes.data import Views
-from kdnotes.methods import KD, CrossEntropy, LabelSmoothing, Method
+from kdnotes.methods import KD, CrossEntropy, HintKD, LabelSmoothing, Method, MutualLearning
 from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StridedPointwise, StudentNet, TeacherNet
 from kdnotes.training import Config, build, fit, predict
 
@@ -105,7 +108,7 @@ def test_teacher_is_not_changed_by_distillation():
 def test_the_garbage_collector_is_as_before_after_a_training_also_one_that_fails():
     train()
     assert gc.isenabled() and gc.get_freeze_count() == 0
-    with pytest.raises(ValueError, match="loss became"):
+    with pytest.raises(ValueError, match="logits became"):
         train(config=dataclasses.replace(CONFIG, learning_rate=1e30))
     assert gc.isenabled() and gc.get_freeze_count() == 0
 
@@ -242,6 +245,97 @@ def test_features_are_computed_only_for_a_method_that_needs_them():
     train(Spy())
 
 
+# One training at a time in a process
+
+
+class Meeting(CrossEntropy):
+    """Lets another thread act in the middle of a training."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def terms(self, batch):
+        if batch.progress == 0.25:
+            thread = threading.Thread(target=self.act)
+            thread.start()
+            thread.join()
+        return super().terms(batch)
+
+
+@pytest.mark.parametrize("what", ["fit", "build"])
+def test_another_thread_is_refused_while_one_trains_and_disturbs_nothing(what):
+    alone, said = train(), []
+
+    def intrude():
+        with pytest.raises(RuntimeError, match=r"one training at a time in a process: .*processes.*\(workers=1\)") as e:
+            train() if what == "fit" else build(STUDENT, 3)
+        said.append(e)
+
+    beside = train(Meeting(intrude))
+    assert len(said) == 1 and equal_states(beside.state, alone.state)
+    assert equal_states(train().state, alone.state)  # what was refused left no lock behind
+
+
+def test_a_training_inside_a_training_of_the_same_thread_is_none_of_the_others(monkeypatch):
+    inner = []
+
+    class Nesting(CrossEntropy):
+        def prepare(self, student, *rest):
+            inner.append(teachers.train_or_load(STUDENT, tiny_data(), dataclasses.replace(CONFIG, seed=4)).key)
+
+    outer = train(Nesting())
+    assert len(inner) == 1 and equal_states(outer.state, train().state)
+
+
+def test_a_failed_training_lets_the_next_thread_train():
+    with pytest.raises(TypeError, match="terms of Nothing"):
+        train(Nothing())
+    runs = []
+    thread = threading.Thread(target=lambda: runs.append(train()))
+    thread.start()
+    thread.join()
+    assert equal_states(runs[0].state, train().state)
+
+
+def test_predicting_in_a_second_thread_changes_no_training():
+    seen = []
+
+    def look():
+        seen.append((predict(build_before, tiny_data().test.images), torch.get_num_threads()))
+
+    build_before, alone = build(STUDENT, 1), train()
+    assert equal_states(train(Meeting(look)).state, alone.state) and len(seen) == 1
+
+
+# Devices other than the CPU, without having one
+
+
+@pytest.mark.parametrize(
+    ("kind", "seeder"), [("cuda", "manual_seed_all"), ("xpu", "manual_seed_all"), ("mps", "manual_seed")]
+)
+def test_dropout_is_seeded_on_every_kind_of_device(kind, seeder, monkeypatch):
+    """On "cuda:1", too, which ``manual_seed`` alone would leave as it is."""
+    given = []
+    monkeypatch.setattr(getattr(torch, kind), seeder, given.append)
+    with training.isolated():
+        for step in (0, 1, 0):
+            training._seed(torch.device(kind, 0), 5, f"dropout {step}")
+            assert torch.initial_seed() == given[-1]
+    assert given[0] == given[2] != given[1]
+
+
+def test_the_generator_of_another_kind_of_device_is_left_as_it_was(monkeypatch):
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: "before")
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: restored.append(state))
+    restored = []
+    with pytest.raises(KeyError), training.isolated(torch.device("mps")):
+        raise KeyError
+    assert restored == ["before"]
+
+
 # Optimiser
 
 
@@ -370,6 +464,27 @@ class Diverging(CrossEntropy):
         return {"hard": super().terms(batch)["hard"] * (float("nan") if batch.progress > 0.5 else 1)}
 
 
+class Detached(CrossEntropy):
+    def terms(self, batch):
+        return {"hard": super().terms(batch)["hard"].detach()}
+
+
+class Broken(CrossEntropy):
+    """Its derivative is NaN where its value is not: that of √x at 0."""
+
+    def terms(self, batch):
+        return {"hard": super().terms(batch)["hard"] + (0 * batch.student_logits).sum().sqrt()}
+
+
+class Unlucky(Scaled):
+    """Its own parameter is NaN after the first step."""
+
+    def terms(self, batch):
+        if batch.progress:
+            self.scale.data.fill_(float("nan"))
+        return super().terms(batch)
+
+
 class Vector(CrossEntropy):
     def terms(self, batch):
         return {"hard": F.cross_entropy(batch.student_logits, batch.targets, reduction="none")}
@@ -388,7 +503,13 @@ class Bare(Method):
 @pytest.mark.parametrize(
     ("method", "fragment"),
     [
-        (Diverging(), r"the loss became nan in epoch 1: lower learning_rate \(0\.01\)"),
+        (Diverging(), r"the term 'hard' of Diverging became nan in epoch 1 \(step 6 of 8\): look at what it is comput"),
+        (Detached(), "terms of Detached must depend on the student's weights, but none has a gradient"),
+        (
+            Broken(),
+            r"finite in epoch 0 \(step 2 of 8\) through the gradient of the step before, .* Broken has no finite d",
+        ),
+        (Unlucky(), r"parameters of Unlucky itself became NaN or infinite in epoch 0 \(step 2 of 8\): lower learning"),
         (Vector(), r"terms of Vector must be scalar tensors, but 'hard' has shape \[16\]"),
         (Nothing(), "terms of Nothing must be"),
         (Bare(), "terms of Bare must be"),
@@ -403,3 +524,36 @@ def test_methods_that_cannot_be_minimised_are_named(method, fragment):
 
 def test_config_is_a_value():
     assert Config() == Config() and hash(Config()) == hash(Config()) and Config(seed=1) != Config()
+
+
+@pytest.mark.parametrize("method", ["CE", "KD", "hints", "peers"])
+def test_a_student_that_diverges_is_told_to_learn_more_slowly(method):
+    made = {
+        "CE": CrossEntropy,
+        "KD": lambda: KD(tiny_teacher(), 2.0, 0.5),
+        "hints": lambda: HintKD(tiny_teacher(), pairs=PAIRS),
+        "peers": MutualLearning,
+    }[method]()
+    student = COHORT if method == "peers" else STUDENT
+    with pytest.raises(ValueError, match=r"in epoch 0 \(step [23] of 8\): .*lower learning_rate \(1e\+30\)"):
+        train(made, dataclasses.replace(CONFIG, learning_rate=1e30), student)
+
+
+def test_images_that_are_not_finite_are_not_blamed_on_the_learning_rate():
+    data = tiny_data()
+    images = data.train.images.clone()
+    images[30] = float("nan")
+    train_part = dataclasses.replace(data.train, images=images)
+    with pytest.raises(ValueError, match=r"images of data\.train are NaN or infinite, seen in epoch 0"):
+        train(data=dataclasses.replace(data, train=train_part))
+    test_part = dataclasses.replace(data.test, images=data.test.images * float("inf"))
+    with pytest.raises(ValueError, match=r"logits on data\.test became NaN or infinite: as its images are"):
+        train(data=dataclasses.replace(data, test=test_part))
+
+
+def test_the_check_before_a_training_leaves_no_trace():
+    """The student is asked in training mode, too: on a copy, so that no running statistic moves."""
+    student = build(STUDENT, 0)
+    run = fit(student, CrossEntropy(), tiny_data(), CONFIG)
+    assert run.start == training.state_key(student)
+    assert run.state["stages.stem.1.num_batches_tracked"] == 8
