@@ -45,8 +45,8 @@ def _loss(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: float) -> Tens
 
 
 def _mixture_loss(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: float) -> Tensor:
-    mixture = (weights.T[:, :, None] * F.softmax(z_t / temperature, dim=2)).sum(dim=0)
-    return losses.kd_loss(z_s, temperature * mixture.log(), temperature)
+    log_mixture = torch.logsumexp(weights.T.log()[:, :, None] + F.log_softmax(z_t / temperature, dim=2), dim=0)
+    return losses.kd_loss(z_s, temperature * log_mixture, temperature)
 
 
 def _reverse_loss(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: float) -> Tensor:

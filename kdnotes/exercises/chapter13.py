@@ -73,8 +73,9 @@ def _to_mixture(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
     """CE plus the divergence from the mean prediction of the others."""
     found = []
     for i, own in enumerate(logits):
-        others = [F.softmax(one.detach(), dim=1) for j, one in enumerate(logits) if j != i]
-        found.append(F.cross_entropy(own, targets) + losses.kd_loss(own, torch.stack(others).mean(0).log(), 1.0))
+        others = torch.stack([F.log_softmax(one.detach(), dim=1) for j, one in enumerate(logits) if j != i])
+        log_mean = torch.logsumexp(others, dim=0)  # up to log(M − 1), which softmax does not see
+        found.append(F.cross_entropy(own, targets) + losses.kd_loss(own, log_mean, 1.0))
     return found
 
 
