@@ -8,6 +8,7 @@ logarithm that fails for large logits) are recognised here.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import itertools
@@ -32,6 +33,7 @@ CUT_OFF = (
     "right for ordinary logits, but wrong, in value or gradient, at the extremes (logits of ±10⁴, probabilities near 0 "
     "and 1); an ε or a clamp inside a logarithm cuts off what lies below it: log_softmax and logsumexp need none"
 )
+CHANGED = "changed what it was given"
 # Of a part of a loss: its factor in the value, its factor in the gradient, and what to say.
 PART_FACTORS = (
     (1, 0, "the value is right, but {part} sends no gradient to {name}: it is detached"),
@@ -61,6 +63,7 @@ class Exercise:
         gradient_of: places of the arguments, tensors or lists of them, whose gradients are compared too.
         parts: (name, function) of terms that add up to a loss; one that is detached, reversed, missing, doubled or
             negated is named.
+        kept: of an argument tuple, what a call must not change; an outcome says so if it did.
     """
 
     reference: Callable[..., Any]
@@ -72,6 +75,7 @@ class Exercise:
     absolute: float = 1e-6
     gradient_of: tuple[int, ...] = ()
     parts: tuple[tuple[str, Callable[..., Any]], ...] = ()
+    kept: Callable[..., Any] = lambda *case: ()
 
 
 def exercise(number: str, answer: Callable[..., Any]) -> bool:
@@ -129,6 +133,7 @@ def _outcomes(spec: Exercise, function: Callable[..., Any], expected: list[Any] 
     """What is compared of a function, case by case; ``expected`` is the reference's, whose form it takes if it can."""
     for number, case in enumerate(_cases(spec)):
         case = [answers.leaf(one) if place in spec.gradient_of else one for place, one in enumerate(case)]
+        before = copy.deepcopy(spec.kept(*case))
         value = function(*case)
         if value is None or value is ...:
             yield value
@@ -136,7 +141,9 @@ def _outcomes(spec: Exercise, function: Callable[..., Any], expected: list[Any] 
         if spec.gradient_of:
             form = expected[number].value if expected and isinstance(expected[number], Graded) else None
             value = answers.graded(value, [case[place] for place in spec.gradient_of], form)
-        yield spec.observe(value)
+        value = spec.observe(value)
+        is_kept = answers.same(spec.kept(*case), before, answers.Tolerance(0.0, 0.0))
+        yield value if is_kept else (value, CHANGED)
 
 
 def _same(spec: Exercise, value: Any, expected: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
+
+from kdnotes import experiment
 
 Answer = Callable[..., Any]
 
@@ -285,8 +288,106 @@ def _near_the_best(margin: float) -> Answer:
     return answer
 
 
+def _with_some_test(weight: float) -> Answer:
+    return lambda frame: str(
+        frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean().dot([1 - weight, weight]).idxmax()
+    )
+
+
+def _batch_norm_evaluating(model, images):
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eval()
+    with torch.no_grad():
+        return model(images)
+
+
+def _trained_afterwards(model, images):
+    with torch.no_grad():
+        logits = model.eval()(images)
+        model.train()(images)
+    return logits
+
+
+def _evaluating_for_the_call(model, images):
+    with torch.no_grad():
+        logits = model.eval()(images)
+    model.train()
+    return logits
+
+
+def _evaluating_copy(model, images):
+    return copy.deepcopy(model).eval().requires_grad_(False)(images)
+
+
+def _sorted_pairs(a, b):
+    return _paired(sorted(a), sorted(b))
+
+
+def _ensemble_by(softmax: Callable[[Tensor], Tensor]) -> Answer:
+    return lambda z: softmax(z).mean(1).argmax(1)
+
+
+def _clamped_softmax(bound: float) -> Callable[[Tensor], Tensor]:
+    return lambda z: (lambda e: e / e.sum(2, keepdim=True))(z.clamp(-bound, bound).exp())
+
+
+def _facts_of_rounded(low, mean, high, smallest):
+    low, high = round(low, 3), round(high, 3)
+    return (low > 0, low >= smallest, high < smallest) if low < high else (False, False, False)
+
+
+def _seeds_below(most: int) -> Answer:
+    def answer(treatment, baseline, smallest):
+        sd = float(np.std(np.subtract(treatment, baseline), ddof=1))
+        return next((n for n in range(2, most) if experiment.power(n, smallest, sd) >= 0.8), None)
+
+    return answer
+
+
+def _control_in(settings: Callable[[dict], dict]) -> Answer:
+    """The control, made by changes in place of what ``settings`` makes of the treatment."""
+
+    def answer(treatment, idea):
+        control = settings(treatment)
+        mean = sum(control["alpha"]) / 2
+        control.update({"alpha": (mean, mean)} if idea == "schedule" else {"extra_weight": 0.0})
+        return control
+
+    return answer
+
+
+def _control_and_changed(treatment, idea):
+    """A new dictionary, made from a treatment that is changed."""
+    return dict(_control_in(lambda settings: settings)(treatment, idea))
+
+
+def _least_scale(least: float) -> Answer:
+    def answer(weight, bits):
+        largest = 2 ** (bits - 1) - 1
+        scale = (weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True) / largest).clamp(min=least)
+        return scale * (weight / scale).round().clamp(-largest, largest)
+
+    return answer
+
+
 # Wrong in a way of its own.
 WRONG: dict[str, tuple[Answer, ...]] = {
+    "02.3": (_batch_norm_evaluating, _trained_afterwards),
+    "04.2": (
+        lambda student, baseline, teacher: min(1, (student - baseline) / (teacher - baseline)),
+        lambda student, baseline, teacher: max(0, (student - baseline) / (teacher - baseline)),
+        lambda student, baseline, teacher: (student - baseline) / abs(teacher - baseline),
+    ),
+    "04.3": (_sorted_pairs,),
+    "13.2": (
+        *(_ensemble_by(_clamped_softmax(bound)) for bound in (20, 80)),
+        *(_ensemble_by(lambda z, t=t: F.softmax(z / t, 2)) for t in (0.5, 0.9, 1.1, 2.0)),
+    ),
+    "14.1": (_facts_of_rounded,),
+    "14.2": (_seeds_below(50), _seeds_below(100), lambda *case: min(100, _seeds_below(1000)(*case))),
+    "14.3": (_control_in(lambda treatment: treatment), _control_and_changed),
+    "15.2": (*map(_least_scale, (1e-6, torch.finfo(torch.float32).eps, 1e-8)),),
     "03.2": (
         _chosen(lambda means: means["test_accuracy"]),
         _chosen(lambda means: means.mean(axis=1)),
@@ -294,6 +395,7 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         _chosen(lambda means: means.max(axis=1)),
         *map(_best_test_of, (2, 3, 4)),
         *map(_near_the_best, (0.005, 0.01, 0.02)),
+        *map(_with_some_test, (0.02, 0.05, 0.1, 0.3)),
         lambda frame: str(
             frame.assign(both=frame["validation_accuracy"] + frame["test_accuracy"])
             .groupby("arm")["both"]
@@ -375,6 +477,7 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     ),
     "01.3": (lambda z_s, z_t: ((z_s - z_t).square().mean(1) - (z_s - z_t).mean(1).square()).double() / 2,),
     "02.2": (_bins(lambda c, low, high: ((c > low) & (c <= high)) | ((c == 0) & (low == 0))),),
+    "02.3": (_evaluating_for_the_call, _evaluating_copy),
     "03.1": (
         lambda z, t: torch.distributions.Categorical(logits=z / t).entropy().mean(),
         lambda z, t: torch.special.entr(F.softmax(z.double() / t, 1)).sum(1).mean().item(),
@@ -406,6 +509,8 @@ FORMS: dict[str, tuple[Answer, ...]] = {
         _stops(lambda step, steps, until: step < math.ceil(until * steps)),
     ),
     "13.1": (lambda z, y: torch.stack(_peer_losses(z, y)),),
-    "14.3": (_control_with_a_list,),
+    "14.2": (_seeds_below(1000),),
+    "14.3": (_control_with_a_list, *map(_control_in, (dict, dict.copy, copy.copy, copy.deepcopy))),
     "13.2": (lambda z: F.log_softmax(z, 2).logsumexp(1).argmax(1).numpy(),),
+    "15.2": (_least_scale(1e-20),),
 }  # fmt: skip

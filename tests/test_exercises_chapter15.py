@@ -60,6 +60,8 @@ WRONG = {
         lambda w, b: by_clamp(w, max(b, 3)),
         lambda w, b: by_clamp(w, b).clamp(-1e3, 1e3),
         lambda w, b: by_clamp(w, b) + 1e-6,
+        lambda w, b: torch.where(w.flatten(1).abs().amax(1).view(-1, *[1] * (w.ndim - 1)) < 1e-5, 0, by_clamp(w, b)),
+        chapter15._least_scale(torch.finfo(torch.float32).eps),
         lambda w, b: torch.where(by_clamp(w, b) == 0, torch.nan, by_clamp(w, b)),
         lambda w, b: torch.sign(w) * torch.floor(w.abs() / (by_clamp(w, 2).abs().max() / 127)),
     ),

@@ -36,10 +36,21 @@ def _calibration_cases() -> list[tuple]:
     return [*cases, (edges, correct, 4), (edges[:9], correct[:9], 8)]
 
 
+class _Dropout(nn.Dropout):
+    """Drops the same units at every call, so that a trap can be recognised by its numbers."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training:
+            return features
+        generator = torch.Generator().manual_seed(0)
+        return features * (torch.rand(features.shape, generator=generator) >= self.p) / (1 - self.p)
+
+
 def _network_in_train_mode() -> list[tuple]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+        layers = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), _Dropout(0.5), nn.Linear(4 * 36, 3))
+        model = nn.Sequential(*layers)
         images = torch.randn(16, 1, 8, 8) + 1
     return [(model.train(), images)]
 
@@ -50,11 +61,31 @@ def _outputs(model: nn.Module, images: Tensor, evaluating: bool = True, gradient
         return model(images)
 
 
+def _one_kind_evaluating(kind: type[nn.Module], gradients: bool = False):
+    """Layers of this kind alone are in eval mode."""
+
+    def wrong(model: nn.Module, images: Tensor) -> Tensor:
+        for layer in model.train().modules():
+            layer.training = not isinstance(layer, kind)
+        with torch.set_grad_enabled(gradients):
+            return model(images)
+
+    return wrong
+
+
+def _trained_afterwards(model: nn.Module, images: Tensor) -> Tensor:
+    logits = _outputs(model, images)
+    model.train()(images)
+    return logits
+
+
 def _with_gradient_or_not(logits: object) -> object:
     if not isinstance(logits, Tensor):
         return logits
     return logits.detach(), "with gradient" if logits.requires_grad else "without gradient"
 
+
+BATCH_NORM_ALONE = "batch norm is in eval mode, dropout is not: call model.eval()"
 
 EXERCISES = {
     "02.1": Exercise(
@@ -112,7 +143,21 @@ EXERCISES = {
                 lambda model, images: _outputs(model, images, evaluating=False, gradients=True),
                 "the model is in training mode, and the outputs carry gradients: eval() and no_grad() are missing",
             ),
+            *(
+                Trap(_one_kind_evaluating(nn.BatchNorm2d, gradients), BATCH_NORM_ALONE + end)
+                for gradients, end in ((False, ""), (True, ", under no_grad()"))
+            ),
+            Trap(
+                _one_kind_evaluating(nn.Dropout),
+                "dropout is in eval mode, batch norm is not, and its statistics moved: call model.eval()",
+            ),
+            Trap(
+                _trained_afterwards,
+                "the outputs are right, but the teacher is changed after the call: a pass in training mode moves the "
+                "statistics of batch norm",
+            ),
         ),
         observe=_with_gradient_or_not,
+        kept=lambda model, images: model.state_dict(),
     ),
 }

@@ -53,8 +53,10 @@ def _frames() -> list[tuple]:
         ((0.60,) * 5, 0.60),
     ]
     close = [rows[0], ((0.81,) * 5, 0.745), *rows[2:]]  # 0.4 points behind the best
+    closest = [rows[0], ((0.8135,) * 5, 0.80), *rows[2:]]  # so close that 1 % of the test accuracy decides
     names = [f"T={temperature}" for temperature in (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)]
-    return [(_frame(names[shift:] + names[:shift], table),) for shift, table in enumerate((rows, close, rows, close))]
+    tables = (rows, close, rows, close, closest)
+    return [(_frame(names[shift:] + names[:shift], table),) for shift, table in enumerate(tables)]
 
 
 def _frame(names: list[str], rows: list[tuple]) -> pd.DataFrame:
@@ -136,6 +138,10 @@ EXERCISES = {
                 lambda frame: str(_means(frame).mean(axis=1).idxmax()),
                 "this chooses by validation and test together, so that the test set helps to choose, and its accuracy "
                 "is then too high; choose on validation alone",
+            ),
+            Trap(
+                lambda frame: str((_means(frame) @ [0.9, 0.1]).idxmax()),
+                "the test accuracy counts a little here, and decides where arms are close; choose on validation alone",
             ),
             Trap(
                 lambda frame: str(_means(frame).min(axis=1).idxmax()),

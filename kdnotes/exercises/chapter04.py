@@ -104,7 +104,9 @@ EXERCISES = {
     ),
     "04.2": Exercise(
         lambda student, baseline, teacher: (student - baseline) / (teacher - baseline),
-        lambda: [(0.82, 0.79, 0.91), (0.78, 0.79, 0.91), (0.5, 0.4, 0.9)],
+        lambda: [  # the last but one is better than its teacher, the last had one worse than the baseline
+            (0.82, 0.79, 0.91), (0.78, 0.79, 0.91), (0.5, 0.4, 0.9), (0.93, 0.79, 0.91), (0.80, 0.82, 0.78),
+        ],
         (
             Trap(lambda student, baseline, teacher: student / teacher,
                  "the ratio to the teacher credits the student for what it reaches without one; subtract the baseline"),
@@ -116,13 +118,23 @@ EXERCISES = {
                  "this is the share that is still missing; 1 minus it is what was recovered"),
             Trap(lambda student, baseline, teacher: 100 * (student - baseline) / (teacher - baseline),
                  "right, but in percent; return the fraction"),
+            Trap(lambda student, baseline, teacher: min(1.0, (student - baseline) / (teacher - baseline)),
+                 "this stops at 1: a student that is better than its teacher closes more than the whole gap"),
+            Trap(lambda student, baseline, teacher: max(0.0, (student - baseline) / (teacher - baseline)),
+                 "this stops at 0: a student that is worse than the baseline closes less than nothing"),
+            Trap(lambda student, baseline, teacher: min(1.0, max(0.0, (student - baseline) / (teacher - baseline))),
+                 "this is cut off at 0 and 1: a student can be worse than the baseline, or better than its teacher"),
+            Trap(lambda student, baseline, teacher: (student - baseline) / abs(teacher - baseline),
+                 "the gap has a sign: it is negative where the teacher is worse than the baseline"),
+            Trap(lambda student, baseline, teacher: abs(student - baseline) / abs(teacher - baseline),
+                 "the gap and what the student closed of it have signs: no absolute values"),
         ),
     ),
     "04.3": Exercise(
         _interval,
         lambda: [
             ([0.81, 0.79, 0.83, 0.80, 0.82], [0.80, 0.775, 0.825, 0.79, 0.80]),
-            ([0.70, 0.75, 0.72], [0.69, 0.755, 0.70]),
+            ([0.70, 0.75, 0.72], [0.755, 0.69, 0.70]),
         ],
         (
             Trap(_unpaired, "this is the unpaired interval; the seeds are shared: take differences first"),
@@ -130,6 +142,8 @@ EXERCISES = {
                  "1.96 is for many samples; with a few seeds use Student's t with n − 1 degrees of freedom"),
             Trap(lambda a, b: _interval(a, b, ddof=0),
                  "the standard deviation divides by n; for a sample divide by n − 1 (ddof=1)"),
+            Trap(lambda a, b: _interval(sorted(a), sorted(b)),
+                 "the lists are sorted, which breaks the pairs: entry i of both lists is the same seed"),
             Trap(lambda a, b: tuple(-bound for bound in reversed(_interval(a, b))),
                  "the sign is turned round: the difference is a − b"),
             Trap(lambda a, b: (float(np.mean(np.subtract(a, b))), (_interval(a, b)[1] - _interval(a, b)[0]) / 2),

@@ -79,17 +79,36 @@ def _to_mixture(logits: list[Tensor], targets: Tensor) -> list[Tensor]:
     return found
 
 
+def _mean_of_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    return F.softmax(logits / temperature, dim=2).mean(dim=1)
+
+
+def _clear(logits: Tensor, margin: float) -> Tensor:
+    """The images on which the most probable class is ahead by a margin."""
+    first, second = _mean_of_probabilities(logits.double()).topk(2, dim=1).values.unbind(dim=1)
+    return logits[first - second > margin]
+
+
+def _temperature_matters() -> Tensor:
+    """Images on which a temperature of 0.95 or 1.05 changes the answer."""
+    logits = _clear(_peers(3, 3, 4000, 10)[0], 1e-3)
+    predicted = _mean_of_probabilities(logits).argmax(dim=1)
+    others = [_mean_of_probabilities(logits, temperature).argmax(dim=1) for temperature in (0.95, 1.05)]
+    return torch.cat([logits[other != predicted] for other in others])
+
+
 def _prediction_cases() -> list[tuple]:
-    """The fourth holds three images on which a second softmax changes the answer, the last one near a tie."""
+    """The fourth holds three images on which a second softmax changes the answer, the fifth one near a tie."""
     sizes = [(0, 3, 40), (1, 2, 30), (2, 4, 4), (27, 3, 40)]
     near = torch.zeros(1, 2, 10).index_fill(2, torch.tensor([2]), 8.0).index_fill(2, torch.tensor([5]), 8.003)
-    return [(_peers(seed, count, batch, 10)[0],) for seed, count, batch in sizes] + [(near,)]
+    return [(_peers(seed, count, batch, 10)[0],) for seed, count, batch in sizes] + [(near,), (_temperature_matters(),)]
 
 
 def _prediction_extremes() -> list[tuple]:
-    """Logits of ±10⁴ of three peers, two of which agree."""
+    """Logits of ±10⁴ of three peers, two of which agree; and many that are large, such as 9000 against 10000."""
     classes = torch.tensor([[1, 1, 4], [3, 0, 3], [2, 5, 5], [6, 6, 2]])
-    return [(1e4 * (2.0 * F.one_hot(classes, 10) - 1),)]
+    many = _clear(*stretched(_peers(4, 3, 40, 10)[0]), 0.1)
+    return [(1e4 * (2.0 * F.one_hot(classes, 10) - 1),), (many,), (many + 1e4 - many.amax(dim=2, keepdim=True),)]
 
 
 def _majority(logits: Tensor) -> Tensor:
@@ -165,7 +184,7 @@ EXERCISES = {
         ),
     ),
     "13.2": Exercise(
-        lambda z: F.softmax(z, dim=2).mean(dim=1).argmax(dim=1),
+        lambda z: _mean_of_probabilities(z).argmax(dim=1),
         _prediction_cases,
         (
             Trap(lambda z: z.mean(dim=1).argmax(dim=1),

@@ -55,6 +55,7 @@ def _facts_cases() -> list[tuple]:
         (-inf, 0.75, inf, 0.5),  # one seed
         (nan, nan, nan, 0.5),
         (0.0078125, 0.01, 0.0121875, 0.0078125),  # fractions
+        (0.0004, 0.001, 0.0016, 0.005),
     ]
 
 
@@ -106,6 +107,10 @@ def _negated(low: float, mean: float, high: float, smallest: float) -> Facts:
     return not low <= 0, not low < smallest, not high >= smallest
 
 
+def _rounded(digits: int) -> Callable[..., Facts]:
+    return lambda *case: _gated(_facts)(*(round(one, digits) for one in case))
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
@@ -135,7 +140,13 @@ def _seeds_cases() -> list[tuple]:
         ([79.6, 79.2, 80.4, 80.6, 78.4], baseline, 1.0),
         ([80.0, 79.1, 79.5], [79.2, 79.0, 78.2], 0.4),
         ([80.2, 79.3, 79.4], [79.0, 78.0, 78.3], 2.0),  # two seeds are enough
+        ([79.6, 79.2, 80.4, 80.6, 78.4], baseline, 0.19),  # about two hundred
     ]
+
+
+def _gives_up(treatment: list[float], baseline: list[float], smallest: float) -> int | None:
+    found = _seeds(treatment, baseline, smallest)
+    return found if found < 100 else None
 
 
 def _unpaired(treatment: list[float], baseline: list[float], smallest: float) -> int:
@@ -197,6 +208,11 @@ def _control_cases() -> list[tuple]:
     return [(dict(settings), idea) for settings, idea in cases]  # an answer may change its dictionary in place
 
 
+def _in_place(treatment: dict[str, Any], idea: str) -> dict[str, Any]:
+    treatment.update(_control(treatment, idea))
+    return treatment
+
+
 def _changed(**changes: Any):
     """The right control, and then something else changed as well."""
     return lambda treatment, idea: _control(treatment, idea) | changes
@@ -239,6 +255,8 @@ EXERCISES = {
             Trap(_negated,
                  "a comparison with NaN is false, so its negation is true: `not high >= smallest` excludes something "
                  "where there is no number at all; write `high < smallest`"),
+            *(Trap(_rounded(digits), "the ends are rounded first: a small gain becomes 0; compare them as they are")
+              for digits in (2, 3)),
             *_in_both_forms(_old_rule,
                  "this says that a gain of δ or more is shown once 0 is excluded and δ is not. An interval from 0.1 to "
                  "0.9 shows a gain, but leaves open whether it is 0.5: where the true gain is a little smaller than δ, "
@@ -308,6 +326,7 @@ EXERCISES = {
                  "one seed too many: the number is the first whose power reaches 0.8"),
             Trap(lambda *case: max(3, _seeds(*case)),
                  "the search begins at three seeds; two have an interval too, and can be enough"),
+            Trap(_gives_up, "the search ends too early, without a number: a small difference can need hundreds"),
         ),
     ),
     "14.3": Exercise(
@@ -345,6 +364,10 @@ EXERCISES = {
             Trap(lambda treatment, idea: treatment | {"alpha": (0.1, 0.1)} if idea == "schedule"
                  else _control(treatment, idea),
                  "α = 0.1 is the course's habit, not the mean of this schedule"),
+            Trap(_in_place,
+                 "the right settings, but the treatment itself is changed: both arms are then the control. Change a "
+                 "copy"),
         ),
+        kept=lambda treatment, idea: treatment,
     ),
 }  # fmt: skip

@@ -31,7 +31,7 @@ def _weight_cases() -> list[tuple]:
     even = linear / linear.abs().amax(1, keepdim=True)
     return [
         (convolution, 8), (convolution, 4), (linear, 8), (linear, 3), (linear, 2),
-        (with_zeros, 8), (1e4 * even, 8), (1e-4 * even, 8),
+        (with_zeros, 8), (1e4 * even, 8), (1e-4 * even, 8), (1e-6 * even, 8),
     ]  # fmt: skip
 
 
@@ -53,6 +53,15 @@ def _not_a_number(weight: Tensor, bits: int) -> Tensor:
 def _epsilon(weight: Tensor, bits: int) -> Tensor:
     scale = _per_row(weight.flatten(1).abs().amax(1), weight) / (2 ** (bits - 1) - 1) + 1e-8
     return scale * (weight / scale).round()
+
+
+def _least_scale(least: float):
+    def wrong(weight: Tensor, bits: int) -> Tensor:
+        scale = _per_row(weight.flatten(1).abs().amax(1), weight) / (2 ** (bits - 1) - 1)
+        scale = scale.clamp(min=least)
+        return scale * (weight / scale).round()
+
+    return wrong
 
 
 def _one_scale(weight: Tensor, bits: int) -> Tensor:
@@ -271,6 +280,10 @@ EXERCISES = {
                 "right, but a channel of zeros becomes NaN (0/0): give it any scale above 0, and it stays zeros",
             ),
             Trap(_epsilon, "an ε that is added to every scale changes small weights: treat the channel of zeros alone"),
+            *(
+                Trap(_least_scale(least), "the least scale is too large for small weights: treat zeros alone")
+                for least in (torch.finfo(torch.float32).eps, 1e-7, 1e-8)
+            ),
             *(Trap(answer, message) for wrong, message in GRIDS for answer in (wrong, _zeros_kept(wrong))),
         ),
         absolute=1e-12,
