@@ -202,13 +202,14 @@ def _moved(value: Any, step: int) -> Any:
 
 
 def ignored_argument(number: str) -> Iterator[Answer]:
-    """Each number among the arguments frozen at its value in the first case."""
+    """Each number among the arguments frozen at its value in the first case; and only where it is not 0."""
     first = ALL[number].cases()[0]
     for place, frozen in enumerate(first):
         if type(frozen) in (int, float, str):
-            yield lambda *case, place=place, frozen=frozen: ALL[number].reference(
-                *(frozen if i == place else one for i, one in enumerate(case))
-            )
+            for always in (True, False):
+                yield lambda *case, place=place, frozen=frozen, always=always: ALL[number].reference(
+                    *(frozen if i == place and (always or one) else one for i, one in enumerate(case))
+                )
 
 
 def exchanged_arguments(number: str) -> Iterator[Answer]:
@@ -237,6 +238,15 @@ def first_case(number: str) -> Iterator[Answer]:
     """The right result of the first case, whatever the case."""
     spec = ALL[number]
     yield lambda *case: spec.reference(*spec.cases()[0])
+
+
+def alike(number: str) -> list[int]:
+    """Places of the arguments of which one value, or one shape, would do for all of the exercise's cases."""
+    return [place for place, values in enumerate(zip(*ALL[number].cases(), strict=True)) if _one_form(values)]
+
+
+def _one_form(values: tuple) -> bool:
+    return len({str(tuple(one.shape)) if isinstance(one, Tensor) else repr(one) for one in values}) == 1
 
 
 def listed(table: dict[str, tuple[Answer, ...]]) -> Callable[[str], Iterator[Answer]]:
@@ -305,7 +315,7 @@ def other_sequences(number: str) -> Iterator[Answer]:
         yield lambda *case: tuple(spec.reference(*case).detach().tolist())
 
 
-NEEDS_TENSOR = ("02.3", "06.3")  # a student's targets; a tensor whose gradient is asked for
+NEEDS_TENSOR = ("02.3", "06.3", "11.1")  # a student's targets; tensors whose gradient is asked for
 BY_CONSTRUCTION = ("boundaries", "of its own")  # wrong, whatever the cases show
 
 WRONG_FAMILIES: dict[str, Callable[[str], Iterator[Answer]]] = {

@@ -166,10 +166,12 @@ def _bins(inside: Callable[[Tensor, float, float], Tensor]) -> Answer:
     return answer
 
 
-def _leaves(sure: Callable[[Tensor, float], Tensor]) -> Answer:
+def _leaves(sure: Callable[[Tensor, float], Tensor], last: int = -1) -> Answer:
+    """``last`` is the exit at which all leave that still go on, if there is one of this number."""
+
     def answer(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         decided = sure(F.softmax(logits, dim=2).amax(2), threshold).clone()
-        decided[-1] = True
+        decided[last if last < len(logits) else -1] = True
         exits = decided.int().argmax(0)
         return exits, logits.argmax(2)[exits, torch.arange(logits.shape[1])]
 
@@ -215,6 +217,21 @@ def _zeros_over_zeros(weight: Tensor, bits: int) -> Tensor:
     return scale * (weight / scale).round()
 
 
+def _doubled_tail(a: Tensor, b: Tensor) -> float:
+    """Above 1 where the two are equally often right alone."""
+    u, v = int((a & ~b).sum()), int((b & ~a).sum())
+    return 2 * float(stats.binom.cdf(min(u, v), u + v, 0.5))
+
+
+def _written_by_value(p_values: list[float]) -> list[float]:
+    """The first of equal p-values gets what belongs to all of them."""
+    out, largest = [0.0] * len(p_values), 0.0
+    for rank, value in enumerate(sorted(p_values)):
+        largest = max(largest, min((len(p_values) - rank) * value, 1.0))
+        out[p_values.index(value)] = largest
+    return out
+
+
 # Wrong at an edge alone.
 BOUNDARIES: dict[str, tuple[Answer, ...]] = {
     "02.2": (
@@ -229,18 +246,27 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
         _warmed(lambda epoch, warmup: (epoch / warmup if epoch < warmup - 1 else 1.0) if warmup else 1.0),
         _warmed(lambda epoch, warmup: (epoch / warmup if epoch <= warmup + 1 else 1.0) if warmup else 1.0),
         _warmed(lambda epoch, warmup: min(epoch / (warmup - 1), 1.0) if warmup > 1 else 1.0),
+        _warmed(lambda epoch, warmup: min(epoch / 20, 1.0)),
+        _warmed(lambda epoch, warmup: min(epoch / 20, 1.0) if warmup else 1.0),
     ),
     "06.2": (
         _scheduled(lambda step, steps: step / steps),
         _scheduled(lambda step, steps: step / max(steps - 1, 1) if steps > 1 else 1.0),
         _scheduled(lambda step, steps: min((step + 1) / steps, 1.0)),
+        _scheduled(lambda step, steps: step / (steps - 1) if steps > 2 else 0.0),
     ),
     "07.1": (
         _ps_kd(lambda alpha, epoch, epochs: alpha * epoch / epochs),
         _ps_kd(lambda alpha, epoch, epochs: alpha * (epoch + 1) / (epochs + 1)),
         _ps_kd(lambda alpha, epoch, epochs: alpha * min(epoch + 2, epochs) / epochs),
+        _ps_kd(lambda alpha, epoch, epochs: alpha * (epoch + 1) / 10),
     ),
-    "07.2": (_leaves(lambda confidence, threshold: confidence >= threshold),),
+    "07.2": (
+        _leaves(lambda confidence, threshold: confidence >= threshold),
+        *(_leaves(lambda confidence, threshold: confidence > threshold, last=last) for last in (1, 2)),
+    ),
+    "09.1": (_doubled_tail, lambda a, b: _doubled_tail(a, b) if bool((a != b).any()) else 1.0),
+    "09.2": (_written_by_value,),
     "12.2": (
         _stops(lambda step, steps, until: step / steps <= until),
         _stops(lambda step, steps, until: step < int(until * steps)),
@@ -286,6 +312,19 @@ def _near_the_best(margin: float) -> Answer:
         return str(near["test_accuracy"].idxmax())
 
     return answer
+
+
+def _pooled_by_ratio(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Each by windows of the whole part of the ratio to the smaller size."""
+    size = [min(pair) for pair in zip(one.shape[2:], other.shape[2:], strict=True)]
+    return tuple(
+        F.avg_pool2d(each, [length // least for length, least in zip(each.shape[2:], size, strict=True)])
+        for each in (one, other)
+    )
+
+
+def _by_deviation(guard: Callable[[Tensor], Tensor]) -> Answer:
+    return lambda z: (z - z.mean(1, keepdim=True)) / guard(z.std(1, keepdim=True))
 
 
 def _with_some_test(weight: float) -> Answer:
@@ -403,9 +442,31 @@ WRONG: dict[str, tuple[Answer, ...]] = {
             .idxmax()
         ),
     ),
-    "10.1": (lambda *case: hint_parts(*case, detach=False),),
+    "10.1": (
+        lambda *case: hint_parts(*case, detach=False),
+        lambda student, teacher, *rest: hint_parts(
+            *(F.adaptive_avg_pool2d(one, min(student.shape[2], teacher.shape[2])) for one in (student, teacher)), *rest
+        ),
+        lambda student, teacher, *rest: hint_parts(*_pooled_by_ratio(student, teacher), *rest),
+    ),
     "13.1": (lambda z, y: _peer_losses(z, y, detach=False),),
-    "06.1": (lambda z: (lambda u: u / u.mean())(stats_entropy(z)),),
+    "06.1": (
+        lambda z: (lambda u: u / u.mean())(stats_entropy(z)),
+        *(
+            lambda z, least=least: (lambda u: u / u.mean() if u.mean() > least else torch.ones_like(u))(
+                stats_entropy(z.detach())
+            )
+            for least in (1e-6, 1e-7, 1e-8)
+        ),
+        lambda z: (lambda u: (u + 1e-10) / (u + 1e-10).mean())(stats_entropy(z.detach())),
+    ),
+    "06.3": (
+        *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-4, 1e-3)),
+        *(_by_deviation(lambda std, eps=eps: (std**2 + eps).sqrt()) for eps in (1e-5, 1e-4)),
+        *(_by_deviation(lambda std, least=least: std.clamp_min(least)) for least in (0.1, 1.0)),
+        lambda z: F.layer_norm(z, z.shape[1:]) * math.sqrt((z.shape[1] - 1) / z.shape[1]),  # ε = 1e-5
+        lambda z: F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt(9 / 10),  # K = 10 always
+    ),
     "07.1": (
         lambda previous, positions, y, z, alpha, epoch, epochs: (
             (1 - alpha * (epoch + 1) / epochs) * F.one_hot(y, previous.shape[1])
@@ -430,6 +491,18 @@ def _labels_alone_at_first(previous, positions, y, z, alpha, epoch, epochs):
     updated = previous.clone()
     updated[positions] = z.detach().softmax(1)
     return targets, updated
+
+
+def _by_categorical(z):
+    u = torch.distributions.Categorical(logits=z.detach()).entropy()
+    return u / u.mean() if u.mean() > 0 else torch.ones_like(u)
+
+
+def _holm_of_array(p_values):
+    p = np.array(p_values)
+    order = p.argsort()
+    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return scaled[order.argsort()]
 
 
 def _whole_loss(z_s, z_t, y, temperature, alpha):
@@ -491,7 +564,16 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     ),
     "05.2": (lambda z_s, z_t, y, t: (kl(z_s, z_t, t) - decoupled(z_s, z_t, y, t)[0]).mean(),),
     "05.3": (_warmed(ramp), _warmed(lambda epoch, warmup: 1.0 if epoch >= warmup else epoch / warmup)),
-    "06.3": (lambda z: F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt((z.shape[1] - 1) / z.shape[1]),),
+    "06.1": (_by_categorical,),
+    "06.2": (
+        lambda step, steps, first, last: first + (last - first) * step / max(steps - 1, 1),
+        lambda step, steps, first, last: float(np.linspace(first, last, steps)[step]),
+    ),
+    "06.3": (
+        lambda z: F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt((z.shape[1] - 1) / z.shape[1]),
+        *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-6, 1e-8)),
+        _by_deviation(lambda std: std.clamp_min(1e-6)),
+    ),
     "07.1": (_labels_alone_at_first,),
     "08.1": (_many_teachers,),
     "08.2": (_ca,),
@@ -501,8 +583,11 @@ FORMS: dict[str, tuple[Answer, ...]] = {
             - torch.logsumexp(g, 1)
         ).mean(),
     ),
+    "09.1": (lambda a, b: min(1.0, _doubled_tail(a, b)),),
+    "09.2": (_holm_of_array,),
     "10.1": (hint_parts, lambda *case: hint_parts(*case).reshape(1)),
     "10.3": (lambda s, t, k: (float(s * t * k**2 + t), 0.0), lambda s, t, k: np.array([(s * k**2 + 1) * t, 0])),
+    "11.1": (attention, lambda f: F.normalize((f**2).mean(1).view(len(f), -1))),
     "11.2": (_attention_distance,),
     "12.2": (
         _stops(lambda step, steps, until: step < until * steps),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sweep import ALL, RIGHT_FAMILIES, WRONG_FAMILIES, cell
+from sweep import ALL, RIGHT_FAMILIES, WRONG_FAMILIES, alike, cell
 
 from kdnotes import check
 
@@ -43,6 +43,11 @@ def test_no_wrong_answer_is_accepted_and_no_right_one_refused(number):
     cells = row(number)
     assert [one for one in zip(FAMILIES, cells, strict=True) if "of" in one[1]] == []
     assert cells == table()[number]
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_no_argument_can_be_written_into_the_answer(number):
+    assert alike(number) == []
 
 
 def test_the_table_has_all_exercises_and_families():

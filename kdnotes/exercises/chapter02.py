@@ -46,13 +46,16 @@ class _Dropout(nn.Dropout):
         return features * (torch.rand(features.shape, generator=generator) >= self.p) / (1 - self.p)
 
 
-def _network_in_train_mode() -> list[tuple]:
+def _networks_in_train_mode() -> list[tuple]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         layers = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), _Dropout(0.5), nn.Linear(4 * 36, 3))
         model = nn.Sequential(*layers)
         images = torch.randn(16, 1, 8, 8) + 1
-    return [(model.train(), images)]
+        # Dropout of everything, so that the mode shows and the outputs are the same in every call.
+        other = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Dropout(1.0), nn.Linear(6, 4))
+        others = torch.randn(5, 3, 2, 2)
+    return [(model.train(), images), (other.train(), others)]
 
 
 def _outputs(model: nn.Module, images: Tensor, evaluating: bool = True, gradients: bool = False) -> Tensor:
@@ -129,7 +132,7 @@ EXERCISES = {
     ),
     "02.3": Exercise(
         _outputs,
-        _network_in_train_mode,
+        _networks_in_train_mode,
         (
             Trap(
                 lambda model, images: _outputs(model, images, evaluating=False),

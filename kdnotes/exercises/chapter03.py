@@ -26,7 +26,7 @@ def _entropy_of_mean(logits: Tensor, temperature: float) -> float:
 def _entropy_cases() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
     logits = 5 * torch.randn(6, 10, generator=generator)
-    return [(logits, 1.0), (logits, 4.0)]
+    return [(logits, 1.0), (logits, 4.0), (logits[:4, :5], 2.0)]
 
 
 def _entropy_extremes() -> list[tuple]:

@@ -21,7 +21,8 @@ def _loss_cases() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
     z_s, z_t = (3 * torch.randn(8, 10, generator=generator) for _ in range(2))
     y = torch.randint(10, (8,), generator=generator)
-    return [(z_s, z_t, y, 4.0, 0.1), (z_s, z_t, y, 2.0, 0.7)]
+    few = z_s[:3, :4], z_t[:3, :4], y[:3] % 4
+    return [(z_s, z_t, y, 4.0, 0.1), (z_s, z_t, y, 2.0, 0.7), (*few, 3.0, 0.4)]
 
 
 def _loss_extremes() -> list[tuple]:

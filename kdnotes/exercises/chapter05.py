@@ -13,14 +13,14 @@ from kdnotes.check import Exercise, Trap
 from kdnotes.exercises import stretched
 
 
-def _logits(scale: float = 3.0, classes: int = 10) -> tuple[Tensor, Tensor, Tensor]:
+def _logits(scale: float = 3.0, classes: int = 10, batch: int = 8) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(classes)
-    z_s, z_t = (scale * torch.randn(8, classes, generator=generator) for _ in range(2))
-    return z_s, z_t, torch.randint(classes, (8,), generator=generator)
+    z_s, z_t = (scale * torch.randn(batch, classes, generator=generator) for _ in range(2))
+    return z_s, z_t, torch.randint(classes, (batch,), generator=generator)
 
 
 def _cases() -> list[tuple]:
-    return [(*_logits(), 4.0), (*_logits(2.0, 4), 2.0)]
+    return [(*_logits(), 4.0), (*_logits(2.0, 4, batch=6), 2.0)]
 
 
 def _extremes() -> list[tuple]:
@@ -159,6 +159,7 @@ def _dkd_cases() -> list[tuple]:
         (*_logits(), 4.0, 1.0, 8.0, 5, 20),
         (*_logits(), 4.0, 1.0, 8.0, 60, 20),
         *((*_logits(), 4.0, 1.0, 8.0, epoch, 20) for epoch in (19, 20, 21)),
+        *((*_logits(2.0, 4, batch=6), 3.0, 2.0, 0.5, epoch, 8) for epoch in (4, 8, 12)),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 0, 20),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 3, 0),
         (*_logits(2.0, 4), 2.0, 0.5, 2.0, 0, 0),
@@ -214,7 +215,7 @@ EXERCISES = {
                  "TCKD is right, but NCKD divides by 1 − p_y or takes the logarithm of a probability, which fails "
                  "where it underflows; take log_softmax over the other classes alone"),
             Trap(_target_at_zero, "in NCKD the target's logit is set to 0, and so stays a class among the others; "
-                                  "remove it, or set it to −inf"),
+                                  "remove it (with −inf, 0·(−∞ + ∞) is NaN)"),
             *(Trap(lambda z_s, z_t, y, t, power=power: tuple(
                        t**power * term for term in losses.decoupled_terms(z_s, z_t, y, 1.0)),
                    "the temperature does not soften: divide both logits by T before the softmax")
@@ -283,6 +284,9 @@ EXERCISES = {
             Trap(_dkd_ramp(lambda epoch, warmup: epoch / warmup if warmup else 1.0),
                  "the warm-up does not stop at 1: take min(epoch / warmup, 1)"),
             Trap(_dkd_ramp(lambda epoch, warmup: 1.0), "the warm-up is missing"),
+            *(Trap(_dkd_ramp(ramp), "the warm-up lasts 20 epochs, whatever `warmup` says: min(epoch / warmup, 1)")
+              for ramp in (lambda epoch, warmup: min(epoch / 20, 1.0),
+                           lambda epoch, warmup: min(epoch / 20, 1.0) if warmup else 1.0)),
             Trap(_dkd_ramp(lambda epoch, warmup: min(1.0, epoch / max(warmup, 1))),
                  "warmup = 0 means no warm-up: the weights are full in epoch 0 already; dividing by max(warmup, 1) "
                  "makes them 0 there"),

@@ -48,11 +48,23 @@ def _weights(logits: Tensor) -> Tensor:
 
 
 def _certain() -> list[tuple[Tensor]]:
-    """Logits of which half are huge, entropies from 1e-7 to 1e-11 (in double precision), and entropies of 0 alone."""
-    gaps = torch.tensor([18.0, 20.0, 22.0, 24.0, 26.0, 28.0], dtype=torch.double)
+    """Logits of which half are huge; in double precision entropies from 1e-7 to 1e-11, and near 1e-9 all of them (they
+    are not 0, and weigh differently); and entropies of 0 alone.
+    """
+    gaps = torch.tensor([[18.0, 20.0, 22.0, 24.0, 26.0, 28.0], [26.0, 26.1, 26.3, 26.6, 27.0, 27.5]])
     sure = torch.randn(6, 10, generator=torch.Generator().manual_seed(3), dtype=torch.double)
-    sure[:, 4] = gaps
-    return [(_logits(1, certain=True),), (sure,), (1e4 * torch.eye(10)[:6],)]
+    some, all_ = (sure.index_copy(1, torch.tensor([4]), gap.double()[:, None]) for gap in gaps)
+    return [(_logits(1, certain=True),), (some,), (all_,), (1e4 * torch.eye(10)[:6],)]
+
+
+def _alike_below(mean: float) -> Callable[[Tensor], Tensor]:
+    """All weights 1 where the mean entropy is small, not only where it is 0."""
+
+    def weights(logits: Tensor) -> Tensor:
+        entropy = _entropy(logits.detach())
+        return _normalised(entropy) if entropy.mean() > mean else torch.ones_like(entropy)
+
+    return weights
 
 
 def _selected(logits: Tensor, *, weight: float) -> Tensor:
@@ -119,6 +131,12 @@ def _fraction(step: int, steps: int) -> float:
     return step / max(steps - 1, 1)
 
 
+def _scheduled(step: int, steps: int, first: float, last: float) -> float:
+    """Exactly ``first`` and ``last`` at the ends, where first + (last − first) may be rounded."""
+    fraction = _fraction(step, steps)
+    return (1 - fraction) * first + fraction * last
+
+
 # 06.3
 
 
@@ -126,6 +144,11 @@ def _constant_row() -> Tensor:
     logits = _logits(2, rows=10)
     logits[1] = 5.0
     return logits
+
+
+def _small_rows() -> Tensor:
+    """Rows whose standard deviation is near 0.03: a guard that is too large changes them."""
+    return torch.cat([0.01 * _logits(3, rows=5), _logits(4, rows=5)])
 
 
 def _standardised(
@@ -142,6 +165,29 @@ def _keepdim_forgotten(logits: Tensor, eps: float) -> Tensor:
 def _scaled_to_unit(logits: Tensor, eps: float) -> Tensor:
     low, high = logits.amin(dim=1, keepdim=True), logits.amax(dim=1, keepdim=True)
     return (logits - low) / (high - low + eps)
+
+
+def _guarded(spread: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Divided by something made of the variance ``[N, 1]``."""
+    return lambda logits: (logits - logits.mean(dim=1, keepdim=True)) / spread(logits.var(dim=1, keepdim=True))
+
+
+# ε and limits that are too large, beside the deviation and inside its root.
+LARGE_GUARDS = tuple(
+    guard
+    for eps in (1e-5, 1e-4, 1e-3)
+    for guard in (
+        lambda var, eps=eps: var.sqrt() + eps,
+        lambda var, eps=eps: (var + eps).sqrt(),
+    )
+) + tuple(
+    guard
+    for limit in (1.0, 0.1)
+    for guard in (
+        lambda var, limit=limit: var.sqrt().clamp_min(limit),
+        lambda var, limit=limit: var.clamp_min(limit**2).sqrt(),
+    )
+)
 
 
 def _where_varied(outcome: Graded) -> Graded:
@@ -251,6 +297,10 @@ EXERCISES = {
                  "right, but where all samples are certain the mean is 0, and 0/0 is NaN; there all weigh 1"),
             Trap(lambda logits: _normalised(_entropy(logits)),
                  f"the values are right, but {DETACH} where it disagrees; detach them"),
+            *(Trap(_alike_below(mean),
+                   "all weights are 1 where the entropies are merely small; small ones differ too, and in double "
+                   "precision are exact: only where all are 0 is there nothing to divide by")
+              for mean in (1e-6, 1e-7, 1e-8)),
             *_weight_traps(),
             *(trap for wrong, message in OTHER_WEIGHTS for trap in _either_way(wrong, message)),
             *(Trap(lambda logits, weight=weight: _selected(logits, weight=weight), message)
@@ -260,9 +310,9 @@ EXERCISES = {
         gradient_of=(0,),
     ),
     "06.2": Exercise(
-        lambda step, steps, first, last: first + (last - first) * _fraction(step, steps),
+        _scheduled,
         lambda: [(0, 5, 4.0, 1.0), (1, 5, 4.0, 1.0), (3, 5, 4.0, 1.0), (4, 5, 4.0, 1.0), (3, 11, 0.1, 0.5),
-                 (10, 11, 0.1, 0.5), (0, 1, 4.0, 1.0), (5, 8, 4.0, 1.0)],
+                 (10, 11, 0.1, 0.5), (0, 1, 4.0, 1.0), (5, 8, 4.0, 1.0), (0, 2, 4.0, 1.0), (1, 2, 4.0, 1.0)],
         (
             Trap(lambda step, steps, first, last: first + (last - first) * step / steps,
                  "off by one: the last step has the number steps − 1, so that step/steps never arrives at `last`"),
@@ -272,6 +322,8 @@ EXERCISES = {
                  "off by one twice: divide by steps − 1, but count the steps from 0, or the last one overshoots"),
             Trap(lambda step, steps, first, last: last if steps == 1 else first + (last - first) * step / (steps - 1),
                  "of a single step (steps = 1) the value is `first`"),
+            Trap(lambda step, steps, first, last: first if steps <= 2 else _scheduled(step, steps, first, last),
+                 "of two steps the second one is the last, and sees `last`; only a single step stays at `first`"),
             Trap(lambda step, steps, first, last: last + (first - last) * _fraction(step, steps),
                  "the schedule runs backwards: it should begin at `first`"),
             Trap(lambda step, steps, first, last: first + (first - last) * _fraction(step, steps),
@@ -298,9 +350,12 @@ EXERCISES = {
     ),
     "06.3": Exercise(
         _standardised,
-        lambda: [(_logits(1, rows=10),), (_constant_row(),)],
+        lambda: [(_logits(1, rows=10),), (_constant_row(),), (_small_rows(),), (_logits(5, rows=10)[:4, :4],)],
         (
             *_standardising_traps(),
+            *(Trap(_guarded(guard), "right for ordinary logits, but what keeps a row of equal logits from 0/0 is so "
+                   "large that it changes rows of small logits; 1e-7 beside the standard deviation is enough")
+              for guard in LARGE_GUARDS),
             Trap(_repaired, "the values are right, but the gradient in a row of equal logits is NaN: 0/0 was computed "
                  "before it was replaced; add a small number to the standard deviation"),
             *(Trap(lambda logits, eps=eps: _keepdim_forgotten(logits, eps),

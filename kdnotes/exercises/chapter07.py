@@ -40,18 +40,20 @@ def _step(
 
 
 def _step_cases() -> list[tuple]:
-    """In epoch 0 the buffer holds the labels; the third batch lacks the last class."""
+    """(epoch, epochs, α, N, B, K, classes in the batch): in epoch 0 the buffer holds the labels."""
     generator = torch.Generator().manual_seed(0)
     cases = []
-    for epoch, alpha, present in ((0, 0.8, 5), (1, 0.8, 5), (3, 0.8, 4), (9, 0.3, 5)):
-        previous = F.softmax(2 * torch.randn(12, 5, generator=generator), dim=1)
-        positions = torch.randperm(12, generator=generator)[:4]
-        y = torch.randint(present, (4,), generator=generator)
-        z = 3 * torch.randn(4, 5, generator=generator)
+    settings = [(0, 10, 0.8, 12, 4, 5, 5), (1, 10, 0.8, 12, 4, 5, 5), (3, 10, 0.8, 12, 4, 5, 4),
+                (9, 10, 0.3, 12, 4, 5, 5), (3, 6, 0.8, 9, 6, 4, 4)]  # fmt: skip
+    for epoch, epochs, alpha, samples, batch, classes, present in settings:
+        previous = F.softmax(2 * torch.randn(samples, classes, generator=generator), dim=1)
+        positions = torch.randperm(samples, generator=generator)[:batch]
+        y = torch.randint(present, (batch,), generator=generator)
+        z = 3 * torch.randn(batch, classes, generator=generator)
         if epoch == 0:
-            previous = F.one_hot(previous.argmax(dim=1), 5).to(previous.dtype)
+            previous = F.one_hot(previous.argmax(dim=1), classes).to(previous.dtype)
             y = previous[positions].argmax(dim=1)
-        cases.append((previous, positions, y, z, alpha, epoch, 10))
+        cases.append((previous, positions, y, z, alpha, epoch, epochs))
     return cases
 
 
@@ -128,13 +130,18 @@ def _all_leave(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
 def _exit_cases() -> list[tuple]:
     """Three exits and eight images; some are sure early, some late, some never, and the last one errs too.
 
-    Then two images at the edge: at the first exits their largest probability is the threshold itself.
+    Then two images at the edge: at the first exits their largest probability is the threshold itself. Then two exits
+    and four.
     """
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(3, 8, 4, generator=generator) * torch.tensor([1.5, 2.5, 3.5]).view(3, 1, 1)
     edge = torch.tensor([[[0.0, 0.0, -500.0, -500.0]] * 2, [[0.0, -500.0, -500.0, 0.0], [0.0, 3.0, 0.0, 0.0]]])
+    others = [
+        (3 * torch.randn(exits, batch, classes, generator=generator), threshold)
+        for exits, batch, classes, threshold in ((2, 6, 5, 0.8), (4, 9, 3, 0.97))
+    ]
     edge = torch.cat([edge, torch.tensor([[[0.0, 0.0, 5.0, 0.0]] * 2])])
-    return [(logits, 0.6), (logits, 0.8), (logits, 0.97), (-logits, 0.5), (edge, 0.5)]
+    return [(logits, 0.6), (logits, 0.8), (logits, 0.97), (-logits, 0.5), (edge, 0.5), *others]
 
 
 def _exit_extremes() -> list[tuple]:
@@ -172,6 +179,8 @@ EXERCISES = {
                  "the buffer is written before it is read, and not detached"),
             Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha),
                  "the share of the prediction is the same in every epoch; let it grow, alpha·(epoch + 1)/epochs"),
+            Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha * (epoch + 1) / 10),
+                 "the training always lasts 10 epochs here: divide by `epochs`"),
             Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha * epoch / epochs),
                  "the schedule is one epoch late: epochs count from 0, so that the share is alpha·(epoch + 1)/epochs"),
             Trap(_changed_step(share=lambda alpha, epoch, epochs: alpha * epoch / (epochs - 1)),

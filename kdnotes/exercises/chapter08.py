@@ -25,8 +25,8 @@ def _loss_cases() -> list[tuple]:
     """The last case has as many teachers as samples, so that exchanged axes do not fail by their shape."""
     cases = []
     for seed, (count, batch, temperature) in enumerate([(3, 8, 2.0), (2, 6, 4.0), (4, 4, 3.0)]):
-        logits, _, weights = _teachers(seed, count, batch, 10)
-        student = 2 * torch.randn(batch, 10, generator=torch.Generator().manual_seed(100 + seed))
+        logits, _, weights = _teachers(seed, count, batch, 10 - seed)
+        student = 2 * torch.randn(batch, 10 - seed, generator=torch.Generator().manual_seed(100 + seed))
         cases.append((student, logits, weights, temperature))
     return cases
 
@@ -67,7 +67,9 @@ def _softmax_over_batch(z_s: Tensor, z_t: Tensor, weights: Tensor, temperature: 
 
 
 def _weight_cases() -> list[tuple]:
-    return [_teachers(seed, count, batch, 10)[:2] for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)])]
+    return [
+        _teachers(seed, count, batch, 10 - seed)[:2] for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)])
+    ]
 
 
 def _weight_extremes() -> list[tuple]:
@@ -96,7 +98,7 @@ def _ca(errors: Tensor) -> Tensor:
 def _gate_cases() -> list[tuple]:
     cases = []
     for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)]):
-        logits, targets, _ = _teachers(seed, count, batch, 10)
+        logits, targets, _ = _teachers(seed, count, batch, 10 - seed)
         gate = 2 * torch.randn(batch, count, generator=torch.Generator().manual_seed(200 + seed))
         cases.append((gate, logits, targets))
     return cases

@@ -22,6 +22,12 @@ def _mcnemar(a: Tensor, b: Tensor, alternative: str = "two-sided") -> float:
     return float(stats.binomtest(first, first + second, alternative=alternative).pvalue)
 
 
+def _doubled(a: Tensor, b: Tensor) -> float:
+    """Twice the smaller tail, not cut off at 1."""
+    first, second = _only(a, b)
+    return float(2 * stats.binom.cdf(min(first, second), first + second, 0.5))
+
+
 def _unpaired(a: Tensor, b: Tensor) -> float:
     n, p, q = len(a), float(a.double().mean()), float(b.double().mean())
     pooled = (p + q) / 2
@@ -42,7 +48,7 @@ def _all_images(a: Tensor, b: Tensor) -> float:
 def _answers() -> list[tuple]:
     generator = torch.Generator().manual_seed(0)
     cases = []
-    for both, only_a, only_b, neither in ((150, 22, 9, 19), (40, 3, 11, 6), (430, 30, 21, 19)):
+    for both, only_a, only_b, neither in ((150, 22, 9, 19), (40, 3, 11, 6), (430, 30, 21, 19), (30, 5, 5, 10)):
         pairs = torch.tensor([[1, 1]] * both + [[1, 0]] * only_a + [[0, 1]] * only_b + [[0, 0]] * neither).bool()
         a, b = pairs[torch.randperm(len(pairs), generator=generator)].T
         cases.append((a, b))
@@ -65,6 +71,14 @@ def _holm(p_values: list[float], *, monotone: bool = True, clipped: bool = True)
         value = (m - rank) * p_values[index]
         largest = max(largest, value) if monotone else value
         adjusted[index] = float(min(largest, 1.0) if clipped else largest)
+    return adjusted
+
+
+def _written_by_value(p_values: list[float]) -> list[float]:
+    """Of equal p-values the first place gets all the results."""
+    adjusted = [0.0] * len(p_values)
+    for value, result in zip(sorted(p_values), sorted(_holm(p_values)), strict=True):
+        adjusted[p_values.index(value)] = result
     return adjusted
 
 
@@ -117,6 +131,9 @@ EXERCISES = {
         (
             Trap(_unpaired, "this treats the two networks as tested on different images; only the images on which "
                             "exactly one of them is right tell them apart"),
+            *(Trap(wrong, "twice the smaller tail is above 1 where each network alone is right equally often: cut it "
+                          "off at 1")
+              for wrong in (_doubled, lambda a, b: _doubled(a, b) if any(_only(a, b)) else 1.0)),
             Trap(_chi_square, "this is the χ² approximation; the exact test is binomial"),
             Trap(lambda a, b: _chi_square(a, b, 1), "this is the χ² approximation, with its continuity correction; the "
                                                     "exact test is binomial"),
@@ -133,7 +150,8 @@ EXERCISES = {
     ),
     "09.2": Exercise(
         _holm,
-        lambda: [([0.03, 0.004, 0.5, 0.02],), ([0.011, 0.012, 0.013, 0.04, 0.9],), ([0.6, 0.7],)],
+        lambda: [([0.03, 0.004, 0.5, 0.02],), ([0.011, 0.012, 0.013, 0.04, 0.9],), ([0.6, 0.7],),
+                 ([0.01, 0.01, 0.5],), ([0.2, 0.01, 0.4, 0.01],)],
         (
             Trap(lambda p: [float(min(len(p) * value, 1.0)) for value in p],
                  "this is Bonferroni's correction; Holm's multiplies the smallest by m, the next by m − 1, and so on"),
@@ -149,6 +167,8 @@ EXERCISES = {
             Trap(_by_rank, "the smallest is multiplied by m, not by its rank 1: the factors fall"),
             Trap(lambda p: [float(1 - (1 - value) ** len(p)) for value in p], "this is Šidák's correction, one factor "
                                                                               "for all; Holm's factors fall"),
+            Trap(_written_by_value,
+                 "`p_values.index(value)` is the first of equal p-values, and the others get nothing: sort the places"),
             Trap(_sorted_holm, "right, but sorted; give them back in the order in which they came"),
         ),
         tolerance=1e-9,

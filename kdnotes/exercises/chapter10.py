@@ -13,12 +13,18 @@ from kdnotes.check import Exercise, Trap
 
 
 def _hint_cases() -> list[tuple]:
-    """Equal sizes, a larger teacher, a larger student with as many channels; then sizes that are not square."""
+    """Equal sizes, a larger teacher, a larger student with as many channels; then sizes that are not square, and ones
+    whose ratio is no whole number.
+    """
     cases = []
-    sides = [(3, 4, 4, 5, 4, 4), (3, 4, 4, 5, 8, 8), (4, 8, 8, 4, 4, 4), (3, 8, 4, 5, 2, 2)]
+    sides = [
+        (3, 4, 4, 5, 4, 4), (3, 4, 4, 5, 8, 8), (4, 8, 8, 4, 4, 4), (3, 8, 4, 5, 2, 2), (3, 8, 4, 5, 4, 2),
+        (2, 3, 3, 4, 7, 7),
+    ]  # fmt: skip
     for seed, (channels, *size, other_channels, height, width) in enumerate(sides):
         generator = torch.Generator().manual_seed(seed)
-        own, theirs = (2, channels, *size), (2, other_channels, height, width)
+        batch = 2 + seed % 2
+        own, theirs = (batch, channels, *size), (batch, other_channels, height, width)
         shapes = own, theirs, (other_channels, channels), (other_channels,)
         cases.append(tuple(torch.randn(*shape, generator=generator) for shape in shapes))
     return cases
@@ -92,6 +98,22 @@ def _height_alone(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor
     size = min(student.shape[2], teacher.shape[2])
     one, other = (F.avg_pool2d(feature, feature.shape[2] // size) for feature in (student, teacher))
     return _hint(one, F.adaptive_avg_pool2d(other, one.shape[2:]), weight, bias)
+
+
+def _square(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """To the smaller height in both directions."""
+    size = min(student.shape[2], teacher.shape[2])
+    return _hint(*(F.adaptive_avg_pool2d(one, size) for one in (student, teacher.detach())), weight, bias)
+
+
+def _whole_ratios(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """By windows of a whole number of elements, which leave out the last where the ratio is none."""
+    size = [min(sizes) for sizes in zip(student.shape[2:], teacher.shape[2:], strict=True)]
+    one, other = (
+        F.avg_pool2d(feature, [length // wanted for length, wanted in zip(feature.shape[2:], size, strict=True)])
+        for feature in (student, teacher.detach())
+    )
+    return _hint(one, other, weight, bias)
 
 
 def _enlarged(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -187,6 +209,12 @@ EXERCISES = {
             Trap(_sampled, "you pick single elements of the larger feature: average over each pool"),
             Trap(_interpolated, "you interpolate between elements: average over each pool, whatever its size"),
             Trap(_height_alone, "you pool by the factor of the heights; height and width have one each"),
+            Trap(_square, "you pool to a square of the smaller height; height and width have a smaller one each"),
+            Trap(
+                _whole_ratios,
+                "avg_pool2d with the whole part of the ratio leaves elements out where the sizes do not divide: "
+                "adaptive_avg_pool2d",
+            ),
             Trap(_enlarged, "you enlarge the smaller feature: average-pool the larger one"),
             Trap(_absolute, "you take absolute differences: the hint takes squares"),
             Trap(_max_pooled, "you take maxima: pool by averages, which commute with the regressor"),

@@ -88,6 +88,7 @@ EXERCISES = {
             Trap(lambda f: F.normalize(_energy(f), dim=1).view(len(f), *f.shape[2:]),
                  "the values are right; return a row an image, [batch, height·width]"),
         ),
+        gradient_of=(0,),
     ),
     "11.2": Exercise(
         lambda s, t: sum(square.mean() for square in _squares(s, t)),

@@ -25,7 +25,7 @@ def _peers(seed: int, count: int, batch: int, classes: int) -> tuple[Tensor, Ten
 def _loss_cases() -> list[tuple]:
     cases = []
     for seed, (count, batch) in enumerate([(3, 8), (2, 6), (4, 4)]):
-        logits, targets = _peers(seed, count, batch, 10)
+        logits, targets = _peers(seed, count, batch, 10 - seed)
         cases.append((list(logits.unbind(dim=1)), targets))
     return cases
 

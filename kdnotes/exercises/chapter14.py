@@ -203,7 +203,7 @@ def _control_cases() -> list[tuple]:
         "teacher": "lesson teacher", "temperature": 3.0, "alpha": (0.0, 0.5), "extra_weight": 5.0, "width": 24,
         "epochs": 72, "seeds": (0, 1, 2, 3, 4),
     }  # fmt: skip
-    other = treatment | {"alpha": (0.25, 0.75), "extra_weight": 0.5, "epochs": 48}
+    other = treatment | {"alpha": (0.25, 0.75), "extra_weight": 0.5, "epochs": 48, "temperature": 2.0, "width": 16}
     cases = [(treatment, "extra term"), (treatment, "schedule"), (other, "schedule"), (other, "extra term")]
     return [(dict(settings), idea) for settings, idea in cases]  # an answer may change its dictionary in place
 
