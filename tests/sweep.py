@@ -241,11 +241,12 @@ def first_case(number: str) -> Iterator[Answer]:
 
 
 def alike(number: str) -> list[int]:
-    """Places of the arguments of which one value, or one shape, would do for all of the exercise's cases."""
+    """Places of the arguments of which one value besides 0, or one shape, would do for all of the exercise's cases."""
     return [place for place, values in enumerate(zip(*ALL[number].cases(), strict=True)) if _one_form(values)]
 
 
 def _one_form(values: tuple) -> bool:
+    values = [one for one in values if type(one) not in (int, float) or one]
     return len({str(tuple(one.shape)) if isinstance(one, Tensor) else repr(one) for one in values}) == 1
 
 
