@@ -275,10 +275,14 @@ class OnnxNetwork:
         import onnxruntime
 
         binding = self.session.io_binding()
-        binding.bind_ortvalue_input("images", onnxruntime.OrtValue.ortvalue_from_numpy(images.contiguous().numpy()))
-        logits = onnxruntime.OrtValue.ortvalue_from_numpy(self(images).numpy())
+        given, logits = (
+            onnxruntime.OrtValue.ortvalue_from_numpy(one.contiguous().numpy()) for one in (images, self(images))
+        )
+        binding.bind_ortvalue_input("images", given)
         binding.bind_ortvalue_output("logits", logits)
-        return functools.partial(self.session.run_with_iobinding, binding)
+        call = functools.partial(self.session.run_with_iobinding, binding)
+        call.memory = given, logits  # a binding borrows them: without this they would be freed while it writes there
+        return call
 
 
 def _options():
