@@ -232,7 +232,7 @@ BAD = {
         ["run", "--update", "--profile", "smoke"],
         "--update writes the default outputs, so it cannot go with profile",
     ),
-    "unknown option": (["run", "--seed", "1"], "No such option: --seed"),
+    "unknown option": (["run", "--seed", "1"], "No such option"),
     "option without a value": (["run", "--notebooks", ".", "--profile"], "Option '--profile' requires an argument"),
     "unknown command": (["rum"], "No such command 'rum'"),
     "comparison into no folder": (
