@@ -247,7 +247,7 @@ def test_no_convolution_and_no_addition_of_any_network_is_left_in_float(name, tm
 @pytest.mark.skipif(not X86, reason="other processors execute signed activations as they are")
 def test_signed_activations_leave_what_a_shortcut_feeds_in_float(files, tmp_path):
     left = edge.operators(edge.quantise(files[0], tmp_path / "signed.onnx", IMAGES, signed_activations=True))
-    assert left["Conv"] >= 6 and left["Conv"] + left["QLinearConv"] == 11 and left["Add"] == 4  # 7 in ONNX Runtime 1.23 to 1.26
+    assert left["Conv"] >= 6 and left["Conv"] + left["QLinearConv"] == 11 and left["Add"] == 4  # 7 in 1.23 to 1.26
 
 
 def test_the_operators_of_the_float_file_are_counted_by_type(files):
