@@ -1,7 +1,40 @@
 """kdnotes: the executable course on knowledge distillation.
 
-The modules build on each other in this order: ``losses``, ``models``, ``data``, ``methods``, ``metrics``, ``training``,
-``cache``, ``teachers``, ``study``, ``profiles``; ``plots`` and ``check`` serve the chapters, ``cli`` runs them.
+The folders are floors, and imports point down: ``checks``, ``losses``, ``models``, ``data`` and ``metrics`` on the
+ground; ``methods``; ``training``; ``store``; ``teachers``; ``study``; ``show``; ``lab`` and ``edge``; ``course``; ``cli``.
 """
 
+import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 __version__ = "0.1.0"
+
+# Names that chapters import, and where they live: ``from kdnotes import check`` gives ``kdnotes.course.check``.
+SHORT_NAMES = {
+    f"kdnotes.{place.rpartition('.')[2]}": f"kdnotes.{place}"
+    for place in (
+        "course.answers", "course.bench", "course.check", "course.comparison", "course.profiles",
+        "course.runner", "lab.proposals", "show.pages", "show.plots", "data.folders",
+    )
+} | {"kdnotes.cache": "kdnotes.store", "kdnotes.experiment": "kdnotes.lab"}  # fmt: skip
+
+
+class _ShortNames(MetaPathFinder, Loader):
+    """Imports a module under its short name: the very same module, which knows its own name alone."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in SHORT_NAMES else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(SHORT_NAMES[spec.name])
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = module.__spec__.loader_state
+
+
+sys.meta_path.append(_ShortNames())

@@ -57,7 +57,7 @@ def run(
     ] = False,
 ) -> None:
     """Execute chapters; write notebooks, HTML pages, index.html and results.json to the output folder."""
-    from kdnotes import runner
+    from kdnotes.course import runner
 
     limits = {
         "timeout": _number("--timeout", timeout, float),
@@ -92,7 +92,7 @@ def run(
 @app.command("list")
 def list_chapters(notebooks: Notebooks = NOTEBOOKS) -> None:
     """Number, name, title and promise of each chapter."""
-    from kdnotes import runner
+    from kdnotes.course import runner
 
     for chapter in runner.find(notebooks):
         print(f"{chapter.name[:2]}  {chapter.name[3:]}: {chapter.title}\n    {chapter.promise}")
@@ -108,7 +108,7 @@ def lab(
     ] = None,
 ) -> None:
     """Open JupyterLab on the notebooks, reachable from this computer only."""
-    from kdnotes import runner
+    from kdnotes.course import runner
 
     runner.find(notebooks)
     further = further or []
@@ -136,7 +136,7 @@ def train_teacher(
     if not output.parent.is_dir():
         raise ValueError(f"--output: the folder {output.parent} does not exist")
     _check_store()
-    from kdnotes import cache, teachers, training
+    from kdnotes import store as cache, teachers, training
 
     shipped = training.state_key(teachers.lesson_teacher().model) if teachers.SHIPPED.is_file() else None
     record = teachers.train_lesson_teacher(output, fresh=fresh).record
@@ -168,8 +168,8 @@ def compare(
     chosen = {"profile": profile, "dataset": dataset, "seeds": seeds}
     _check_store()
     _about(chosen, download)
-    from kdnotes import comparison, profiles
-    from kdnotes.runner import write_text
+    from kdnotes.course import comparison, profiles
+    from kdnotes.course.runner import write_text
 
     result = comparison.compare_methods(profiles.settings(**chosen), workers=workers, fresh=fresh or None)
     if output is not None:  # first: what is printed may go to a pipe that closes
@@ -185,7 +185,7 @@ def propose(
     output: Annotated[Path, typer.Option(help="Folder to write the notebook to.")] = Path("."),
 ) -> None:
     """Write a lab notebook for an experiment of your own, ready to run (see chapter 14)."""
-    from kdnotes import proposals
+    from kdnotes.lab import proposals
 
     if name in proposals.PROPOSALS:  # an unknown name makes no folder
         _check_output(output)
@@ -199,7 +199,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: a check, not a measurement.")] = False,
 ) -> None:
     """Measure the course's speed against a plain training loop, and print the table."""
-    from kdnotes import bench as module
+    from kdnotes.course import bench as module
 
     module.run(quick=quick, output=output)
 
@@ -251,7 +251,8 @@ def _about(parameters: dict[str, Any], download: bool) -> dict[str, Any]:
     """Validate profile, data set and seeds, and record them with the versions."""
     import torch
 
-    from kdnotes import data, profiles
+    from kdnotes import data
+    from kdnotes.course import profiles
 
     dataset = parameters.get("dataset", "fashion-mnist")
     chosen = profiles.settings(parameters.get("profile"), dataset, parameters.get("seeds"))
@@ -276,7 +277,7 @@ def _check_store() -> None:
 
     A chapter runs in another folder than the caller: a relative KDNOTES_CACHE is made to mean the same there.
     """
-    from kdnotes import cache
+    from kdnotes import store as cache
 
     if folder := os.environ.get("KDNOTES_CACHE"):
         os.environ["KDNOTES_CACHE"] = str(Path(folder).absolute())
@@ -288,7 +289,7 @@ def _check_store() -> None:
 
 
 def _check_output(output: Path) -> None:
-    from kdnotes.runner import write_text
+    from kdnotes.course.runner import write_text
 
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdnotes import cache, losses, training
+from kdnotes import losses, store as cache, training
 from kdnotes.data import Split, Splits, Views, load, split_key
 from kdnotes.methods import CrossEntropy, Method
 from kdnotes.models import StagedNet, TeacherNet, check_network, feature_shapes

@@ -25,15 +25,15 @@ import torch.nn.functional as F
 from sweep_answers import BOUNDARIES, FORMS, LOGITS, PARTS, TEMPERATURE, WRONG
 from torch import Tensor
 
-import kdnotes.exercises
+import kdnotes.course.exercises
 from kdnotes import answers
 from kdnotes.check import Exercise
 
 Answer = Callable[..., Any]
 ALL: dict[str, Exercise] = {
     number: spec
-    for item in pkgutil.iter_modules(kdnotes.exercises.__path__)
-    for number, spec in importlib.import_module(f"kdnotes.exercises.{item.name}").EXERCISES.items()
+    for item in pkgutil.iter_modules(kdnotes.course.exercises.__path__)
+    for number, spec in importlib.import_module(f"kdnotes.course.exercises.{item.name}").EXERCISES.items()
 }
 LARGE = 1e4
 DISTANCE = 3  # tolerances of the checker: an answer that is nearer to the reference is not called wrong
@@ -410,7 +410,7 @@ def _outcome(spec: Exercise, function: Answer, case: tuple) -> Any:
 
 def judged(exercise: Callable[[str, Answer], bool], number: str, answer: Answer) -> bool:
     """The checker's verdict, without traps and parts, which only name a wrong answer, and without what it prints."""
-    exercises = importlib.import_module(f"kdnotes.exercises.chapter{number[:2]}").EXERCISES
+    exercises = importlib.import_module(f"kdnotes.course.exercises.chapter{number[:2]}").EXERCISES
     bare = dataclasses.replace(exercises[number], traps=(), parts=())
     with mock.patch.dict(exercises, {number: bare}), contextlib.redirect_stdout(io.StringIO()):
         return exercise(number, answer)

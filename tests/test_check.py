@@ -16,7 +16,7 @@ from kdnotes.check import Exercise, Trap, exercise
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch):
-    module = types.ModuleType("kdnotes.exercises.chapter98")
+    module = types.ModuleType("kdnotes.course.exercises.chapter98")
     module.EXERCISES = {
         "98.1": Exercise(
             reference=lambda x, t: (x / t).softmax(1),
@@ -46,7 +46,7 @@ def made_up(monkeypatch):
         ),
         "98.2": Exercise(reference=lambda x: [2.0 * x, float(x > 0)], cases=lambda: [(1.5,), (-1.0,)]),
     }
-    monkeypatch.setitem(sys.modules, "kdnotes.exercises.chapter98", module)
+    monkeypatch.setitem(sys.modules, "kdnotes.course.exercises.chapter98", module)
 
 
 def verdict(capsys, number, answer):

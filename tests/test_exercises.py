@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from scipy import stats
 from sweep import PARTS, parts
 
-import kdnotes.exercises
+import kdnotes.course.exercises
 from kdnotes import check, experiment, losses
 
 MODULES = [
-    importlib.import_module(f"kdnotes.exercises.{item.name}")
-    for item in pkgutil.iter_modules(kdnotes.exercises.__path__)
+    importlib.import_module(f"kdnotes.course.exercises.{item.name}")
+    for item in pkgutil.iter_modules(kdnotes.course.exercises.__path__)
 ]
 ALL = {number: spec for module in MODULES for number, spec in module.EXERCISES.items()}
 TRAPS = [(number, trap) for number, spec in ALL.items() for trap in spec.traps]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from kdnotes import check
-from kdnotes.exercises.chapter01 import EXERCISES
+from kdnotes.course.exercises.chapter01 import EXERCISES
 
 
 @pytest.mark.parametrize("number", EXERCISES)

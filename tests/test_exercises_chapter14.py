@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kdnotes import check
-from kdnotes.exercises.chapter14 import EXERCISES
+from kdnotes.course.exercises.chapter14 import EXERCISES
 
 FACTS, SEEDS, CONTROL = (EXERCISES[f"14.{number}"].reference for number in (1, 2, 3))
 

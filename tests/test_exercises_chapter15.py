@@ -8,7 +8,7 @@ import torch
 from onnxruntime.quantization import QuantFormat, QuantType
 
 from kdnotes import check
-from kdnotes.exercises import chapter15
+from kdnotes.course.exercises import chapter15
 
 
 def by_clamp(weight, bits):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes import losses
-from kdnotes.check import Exercise, Trap
+from kdnotes.course.check import Exercise, Trap
 
 
 def _feature(seed: int, *shape: int) -> Tensor:

@@ -28,7 +28,7 @@ from kdnotes.methods import (
     UncertaintyKD,
 )  # fmt: skip
 from kdnotes.metrics import Interval, mean_interval
-from kdnotes.profiles import Settings
+from kdnotes.course.profiles import Settings
 from kdnotes.study import Arm, Study
 from kdnotes.teachers import Teacher
 from kdnotes.training import Run

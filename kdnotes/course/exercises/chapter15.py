@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kdnotes import edge
-from kdnotes.check import Exercise, Trap
+from kdnotes.course.check import Exercise, Trap
 
 
 def _bytes(weights: list[int], channels: list[int]) -> int:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes.check import Exercise, Graded, Trap
-from kdnotes.exercises import stretched
+from kdnotes.course.check import Exercise, Graded, Trap
+from kdnotes.course.exercises import stretched
 
 DETACH = "a gradient flows through the weights, so that the student can lower the loss by becoming certain"
 

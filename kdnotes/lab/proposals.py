@@ -49,7 +49,7 @@ def write(name: str, folder: Path) -> Path:
     Raises:
         ValueError: an unknown name, or the file exists.
     """
-    from kdnotes.runner import write_text
+    from kdnotes.course.runner import write_text
 
     if name not in PROPOSALS:
         raise ValueError(f"NAME must be one of {', '.join(PROPOSALS)}, not {name!r}")

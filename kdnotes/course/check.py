@@ -18,8 +18,8 @@ from typing import Any
 
 from torch import Tensor
 
-from kdnotes import answers
-from kdnotes.answers import Graded
+from kdnotes.course import answers
+from kdnotes.course.answers import Graded
 
 __all__ = ["Exercise", "Graded", "Trap", "exercise"]
 
@@ -98,7 +98,7 @@ def exercise(number: str, answer: Callable[..., Any]) -> bool:
 
 def _find(number: str) -> Exercise:
     try:
-        module = importlib.import_module(f"kdnotes.exercises.chapter{int(number.split('.')[0]):02d}")
+        module = importlib.import_module(f"kdnotes.course.exercises.chapter{int(number.split('.')[0]):02d}")
         return module.EXERCISES[number]
     except (ModuleNotFoundError, KeyError, ValueError, AttributeError):
         raise ValueError(f"number must be that of an exercise, such as '01.1', not {number!r}") from None

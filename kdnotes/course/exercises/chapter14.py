@@ -9,8 +9,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from kdnotes.check import Exercise, Trap
-from kdnotes.experiment import power
+from kdnotes.course.check import Exercise, Trap
+from kdnotes.lab import power
 
 Facts = tuple[bool, bool, bool]
 

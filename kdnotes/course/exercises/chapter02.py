@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kdnotes.check import Exercise, Trap
+from kdnotes.course.check import Exercise, Trap
 
 
 def _parameters(c: int, d: int) -> int:

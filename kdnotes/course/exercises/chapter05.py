@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes import losses
-from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import stretched
+from kdnotes.course.check import Exercise, Trap
+from kdnotes.course.exercises import stretched
 
 
 def _logits(scale: float = 3.0, classes: int = 10, batch: int = 8) -> tuple[Tensor, Tensor, Tensor]:

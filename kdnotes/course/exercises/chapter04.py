@@ -9,8 +9,8 @@ from scipy import stats
 from torch import Tensor
 
 from kdnotes import losses
-from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import stretched
+from kdnotes.course.check import Exercise, Trap
+from kdnotes.course.exercises import stretched
 
 
 def _loss(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float, alpha: float) -> Tensor:

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdnotes import folders
+from kdnotes.data import folders
 
 __all__ = ["Split", "Splits", "Views", "cache_folder", "load"]
 
-EMBEDDED = Path(__file__).parent / "assets" / "fashion_mnist.npz"
+EMBEDDED = Path(__file__).parents[1] / "assets" / "fashion_mnist.npz"
 EMBEDDED_SHA256 = "234b27da6a4fa6398e8abc9c45ef8dcc92c832de3907bab77f9187cdfe7fb051"
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",

@@ -7,8 +7,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import stretched
+from kdnotes.course.check import Exercise, Trap
+from kdnotes.course.exercises import stretched
 
 
 def _only(a: Tensor, b: Tensor) -> tuple[int, int]:

@@ -300,7 +300,7 @@ class Experiment:
 
     def figure(self, study: Study) -> tuple[Any, str]:
         """The figure of the report and its alternative text: ``plots.show(*plan.figure(result))``."""
-        from kdnotes import plots
+        from kdnotes.show import plots
 
         figure, (left, right) = plots.figure(2, width=9, height=2.9)
         both = [self.scale * study.values(arm, self.metric) for arm in (self.baseline, self.treatment)]
@@ -421,8 +421,8 @@ def report(
         settings: of the notebook, ``profiles.settings(…)``.
         student, data, config: what the arms share.
     """
-    from kdnotes.pages import document
-    from kdnotes.runner import write_text
+    from kdnotes.show.pages import document
+    from kdnotes.course.runner import write_text
 
     path, sources = Path(path), _sources(arms)
     to_do = plan.to_do(arms)

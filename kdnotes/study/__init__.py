@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 from torch import nn
 
-from kdnotes import cache
+from kdnotes import store as cache
 from kdnotes.data import Splits
 from kdnotes.methods import Method
 from kdnotes.metrics import Interval, mean_interval

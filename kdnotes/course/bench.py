@@ -54,7 +54,8 @@ FIGURES = {
 IMPORT = "import torch, time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
 WORKER = """
 import resource, sys
-from kdnotes import methods, profiles, study
+from kdnotes import methods, study
+from kdnotes.course import profiles
 chosen = profiles.settings("{}")
 study.compare({{"kd": methods.KD(chosen.teacher(), 2.0)}}, 1, student=chosen.student(), data=chosen.splits(),
               config=chosen.config(epochs=2), workers=1, report=None)

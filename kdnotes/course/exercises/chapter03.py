@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes.check import Exercise, Trap
+from kdnotes.course.check import Exercise, Trap
 
 
 def _entropies(logits: Tensor, temperature: float) -> Tensor:

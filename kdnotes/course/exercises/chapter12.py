@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes import losses
-from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import stretched
+from kdnotes.course.check import Exercise, Trap
+from kdnotes.course.exercises import stretched
 
 
 def _alpha_cases() -> list[tuple]:

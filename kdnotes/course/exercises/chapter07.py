@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes.check import Exercise, Trap
-from kdnotes.exercises import stretched
+from kdnotes.course.check import Exercise, Trap
+from kdnotes.course.exercises import stretched
 
 
 def _step(

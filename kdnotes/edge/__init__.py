@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kdnotes import cache
+from kdnotes import store as cache
 from kdnotes.costs import processor
 from kdnotes.training import predict
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes import losses
-from kdnotes.check import Exercise, Trap
+from kdnotes.course.check import Exercise, Trap
 
 
 def _hint_cases() -> list[tuple]:

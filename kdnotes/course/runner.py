@@ -366,7 +366,7 @@ def _earlier(output: Path, everything: list[Chapter]) -> dict[str, dict[str, Any
 def _write_chapter(output: Path, chapter: Chapter, outcome: Outcome) -> None:
     import nbformat
 
-    from kdnotes.pages import notebook_page
+    from kdnotes.show.pages import notebook_page
 
     suffix = "" if outcome.status == "passed" else ".failed"
     write_text(output / f"{chapter.name}{suffix}.ipynb", nbformat.writes(outcome.notebook) + "\n")
@@ -379,7 +379,7 @@ def _write_chapter(output: Path, chapter: Chapter, outcome: Outcome) -> None:
 def _write_results(
     output: Path, everything: list[Chapter], entries: dict[str, dict[str, Any]], about: dict[str, Any]
 ) -> None:
-    from kdnotes.pages import index_page
+    from kdnotes.show.pages import index_page
 
     ordered = [entries[chapter.name] for chapter in everything if chapter.name in entries]
     write_text(output / "results.json", json.dumps({**about, "chapters": ordered}, indent=1) + "\n")
