@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -282,3 +283,37 @@ def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence
             finite(**{name: tensor})
         if len(pair[0]) != len(pair[1]):
             raise ValueError(f"{names[1]} must have the batch of {names[0]}, {len(pair[0])}, not {len(pair[1])}")
+
+
+@_unless_trusted
+def images(name: str, tensor: object, channels: int | None = None) -> None:
+    """One image or more, ``[N, C, 32, 32]``, of ``channels`` where they are given."""
+    if not isinstance(tensor, Tensor) or tensor.ndim != 4 or not len(tensor) or not tensor.is_floating_point():
+        found = list(tensor.shape) if isinstance(tensor, Tensor) else kind_of(tensor)
+        raise ValueError(
+            f"{name} must be a floating-point tensor [N, C, 32, 32] of 1 image or more, not {found}"
+        )
+    if channels is not None and tensor.shape[1] != channels:
+        raise ValueError(f"{name} must have {channels} channels, not {tensor.shape[1]}")
+
+
+@_unless_trusted
+def whole(name: str, value: object, least: int, most: int) -> None:
+    """A whole number from ``least`` to ``most``, such as the bits of an integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+
+
+# Files
+
+
+def existing_file(name: str, path: Path | str, said: str) -> None:
+    """A file that is there; ``said`` names its kind, such as "an ONNX file"."""
+    if not Path(path).is_file():
+        raise ValueError(f"{name} must be {said}, not {str(path)!r}")
+
+
+def new_file(name: str, path: Path | str) -> None:
+    """A file to write, in a folder that is there."""
+    if not Path(path).absolute().parent.is_dir():
+        raise ValueError(f"{name} must be a file in an existing folder, not {str(path)!r}")
