@@ -19,7 +19,7 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 @functools.lru_cache(maxsize=1)
 def network() -> nn.Module:
-    """A student whose batch norms are not the identity: with means, variances, scales and shifts of their own."""
+    """A student whose batch norms have means, variances, scales and shifts of their own."""
     made, generator = build(STUDENT, 0), torch.Generator().manual_seed(1)
     for norm in (module for module in made.modules() if isinstance(module, nn.BatchNorm2d)):
         for tensor in (norm.weight.data, norm.running_var):

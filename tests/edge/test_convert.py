@@ -184,9 +184,7 @@ def test_bad_input_of_files_is_named(tmp_path, files):
         edge.export(nn.Flatten(), tmp_path / "a.onnx")
     nowhere = tmp_path / "missing" / "a"
     for call in (edge.save, edge.export):
-        with pytest.raises(
-            ValueError, match="path must be a file in an existing folder, not '.*a'"
-        ):
+        with pytest.raises(ValueError, match="path must be a file in an existing folder, not"):
             call(network(), nowhere)
     with pytest.raises(ValueError, match="target must be a file in an existing folder"):
         edge.quantise(files[0], nowhere, IMAGES)

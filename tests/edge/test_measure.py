@@ -36,7 +36,7 @@ def test_a_larger_network_takes_more_resident_memory():
 
 
 def test_a_failure_in_the_measuring_process_is_told():
-    with pytest.raises(ValueError, match="path must be an ONNX file, not 'missing.onnx'"):
+    with pytest.raises(ValueError, match=r"path must be an ONNX file, not 'missing\.onnx'"):
         edge.resident_memory(
             {"missing": functools.partial(edge.OnnxNetwork, "missing.onnx")}, IMAGES[:1], repeats=1
         )
