@@ -65,7 +65,7 @@ def export(network: nn.Module, path: Path, *, channels: int | None = None) -> Pa
         path: the file, in an existing folder.
         channels: of the input; by default the network's ``in_channels``.
     """
-    import onnx  # here, and not in processes that only run a network, whose memory is measured
+    import onnx  # not by processes that only run a network, whose memory is measured
 
     _check_module("network", network)
     checks.new_file("path", path)

@@ -32,9 +32,8 @@ def fake_by_loop(weight: torch.Tensor, bits: int) -> np.ndarray:
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("shape", [(4, 3, 3, 3), (5, 7)])
 def test_fake_quantise_is_the_loop_over_channels_and_weights(bits, shape):
-    weight = torch.randn(shape, generator=torch.Generator().manual_seed(bits)) * torch.logspace(
-        -2, 1, shape[0]
-    ).view(-1, *[1] * (len(shape) - 1))
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(bits))
+    weight *= torch.logspace(-2, 1, shape[0]).view(-1, *[1] * (len(shape) - 1))
     weight[1] = 0
     quantised = edge.fake_quantise(weight, bits)
     np.testing.assert_allclose(quantised.numpy(), fake_by_loop(weight, bits), rtol=1e-5, atol=1e-7)
@@ -79,17 +78,13 @@ def test_the_gradient_reaches_every_layer_and_at_8_bits_is_close_to_the_float_ne
 def test_one_layer_of_the_simulation_by_hand():
     layer = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3))
     fake = edge.FakeQuantised(layer, IMAGES, 4, 8)
-    x, low, high = (
-        IMAGES.flatten(1).double().numpy(),
-        min(IMAGES.min().item(), 0),
-        max(IMAGES.max().item(), 0),
-    )
+    x = IMAGES.flatten(1).double().numpy()
+    low, high = min(x.min(), 0), max(x.max(), 0)
     scale = (high - low) / 255
     zero = round(-low / scale)
     rounded = (np.clip(np.rint(x / scale) + zero, 0, 255) - zero) * scale
-    expected = (
-        rounded @ fake_by_loop(layer[1].weight.detach(), 4).T + layer[1].bias.detach().numpy()
-    )
+    weight = fake_by_loop(layer[1].weight.detach(), 4)
+    expected = rounded @ weight.T + layer[1].bias.detach().numpy()
     np.testing.assert_allclose(predict(fake, IMAGES).numpy(), expected, rtol=1e-3, atol=5e-3)
 
 
@@ -122,9 +117,8 @@ def test_the_key_of_a_start_tells_everything_apart():
         edge.Start(STUDENT, {name: tensor + 1 for name, tensor in state.items()}, IMAGES, 4, 8),
     ]  # fmt: skip
     assert len({fingerprint(start) for start in starts}) == len(starts)
-    assert fingerprint(starts[0]) == fingerprint(
-        edge.Start(STUDENT, dict(state), IMAGES.clone(), 4, 8)
-    )
+    equal = edge.Start(STUDENT, dict(state), IMAGES.clone(), 4, 8)
+    assert fingerprint(starts[0]) == fingerprint(equal)
 
 
 def test_arms_of_a_study_train_through_the_rounding_from_one_start():
