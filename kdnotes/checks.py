@@ -288,11 +288,11 @@ def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence
 @_unless_trusted
 def images(name: str, tensor: object, channels: int | None = None) -> None:
     """One image or more, ``[N, C, 32, 32]``, of ``channels`` where they are given."""
-    if not isinstance(tensor, Tensor) or tensor.ndim != 4 or not len(tensor) or not tensor.is_floating_point():
-        found = list(tensor.shape) if isinstance(tensor, Tensor) else kind_of(tensor)
-        raise ValueError(
-            f"{name} must be a floating-point tensor [N, C, 32, 32] of 1 image or more, not {found}"
-        )
+    is_tensor = isinstance(tensor, Tensor)
+    if not (is_tensor and tensor.is_floating_point() and tensor.ndim == 4 and len(tensor)):
+        found = list(tensor.shape) if is_tensor else kind_of(tensor)
+        wanted = "a floating-point tensor [N, C, 32, 32] of 1 image or more"
+        raise ValueError(f"{name} must be {wanted}, not {found}")
     if channels is not None and tensor.shape[1] != channels:
         raise ValueError(f"{name} must have {channels} channels, not {tensor.shape[1]}")
 
