@@ -138,11 +138,13 @@ def instance(*kinds: type, said: str = "") -> Callable[[str, object], None]:
 
 
 @_unless_trusted
-def builder(name: str, value: object, example: str = "") -> None:
+def builder(name: str, value: object) -> None:
     """A function that builds a network, not the network."""
     if not callable(value) or isinstance(value, torch.nn.Module):
-        like = f", such as {example}," if example else ","
-        raise TypeError(f"{name} must be a function that builds the network{like} not {kind_of(value)}")
+        example = "such as functools.partial(StudentNet, width=16)"
+        raise TypeError(
+            f"{name} must be a function that builds the network, {example}, not {kind_of(value)}"
+        )
 
 
 def kind_of(value: object) -> str:
@@ -202,17 +204,17 @@ def not_empty(name: str, batch: Tensor) -> None:
 
 
 @_unless_trusted
-def targets(targets: Tensor, classes: int, batch: int | None = None) -> None:
+def targets(values: Tensor, classes: int, batch: int | None = None) -> None:
     """Class indices ``[batch]`` of dtype int64 in 0 … classes − 1, one for each sample where ``batch`` is given."""
-    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
-        raise TypeError(f"targets must be an int64 tensor of class indices, not {kind_of(targets)}")
-    if targets.ndim != 1:
-        raise ValueError(f"targets must have the shape [batch], not {list(targets.shape)}")
-    if len(targets) and not bool(((targets >= 0) & (targets < classes)).all()):
-        span = f"{int(targets.min())} … {int(targets.max())}"
+    if not isinstance(values, Tensor) or values.dtype != torch.int64:
+        raise TypeError(f"targets must be an int64 tensor of class indices, not {kind_of(values)}")
+    if values.ndim != 1:
+        raise ValueError(f"targets must have the shape [batch], not {list(values.shape)}")
+    if len(values) and not bool(((values >= 0) & (values < classes)).all()):
+        span = f"{int(values.min())} … {int(values.max())}"
         raise ValueError(f"targets must lie in 0 … {classes - 1}, but they span {span}")
-    if batch is not None and len(targets) != batch:
-        raise ValueError(f"targets must be one class for each of the {batch} samples, not {len(targets)}")
+    if batch is not None and len(values) != batch:
+        raise ValueError(f"targets must be one class for each of the {batch} samples, not {len(values)}")
 
 
 @_unless_trusted
@@ -245,10 +247,10 @@ def teacher_logits(tensor: Tensor, shape: Sequence[int] | None = None) -> None:
 
 
 @_unless_trusted
-def teacher_weights(weights: Tensor, teacher_logits: Tensor) -> None:
-    """A weight for each sample and teacher, ``[batch, teachers]``, rows summing to 1."""
+def teacher_weights(weights: Tensor, of: Tensor) -> None:
+    """A weight for each sample and teacher, ``[batch, teachers]``, rows summing to 1; ``of`` are the teachers' logits."""
     floating("weights", weights, " [batch, teachers]")
-    wanted = list(teacher_logits.shape[1::-1])
+    wanted = list(of.shape[1::-1])
     if list(weights.shape) != wanted:
         found = f"{wanted}, not {list(weights.shape)}: one row a sample"
         raise ValueError(f"weights must have the shape [batch, teachers], {found}")
@@ -282,3 +284,15 @@ def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence
             finite(**{name: tensor})
         if len(pair[0]) != len(pair[1]):
             raise ValueError(f"{names[1]} must have the batch of {names[0]}, {len(pair[0])}, not {len(pair[1])}")
+
+
+@_unless_trusted
+def peer_logits(logits_of_peers: Sequence[Tensor]) -> None:
+    """A list of the logits of two peers or more, of one shape, with one sample or more."""
+    if not isinstance(logits_of_peers, (list, tuple)):
+        found = kind_of(logits_of_peers)
+        raise TypeError(f"logits must be a list of tensors [batch, classes], one a peer, not {found}")
+    if len(logits_of_peers) < 2:
+        raise ValueError(f"logits must be those of 2 peers or more, not {len(logits_of_peers)}")
+    logits(**{f"logits[{number}]": one for number, one in enumerate(logits_of_peers)})
+    not_empty("logits[0]", logits_of_peers[0])

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdnotes import losses, store as cache, training
+from kdnotes import checks, store, training
 from kdnotes.data import Split, Splits, Views, load, split_key
 from kdnotes.methods import CrossEntropy, Method
 from kdnotes.models import StagedNet, TeacherNet, check_network, feature_shapes
@@ -43,8 +43,8 @@ class Teacher:
 
     @functools.cached_property
     def key(self) -> str:
-        """SHA-256 of the architecture and the weights: the teacher's identity in every cache."""
-        return cache.fingerprint([type(self.model), str(self.model), training.state_key(self.model)])
+        """SHA-256 of the architecture and the weights: the teacher's identity in every store."""
+        return store.fingerprint([type(self.model), str(self.model), training.state_key(self.model)])
 
     def logits(self, split: Split) -> Tensor:
         """Logits ``[N, classes]`` of the plain images of a split (stored)."""
@@ -62,7 +62,7 @@ class Teacher:
             check_network("teacher", self.model, split.images[:2], modes=(False,))
             return self._finite(outputs(self.model, split, views), "logits")
 
-        return cache.cached_tensor([self.key, split_key(split), views], compute)
+        return store.cached_tensor([outputs, self.key, split_key(split), views], compute)
 
     def features(self, split: Split, views: Views, stage: str) -> Tensor:
         """Output ``[views, N, channels, height, width]`` of a stage for every view of every image (stored).
@@ -74,8 +74,8 @@ class Teacher:
         self.feature_shape(stage)
         names = [name for name, _ in self.model.stages.named_children()]
         until = self.model.stages[: names.index(stage) + 1].eval()  # slicing makes a container in training mode
-        parts = [self.key, split_key(split), views, stage]
-        return cache.cached_tensor(parts, lambda: self._finite(outputs(until, split, views), f"outputs of {stage!r}"))
+        parts = [outputs, self.key, split_key(split), views, stage]
+        return store.cached_tensor(parts, lambda: self._finite(outputs(until, split, views), f"outputs of {stage!r}"))
 
     def feature_shape(self, stage: str) -> torch.Size:
         """Shape ``[channels, height, width]`` of a stage's output."""
@@ -89,7 +89,7 @@ class Teacher:
         return shapes[stage]
 
     def _finite(self, values: Tensor, what: str) -> Tensor:
-        losses.check_finite(**{f"the {what} of the teacher ({type(self.model).__name__})": values})
+        checks.finite(**{f"the {what} of the teacher ({type(self.model).__name__})": values})
         return values
 
     def _check_split(self, split: Split) -> None:
@@ -116,12 +116,12 @@ def train_or_load(
 ) -> Teacher:
     """Train a teacher with ``method`` (cross-entropy unless given), or load it if this very training is stored."""
     method = method or CrossEntropy()
-    return from_run(cache.cached_run(factory, method, data, config, fresh=fresh), factory, data, config, method)
+    return from_run(store.cached_run(factory, method, data, config, fresh=fresh), factory, data, config, method)
 
 
 def is_stored(factory: Callable[[], nn.Module], data: Splits, config: Config, method: Method | None = None) -> bool:
     """Whether ``train_or_load`` has this training already."""
-    return cache.is_stored(cache.run_key(factory, method or CrossEntropy(), data, config))
+    return store.is_stored(store.run_key(factory, method or CrossEntropy(), data, config))
 
 
 def from_run(
@@ -135,11 +135,10 @@ def from_run(
     Raises:
         ValueError: the factory builds another architecture than the run's.
     """
-    for name, value, kind in (
-        ("run", run, training.Run), ("data", data, Splits), ("config", config, Config), ("method", method, Method),
-    ):  # fmt: skip
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} must be a {kind.__module__}.{kind.__name__}, not {type(value).__name__}")
+    checks.instance(training.Run, said="a kdnotes.training.Run")("run", run)
+    checks.instance(Splits, said="a kdnotes.data.Splits")("data", data)
+    checks.instance(Config, said="a kdnotes.training.Config")("config", config)
+    checks.instance(Method, said="a kdnotes.methods.Method")("method", method)
     model = load_state(training.build(factory, config.seed), run.state, "run")
     record = {
         "architecture": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
@@ -158,7 +157,7 @@ def from_run(
 def train_lesson_teacher(path: Path = SHIPPED, *, fresh: bool = False) -> Teacher:
     """Train the lesson teacher on the embedded 10,000 images and write it to ``path`` with its record."""
     teacher = train_or_load(LESSON_FACTORY, load("fashion-mnist"), LESSON_CONFIG, fresh=fresh)
-    cache.write(
+    store.write(
         path, {name: tensor.contiguous() for name, tensor in teacher.model.state_dict().items()}, teacher.record
     )
     return teacher
@@ -170,7 +169,7 @@ def lesson_teacher(path: Path = SHIPPED) -> Teacher:
     Raises:
         ValueError: the file is missing, damaged, or of another architecture.
     """
-    tensors, record = cache.read(path)
+    tensors, record = store.read(path)
     return Teacher(load_state(LESSON_FACTORY(), tensors, path), record)
 
 

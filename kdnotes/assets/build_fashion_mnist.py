@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdnotes.data import EMBEDDED
+from kdnotes.data.sources import EMBEDDED
 
 TRAIN_PER_CLASS, VALIDATION_PER_CLASS = 1000, 200
 
