@@ -14,8 +14,8 @@ from kdnotes import checks
 class Interval:
     """A mean of ``n`` samples with its confidence interval, in the unit of the samples.
 
-    Where it lies is asked with ``above``, ``below`` and ``resolved``, never by comparing the ends: an interval without
-    spread resolves nothing.
+    Where it lies is asked with ``above``, ``below`` and ``resolved``, never by comparing the ends:
+    an interval without spread resolves nothing.
     """
 
     mean: float
@@ -27,8 +27,9 @@ class Interval:
     def has_spread(self) -> bool:
         """Whether there are two samples or more, and they differ by more than rounding.
 
-        Without spread the formula gives a width of 0, but samples that happen to agree say as little of the next one as
-        one sample does. Differences of numbers near 1 that are equal on paper differ by about 1e-16.
+        Without spread the formula gives a width of 0, but samples that happen to agree say as
+        little of the next one as one sample does. Differences of numbers near 1 that are equal on
+        paper differ by about 1e-16.
         """
         return self.n > 1 and self.half_width > 1e-12 * max(1.0, abs(self.mean))
 
@@ -53,16 +54,19 @@ class Interval:
         return iter((self.mean, self.low, self.high))
 
     def points(self, *, signed: bool = True) -> str:
-        """The interval of fractions as percentage points, such as "+1.50 ± 0.30" (with U+2212 for minus)."""
+        """The interval of fractions as percentage points, such as "+1.50 ± 0.30" (with U+2212 for
+        minus).
+        """
         text = f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}"
         return text.replace("-", "−").replace("inf", "∞")
 
 
 def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
-    """Mean and Student-t confidence interval of independent samples, such as one paired difference a seed.
+    """Mean and Student-t confidence interval of independent samples, such as one paired difference
+    a seed.
 
-    With one sample the interval is infinite: one seed says nothing of the next. Where all samples are equal it has no
-    width, and ``has_spread`` is false.
+    With one sample the interval is infinite: one seed says nothing of the next. Where all samples
+    are equal it has no width, and ``has_spread`` is false.
     """
     from scipy import stats
 
@@ -73,7 +77,9 @@ def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
     mean = float(values.mean())
     if len(values) == 1:
         return Interval(mean, float("-inf"), float("inf"), 1)
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(
+        stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    )
     return Interval(mean, mean - half, mean + half, len(values))
 
 
@@ -93,7 +99,8 @@ def said(interval: Interval, unit: str = "points", *, lower_is_better: bool = Fa
     """A difference with its verdict: "+1.50 ± 0.30 points (resolved gain)".
 
     Args:
-        unit: "points" for a difference of fractions, as percentage points; any other unit is that of the samples.
+        unit: "points" for a difference of fractions, as percentage points; any other unit is that
+            of the samples.
         lower_is_better: as of NLL and ECE: a gain lies below 0.
     """
     half = f"{interval.half_width:.3f}".replace("inf", "∞")
@@ -102,7 +109,9 @@ def said(interval: Interval, unit: str = "points", *, lower_is_better: bool = Fa
 
 
 def by_verdict(intervals: Mapping[str, Interval]) -> str:
-    """The names of differences by their verdict: "resolved gain: A, B; resolved loss: none; not resolved: C"."""
+    """The names of differences by their verdict: "resolved gain: A, B; resolved loss: none; not
+    resolved: C".
+    """
     found = {word: [] for word in ("resolved gain", "resolved loss", "not resolved")}
     for name, interval in intervals.items():
         found[verdict(interval)].append(name)

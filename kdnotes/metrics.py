@@ -20,16 +20,20 @@ __all__ = [
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Fraction of samples whose largest logit is the target's; logits ``[N, K]``, targets ``[N]``."""
+    """Fraction of samples whose largest logit is the target's; logits ``[N, K]``, targets
+    ``[N]``.
+    """
     _check(logits, targets)
     return float((logits.argmax(1) == targets).double().mean())
 
 
 def balanced_accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Mean over the classes of the fraction of their samples that are recognised (recall); logits ``[N, K]``.
+    """Mean over the classes of the fraction of their samples that are recognised (recall); logits
+    ``[N, K]``.
 
-    1/K for a network that always answers one class, however many samples that class has. Only classes that occur in
-    ``targets`` ``[N]`` count. Equal to ``accuracy`` where all classes have as many samples.
+    1/K for a network that always answers one class, however many samples that class has. Only
+    classes that occur in ``targets`` ``[N]`` count. Equal to ``accuracy`` where all classes have as
+    many samples.
     """
     _check(logits, targets)
     right = (logits.argmax(1) == targets).double()
@@ -45,7 +49,8 @@ def negative_log_likelihood(logits: Tensor, targets: Tensor) -> float:
 
 
 def expected_calibration_error(logits: Tensor, targets: Tensor, bins: int = 15) -> float:
-    """Mean |accuracy − confidence| over equal-width confidence bins, weighted by bin size (arXiv 1706.04599).
+    """Mean |accuracy − confidence| over equal-width confidence bins, weighted by bin size (arXiv
+    1706.04599).
 
     A fraction in 0 … 1. Confidence is the largest probability of the softmax at T = 1.
     """
@@ -59,7 +64,9 @@ def expected_calibration_error(logits: Tensor, targets: Tensor, bins: int = 15) 
 
 
 def agreement(logits: Tensor, other: Tensor) -> float:
-    """Fraction of samples for which two networks predict the same class: top-1 fidelity (arXiv 2106.05945)."""
+    """Fraction of samples for which two networks predict the same class: top-1 fidelity (arXiv
+    2106.05945).
+    """
     checks.logits(logits=logits, other=other)
     return float((logits.argmax(1) == other.argmax(1)).double().mean())
 
@@ -74,16 +81,19 @@ def evaluate(logits: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def gap_recovered(student: float, baseline: float, teacher: float) -> float:
-    """(student − baseline) / (teacher − baseline): the share of the gap to the teacher that distillation closed.
+    """(student − baseline) / (teacher − baseline): the share of the gap to the teacher that
+    distillation closed.
 
-    Unlike student / teacher it does not credit the student for what it reaches without a teacher, or by chance. NaN if
-    the teacher is no better than the baseline.
+    Unlike student / teacher it does not credit the student for what it reaches without a teacher,
+    or by chance. NaN if the teacher is no better than the baseline.
     """
     return (student - baseline) / (teacher - baseline) if teacher > baseline else float("nan")
 
 
 def mcnemar(logits: Tensor, other: Tensor, targets: Tensor) -> float:
-    """Exact McNemar test: the p-value for "two networks err equally often" on the same test images."""
+    """Exact McNemar test: the p-value for "two networks err equally often" on the same test
+    images.
+    """
     from scipy import stats
 
     checks.logits(logits=logits, other=other)
@@ -94,14 +104,17 @@ def mcnemar(logits: Tensor, other: Tensor, targets: Tensor) -> float:
 
 
 def cka(features: Tensor, other: Tensor) -> float:
-    """Linear centred kernel alignment of two representations of the same samples (Kornblith et al. 2019, 1905.00414).
+    """Linear centred kernel alignment of two representations of the same samples (Kornblith et al.
+    2019, 1905.00414).
 
-    1 for features that are equal up to rotation and scale, 0 for unrelated ones. HSIC is estimated without bias (Song
-    et al. 2012), as in Nguyen et al. 2021 (arXiv 2010.15327): the plain estimate is large for any two features of more
-    dimensions than samples. An unbiased estimate can fall a little below 0.
+    1 for features that are equal up to rotation and scale, 0 for unrelated ones. HSIC is estimated
+    without bias (Song
+    et al. 2012), as in Nguyen et al. 2021 (arXiv 2010.15327): the plain estimate is large for any
+    two features of more dimensions than samples. An unbiased estimate can fall a little below 0.
 
     Args:
-        features, other: ``[N, ...]`` with N ≥ 4 samples, flattened to vectors; dimensions may differ.
+        features, other: ``[N, ...]`` with N ≥ 4 samples, flattened to vectors; dimensions may
+            differ.
 
     Returns:
         The alignment; NaN if one of them is constant.
@@ -140,7 +153,9 @@ def _check_features(name: str, tensor: Tensor, first: Tensor) -> None:
 
 
 def _gram(features: Tensor) -> Tensor:
-    """Inner products of all pairs of different samples, ``[N, N]`` in float64 with a diagonal of 0."""
+    """Inner products of all pairs of different samples, ``[N, N]`` in float64 with a diagonal of
+    0.
+    """
     flat = features.detach().flatten(1).double()
     flat = flat - flat.mean(dim=0)  # changes nothing but rounding
     return (flat @ flat.T).fill_diagonal_(0)

@@ -19,10 +19,10 @@ import pandas as pd
 import pytest
 import torch.nn.functional as F
 from helpers import CONFIG, STUDENT, equal_states, tiny_data, tiny_teacher
+from kdnotes.experiment import Experiment, judge, power, seeds_needed
 from torch import nn
 
 from kdnotes import cli, experiment, losses, methods, models, profiles, proposals, study, training
-from kdnotes.experiment import Experiment, judge, power, seeds_needed
 from kdnotes.metrics import Interval, mean_interval
 from kdnotes.study import Study
 

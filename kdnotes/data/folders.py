@@ -19,11 +19,20 @@ ENDINGS = (
     ".pnm", ".ppm", ".svg", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 
-CLUTTER = ("__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+CLUTTER = (
+    "__MACOSX",
+    "__pycache__",
+    "@eaDir",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+)
 
 
 def read_folder(path: Path) -> tuple[Arrays, tuple[str, ...]]:
-    """Images and targets of each part, and the classes; without a validation part some of training's are set aside."""
+    """Images and targets of each part, and the classes; without a validation part some of
+    training's are set aside.
+    """
     named = ("train", "validation", "test") if (path / "validation").is_dir() else ("train", "test")
     files = {part: image_files(path / part) for part in named}
     _check_folder(path, files)
@@ -34,7 +43,10 @@ def read_folder(path: Path) -> tuple[Arrays, tuple[str, ...]]:
         count = max(len(classes), len(targets) // 10)
         held = stratified(torch.from_numpy(targets), count, len(classes), seed=0).numpy()
         kept = np.setdiff1d(np.arange(len(targets)), held)
-        parts["train"], parts["validation"] = (images[kept], targets[kept]), (images[held], targets[held])
+        parts["train"], parts["validation"] = (
+            (images[kept], targets[kept]),
+            (images[held], targets[held]),
+        )
     return parts, classes
 
 
@@ -66,24 +78,34 @@ def _read_images(files: dict[str, list[Path]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def image_files(folder: Path) -> dict[str, list[Path]]:
-    """Class → its image files, both in alphabetical order; a class's files may lie in folders of its folder.
+    """Class → its image files, both in alphabetical order; a class's files may lie in folders of
+    its folder.
 
-    Hidden files and folders (.ipynb_checkpoints, ._0.png, .DS_Store), what operating systems leave behind, and files
-    without the ending of an image are passed over.
+    Hidden files and folders (.ipynb_checkpoints, ._0.png, .DS_Store), what operating systems leave
+    behind, and files without the ending of an image are passed over.
 
     Raises:
-        ValueError: the folder is missing or cannot be read, there is no class, or a class without an image.
+        ValueError: the folder is missing or cannot be read, there is no class, or a class without
+            an image.
     """
     if not folder.is_dir():
-        raise ValueError(f"an image folder needs train/<class>/* and test/<class>/*; {folder} does not exist")
+        raise ValueError(
+            f"an image folder needs train/<class>/* and test/<class>/*; {folder} does not exist"
+        )
     try:
         with os.scandir(folder) as entries:
-            classes = sorted(entry.name for entry in entries if entry.is_dir() and not _hidden(Path(entry.path)))
+            classes = sorted(
+                entry.name for entry in entries if entry.is_dir() and not _hidden(Path(entry.path))
+            )
         found = {name: _below(folder / name) for name in classes}
     except OSError as error:
-        raise ValueError(f"{error.filename or folder} cannot be read ({error.strerror or error})") from error
+        raise ValueError(
+            f"{error.filename or folder} cannot be read ({error.strerror or error})"
+        ) from error
     if not found:
-        raise ValueError(f"{folder} holds no class folder: make one for each class, with the images of that class")
+        raise ValueError(
+            f"{folder} holds no class folder: make one for each class, with the images of that class"
+        )
     for name, files in found.items():
         if not files:
             raise ValueError(
@@ -98,7 +120,12 @@ def _below(folder: Path) -> list[Path]:
     for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         folders[:] = [name for name in folders if not _hidden(Path(place, name))]
         found.append((place, sorted(names)))
-    files = (Path(place, name) for place, names in sorted(found) for name in names if name.lower().endswith(ENDINGS))
+    files = (
+        Path(place, name)
+        for place, names in sorted(found)
+        for name in names
+        if name.lower().endswith(ENDINGS)
+    )
     return [file for file in files if not _hidden(file)]
 
 

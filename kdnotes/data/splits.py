@@ -13,10 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images ``[N, C, 32, 32]`` float32 (normalised), targets ``[N]`` int64, and each image's number ``index`` ``[N]``.
+    """Images ``[N, C, 32, 32]`` float32 (normalised), targets ``[N]`` int64, and each image's
+    number ``index`` ``[N]``.
 
-    ``index`` is the image's position in the complete split: a subset keeps it, so that an augmented view depends on the
-    image and not on the company it is in.
+    ``index`` is the image's position in the complete split: a subset keeps it, so that an augmented
+    view depends on the image and not on the company it is in.
     """
 
     images: Tensor
@@ -33,10 +34,12 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Train, validation and test ``Split``, the class names, and the statistics that normalised the images.
+    """Train, validation and test ``Split``, the class names, and the statistics that normalised the
+    images.
 
-    A ``Splits`` that came from ``load`` is pickled as the arguments of that call, so that a worker process reads the
-    images from its own disk; one made from it with ``dataclasses.replace`` is pickled with its images.
+    A ``Splits`` that came from ``load`` is pickled as the arguments of that call, so that a worker
+    process reads the images from its own disk; one made from it with ``dataclasses.replace`` is
+    pickled with its images.
     """
 
     train: Split
@@ -57,20 +60,26 @@ class Splits:
         return self.train.images.shape[1]
 
     def largest_class(self, part: str = "test") -> float:
-        """Share of a split's images in its largest class: the accuracy there of always answering that class."""
+        """Share of a split's images in its largest class: the accuracy there of always answering
+        that class.
+        """
         return int(self._counts(part).max()) / len(getattr(self, part))
 
     @property
     def equal_classes(self) -> bool:
         """Whether each split has as many images of one class as of any other."""
-        return all(len(self._counts(part).unique()) == 1 for part in ("train", "validation", "test"))
+        return all(
+            len(self._counts(part).unique()) == 1 for part in ("train", "validation", "test")
+        )
 
     @property
     def imbalance(self) -> str:
         """One line on the largest class where classes are unequal, else empty."""
         if self.equal_classes:
             return ""
-        shares = (f"{self.largest_class(part):.2%} of {part}" for part in ("train", "validation", "test"))
+        shares = (
+            f"{self.largest_class(part):.2%} of {part}" for part in ("train", "validation", "test")
+        )
         return f"unequal classes: the largest holds {', '.join(shares)}"
 
     def _counts(self, part: str) -> Tensor:
@@ -87,7 +96,9 @@ class Splits:
     def pixels(self, images: Tensor) -> Tensor:
         """Undo the normalisation: images as values in 0 … 1, for drawing."""
         shape = (1, -1, 1, 1)
-        return (images * torch.tensor(self.std).view(shape) + torch.tensor(self.mean).view(shape)).clamp(0, 1)
+        return (
+            images * torch.tensor(self.std).view(shape) + torch.tensor(self.mean).view(shape)
+        ).clamp(0, 1)
 
     def __reduce__(self) -> Any:
         if self.recipe is None:

@@ -19,11 +19,13 @@ _KEPT_BYTES = 64 * 2**20  # views of one split that a training keeps in memory
 
 @dataclass(frozen=True)
 class Views:
-    """``count`` fixed augmented views of every image: random shift (pad and crop) and horizontal flip.
+    """``count`` fixed augmented views of every image: random shift (pad and crop) and horizontal
+    flip.
 
-    Shift and flip of an image in a view are functions of (``seed``, view, image index) alone: a teacher's output for a
-    view can be computed once and stored, and teacher and student see the same pixels (arXiv 2106.05237). View 0 of
-    ``count=1`` with ``padding=0, flip=False`` is the plain image.
+    Shift and flip of an image in a view are functions of (``seed``, view, image index) alone: a
+    teacher's output for a view can be computed once and stored, and teacher and student see the
+    same pixels (arXiv 2106.05237). View 0 of ``count=1`` with ``padding=0, flip=False`` is the
+    plain image.
 
     Args:
         count: number of views, at least 1; epoch e of a training sees view e mod count.
@@ -41,14 +43,22 @@ class Views:
         checks.fields(self)
 
     def take(self, split: Split, positions: Tensor, view: int) -> Tensor:
-        """Images of the split at ``positions`` ``[B]``, as ``view`` shows them: ``[B, C, 32, 32]``."""
+        """Images of the split at ``positions`` ``[B]``, as ``view`` shows them: ``[B, C, 32,
+        32]``.
+        """
         size = split.images.shape[-1]
         pixels = split.images[positions].permute(0, 2, 3, 1).flatten(0, 2)  # [B × size², C]
         sources = self._sources(split.index[positions], view, size)
-        return pixels.index_select(0, sources.flatten()).view(-1, size, size, pixels.shape[1]).permute(0, 3, 1, 2)
+        return (
+            pixels.index_select(0, sources.flatten())
+            .view(-1, size, size, pixels.shape[1])
+            .permute(0, 3, 1, 2)
+        )
 
     def reader(self, split: Split) -> Callable[[Tensor, int], Tensor]:
-        """``take`` for this split, as a function of positions and view; of a small split each view is computed once."""
+        """``take`` for this split, as a function of positions and view; of a small split each view
+        is computed once.
+        """
         if self.count * split.images.nbytes > _KEPT_BYTES:
             return functools.partial(self.take, split)
         everything = torch.arange(len(split))
@@ -56,11 +66,17 @@ class Views:
         return lambda positions, view: whole(view)[positions].permute(0, 3, 1, 2)
 
     def _sources(self, index: Tensor, view: int, size: int) -> Tensor:
-        """Where every pixel of every image comes from, as a position among all ``B × size²``, ``[B, size, size]``."""
-        known = 1 << int(index.max()).bit_length()  # few different numbers, so that later batches find the draws cached
+        """Where every pixel of every image comes from, as a position among all ``B × size²``, ``[B,
+        size, size]``.
+        """
+        known = (
+            1 << int(index.max()).bit_length()
+        )  # few different numbers, so that later batches find the draws cached
         draws = _draws(self.seed, view % self.count, known)[index.numpy()]
         span = 2 * self.padding + 1
-        shift_row, shift_column = (torch.from_numpy((draws >> s) % span - self.padding) for s in (0, 16))
+        shift_row, shift_column = (
+            torch.from_numpy((draws >> s) % span - self.padding) for s in (0, 16)
+        )
         grid = torch.arange(size)
         rows = (grid + shift_row[:, None]).clamp(0, size - 1)
         columns = (grid + shift_column[:, None]).clamp(0, size - 1)
@@ -72,6 +88,8 @@ class Views:
 
 @functools.lru_cache(maxsize=64)
 def _draws(seed: int, view: int, count: int) -> np.ndarray:
-    """One non-negative int64 of random bits for each image index below ``count``, from a counter-based generator."""
+    """One non-negative int64 of random bits for each image index below ``count``, from a
+    counter-based generator.
+    """
     raw = np.random.Philox(key=[seed, view]).random_raw(count)
     return (raw >> np.uint64(1)).astype(np.int64)

@@ -421,8 +421,8 @@ def report(
         settings: of the notebook, ``profiles.settings(…)``.
         student, data, config: what the arms share.
     """
-    from kdnotes.show.pages import document
     from kdnotes.course.runner import write_text
+    from kdnotes.show.pages import document
 
     path, sources = Path(path), _sources(arms)
     to_do = plan.to_do(arms)

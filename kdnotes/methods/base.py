@@ -74,7 +74,9 @@ class Method:
         checks.fields(self)
 
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
-        """Fetch what the method needs; build its own parameters. Draws here shift no other stream."""
+        """Fetch what the method needs; build its own parameters. Draws here shift no other
+        stream.
+        """
 
     def parameters(self) -> list[nn.Parameter]:
         """The method's own parameters, trained with the student's, without weight decay."""

@@ -120,9 +120,9 @@ class CTKD(KD):
     """Curriculum temperature: T is learned *against* the student (Li et al. 2023, 2211.16231).
 
     T = lowest + (highest − lowest)·sigmoid(θ), one for all samples. The student descends on the
-    loss, θ ascends on it: between the two lies a gradient reversal, which multiplies the gradient of
-    θ by −λ. λ rises from 0 to 1 along a cosine during the first ``ramp`` of the training, so that
-    the task grows from easy to hard. ``temperature`` is where T starts.
+    loss, θ ascends on it: between the two lies a gradient reversal, which multiplies the gradient
+    of θ by −λ. λ rises from 0 to 1 along a cosine during the first ``ramp`` of the training, so
+    that the task grows from easy to hard. ``temperature`` is where T starts.
 
     In the authors' code T starts at 1 + 20·sigmoid(1) ≈ 15.6, and λ rises during 10 of 240 epochs.
     They use SGD. Adam divides a gradient by its running size, so that here the *sign* of the
@@ -131,7 +131,8 @@ class CTKD(KD):
     Args:
         lowest, highest: bounds of T, above 0; the start lies strictly between them.
         ramp: fraction of the training over which λ rises.
-        adversarial: False leaves the reversal out, so that T descends with the student (the control).
+        adversarial: False leaves the reversal out, so that T descends with the student (the
+            control).
     """
 
     lowest: float = bound(checks.positive, 1.0)

@@ -62,7 +62,9 @@ def _are_pairs(name: str, value: Any) -> None:
         wanted = "a tuple of (student's stage, teacher's stage)"
         raise TypeError(f"{name} must be {wanted}, not {value!r}")
     if not value:
-        raise ValueError(f"{name} must hold at least one (student's stage, teacher's stage), not ()")
+        raise ValueError(
+            f"{name} must hold at least one (student's stage, teacher's stage), not ()"
+        )
 
 
 @dataclass(eq=False)
@@ -102,7 +104,9 @@ class FeatureKD(KD, TeacherStages):
 def _not_all(name: str, value: Any) -> None:
     checks.fraction(name, value)
     if value == 1:
-        raise ValueError(f"{name} must lie in [0, 1), not 1: the student's head would never be trained")
+        raise ValueError(
+            f"{name} must lie in [0, 1), not 1: the student's head would never be trained"
+        )
 
 
 @dataclass(eq=False)
@@ -111,7 +115,8 @@ class FitNets(FeatureKD):
 
     The regressors are 1×1 convolutions (with bias): the method's own parameters, trained with the
     student's, without weight decay. With ``alone`` = 0 the hint is a term of the loss throughout,
-    α·CE + (1 − α)·soft + w·hint, as in later libraries. With ``alone`` > 0 there are the paper's two
+    α·CE + (1 − α)·soft + w·hint, as in later libraries. With ``alone`` > 0 there are the paper's
+    two
     stages (Romero et al. 2014): for that fraction of the training the hint alone, which trains the
     student up to the hinted stage, and then KD alone. (The paper trains stage 1 to the end with a
     schedule of its own; here one schedule spans both, so that all arms have as many epochs.)
@@ -153,8 +158,8 @@ class AT(FeatureKD):
     """KD and attention transfer: α·CE + (1 − α)·soft + β·Σ distance of the maps (1612.03928).
 
     With ``alpha`` = 1 it is attention transfer alone, CE + β·distance (Zagoruyko & Komodakis 2017).
-    The authors' code has the weight β = 1000 for the "code" form of the distance (their equation has
-    β/2).
+    The authors' code has the weight β = 1000 for the "code" form of the distance (their equation
+    has β/2).
 
     Args:
         form: "code" or "paper", see ``losses.attention_transfer_loss``.

@@ -20,8 +20,8 @@ class PSKD(Method):
     """Progressive self-distillation: the student's own predictions of the previous epoch (PS-KD).
 
     The target is (1 − λ_e)·e_y + λ_e·p_previous with λ_e = λ·(e + 1)/E in epoch e = 0 … E − 1 (Kim
-    et al. 2021, arXiv 2006.12000). Predictions are kept by *sample*, at the position of the image in
-    the training split, in one tensor ``[N, classes]``: each sample is read before it is written,
+    et al. 2021, arXiv 2006.12000). Predictions are kept by *sample*, at the position of the image
+    in the training split, in one tensor ``[N, classes]``: each sample is read before it is written,
     once an epoch. Before the first epoch it holds the labels.
 
     Args:
@@ -81,7 +81,9 @@ class BYOT(Method):
     def prepare(self, student: nn.Module, train: Split, views: Views, device: torch.device) -> None:
         if not getattr(student, "exits", None):
             found = type(student).__name__
-            raise TypeError(f"student must be a models.MultiExitStudent, which has exits, not {found}")
+            raise TypeError(
+                f"student must be a models.MultiExitStudent, which has exits, not {found}"
+            )
 
     def terms(self, batch: Batch) -> dict[str, Tensor]:
         deepest = batch.student_logits.detach()

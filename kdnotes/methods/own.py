@@ -31,7 +31,8 @@ class Given:
     """What a teacher gives for a batch to a loss written as a function (``OwnLoss``).
 
     Args:
-        logits: z_t of the views that the student sees, ``[B, classes]``; ``None`` without a teacher.
+        logits: z_t of the views that the student sees, ``[B, classes]``; ``None`` without a
+            teacher.
         features: outputs of the teacher's stages that were asked for, by name.
         module: the trainable module that was asked for, or ``None``.
     """

@@ -1,4 +1,6 @@
-"""Networks made of networks: one with exits after its stages, and peers that are trained together."""
+"""Networks made of networks: one with exits after its stages, and peers that are trained
+together.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +15,42 @@ from kdnotes.models.staged import StagedNet, feature_shapes, forward_features
 
 
 class MultiExitStudent(StagedNet):
-    """A staged network with an exit after every stage but the first: the student of be-your-own-teacher (1905.08094).
+    """A staged network with an exit after every stage but the first: the student of
+    be-your-own-teacher (1905.08094).
 
-    Each shallow exit is a bottleneck (3×3 convolutions, with stride 2 as often as it takes to reach the deepest stage's
-    size) and a linear head. ``forward`` gives the deepest exit, which is the backbone's own head. Exits are built after
-    the backbone, so that it starts from the weights that it would have alone.
+    Each shallow exit is a bottleneck (3×3 convolutions, with stride 2 as often as it takes to reach
+    the deepest stage's size) and a linear head. ``forward`` gives the deepest exit, which is the
+    backbone's own head. Exits are built after the backbone, so that it starts from the weights that
+    it would have alone.
 
     Args:
-        backbone: builds the network without exits, such as ``functools.partial(ResidualStudent, in_channels=1)``.
+        backbone: builds the network without exits, such as ``functools.partial(ResidualStudent,
+            in_channels=1)``.
     """
 
     def __init__(self, backbone: Callable[[], StagedNet]):
         checks.builder("backbone", backbone)
         network = backbone()
         if not isinstance(network, StagedNet):
-            raise TypeError(f"backbone must build a network with named stages, not {type(network).__name__}")
-        super().__init__(dict(network.stages.named_children()), network.head, network.num_classes, network.in_channels)
+            raise TypeError(
+                f"backbone must build a network with named stages, not {type(network).__name__}"
+            )
+        super().__init__(
+            dict(network.stages.named_children()),
+            network.head,
+            network.num_classes,
+            network.in_channels,
+        )
         shapes = feature_shapes(network)
         deepest = shapes.popitem()[1]
         shapes.popitem(last=False)
         if not shapes:
-            raise ValueError("backbone must have at least 3 stages, the exits lie between the first and the last")
-        self.exits = nn.ModuleDict({name: _Exit(shape, deepest, network.num_classes) for name, shape in shapes.items()})
+            raise ValueError(
+                "backbone must have at least 3 stages, the exits lie between the first and the last"
+            )
+        self.exits = nn.ModuleDict(
+            {name: _Exit(shape, deepest, network.num_classes) for name, shape in shapes.items()}
+        )
 
     def forward_exits(self, images: Tensor) -> dict[str, Tensor]:
         """Logits ``[batch, classes]`` of every exit, from the shallowest to the deepest."""
@@ -58,17 +74,21 @@ class MultiExitStudent(StagedNet):
 class Cohort(StagedNet):
     """Peers that are trained together: the student of deep mutual learning (1706.00384).
 
-    Its one stage, "peers", gives the logits of all, ``[batch, peers, classes]``; ``forward`` gives the first peer's.
-    The first peer is built first, so that it starts from the weights that it would have alone; ``training.fit`` keeps
-    the predictions of all peers with the run (``run.kept["peers.validation"]`` and ``["peers.test"]``).
+    Its one stage, "peers", gives the logits of all, ``[batch, peers, classes]``; ``forward`` gives
+    the first peer's. The first peer is built first, so that it starts from the weights that it
+    would have alone; ``training.fit`` keeps the predictions of all peers with the run
+    (``run.kept["peers.validation"]`` and ``["peers.test"]``).
 
     Args:
-        peers: build the networks, two or more, such as ``(functools.partial(ResidualStudent, in_channels=1),) * 2``.
+        peers: build the networks, two or more, such as ``(functools.partial(ResidualStudent,
+            in_channels=1),) * 2``.
     """
 
     def __init__(self, peers: tuple[Callable[[], nn.Module], ...]):
         if not isinstance(peers, tuple) or len(peers) < 2:
-            raise TypeError(f"peers must be a tuple of 2 functions or more that build the networks, not {peers!r}")
+            raise TypeError(
+                f"peers must be a tuple of 2 functions or more that build the networks, not {peers!r}"
+            )
         for number, peer in enumerate(peers):
             checks.builder(f"peers[{number}]", peer)
         networks = [build() for build in peers]
@@ -112,7 +132,9 @@ class _Exit(nn.Module):
             layers += [*conv_norm(channels, out, stride), nn.ReLU()]
             channels, size = out, -(-size // stride)
         self.bottleneck = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(out, num_classes))
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(out, num_classes)
+        )
 
     def forward(self, feature: Tensor) -> Tensor:
         return self.head(self.bottleneck(feature))

@@ -16,14 +16,16 @@ def check_network(
     num_classes: int | None = None,
     modes: tuple[bool, ...] = (True, False),
 ) -> None:
-    """``ValueError`` unless the network gives finite logits ``[batch, classes]`` for these images, in one tensor.
+    """``ValueError`` unless the network gives finite logits ``[batch, classes]`` for these images,
+    in one tensor.
 
-    Networks from elsewhere (timm, torchvision, transformers, one's own) may return a tuple, a dict or probabilities,
-    some of them in training alone, or be built for other images.
+    Networks from elsewhere (timm, torchvision, transformers, one's own) may return a tuple, a dict
+    or probabilities, some of them in training alone, or be built for other images.
 
     Args:
         name: what the message calls the network, such as "student".
-        network: asked without gradients. In training mode that changes its running statistics: give a copy then.
+        network: asked without gradients. In training mode that changes its running statistics: give
+            a copy then.
         images: two or more, ``[batch, channels, height, width]``.
         num_classes: of the data; ``None``: any number from 2.
         modes: whether it is asked in training mode, in evaluation mode, or in both.
@@ -43,7 +45,9 @@ def check_network(
         if problem := _problem_of_logits(output, len(images), num_classes, network):
             wanted = f"[{len(images)}, {num_classes or 'classes'}]"
             when = "training" if mode else "evaluation"
-            raise ValueError(f"{name} ({type(network).__name__}) must give logits {wanted}, but in {when} {problem}")
+            raise ValueError(
+                f"{name} ({type(network).__name__}) must give logits {wanted}, but in {when} {problem}"
+            )
 
 
 def describe(output: Any) -> str:
@@ -56,12 +60,17 @@ def describe(output: Any) -> str:
         parts = list(zip(getattr(output, "_fields", range(len(output))), output, strict=True))
     else:
         parts = list(getattr(output, "__dict__", {}).items())
-    shapes = [f"{key}: {list(x.shape) if isinstance(x, Tensor) else type(x).__name__}" for key, x in parts[:4]]
+    shapes = [
+        f"{key}: {list(x.shape) if isinstance(x, Tensor) else type(x).__name__}"
+        for key, x in parts[:4]
+    ]
     return f"{type(output).__name__}({', '.join(shapes)}{', …' if len(parts) > 4 else ''})"
 
 
 def _problem_of_logits(output: Any, batch: int, num_classes: int | None, network: nn.Module) -> str:
-    """What keeps an output from being finite logits ``[batch, classes]``, with the remedy; "" if nothing does."""
+    """What keeps an output from being finite logits ``[batch, classes]``, with the remedy; "" if
+    nothing does.
+    """
     returns = f"it returns {describe(output)}: "
     if not isinstance(output, Tensor):
         return returns + "wrap it in a torch.nn.Module whose forward returns the logits alone"
@@ -70,12 +79,23 @@ def _problem_of_logits(output: Any, batch: int, num_classes: int | None, network
     if output.ndim > 2 and output.shape[0] == batch and output.shape[2:].numel() == 1:
         return returns + "put a torch.nn.Flatten behind it"
     if output.ndim != 2 or output.shape[0] != batch:
-        return returns + "a row an image and a column a class are wanted, so its last layers must be others"
+        return (
+            returns
+            + "a row an image and a column a class are wanted, so its last layers must be others"
+        )
     if output.shape[1] != (num_classes or max(output.shape[1], 2)):
         return returns + f"give its last layer {num_classes or '2 or more'} outputs, one a class"
     if not bool(output.isfinite().all()):
-        damaged = [name for name, tensor in network.state_dict().items() if not bool(tensor.isfinite().all())]
-        where = f"{damaged[0]!r} is not finite" if damaged else "its weights are finite, look at its layers and images"
+        damaged = [
+            name
+            for name, tensor in network.state_dict().items()
+            if not bool(tensor.isfinite().all())
+        ]
+        where = (
+            f"{damaged[0]!r} is not finite"
+            if damaged
+            else "its weights are finite, look at its layers and images"
+        )
         return f"some are NaN or infinite: {where}"
     if bool((output >= 0).all()) and bool(((output.sum(dim=1) - 1).abs() < 1e-4).all()):
         return "its rows are probabilities, they sum to 1: leave out its softmax"

@@ -7,9 +7,9 @@ to what it refers to: default arguments, closures, globals, and attributes of mo
 loss renames exactly the runs that use it. Installed packages are known by name alone; torch's
 version is part of every key of a run.
 
-Libraries do half of it. ``dask.base.tokenize`` and ``joblib.hash`` know an importable function by its
-name, so that a change of its code goes unnoticed; ``cloudpickle`` writes a notebook's function with
-its line numbers and file, so that a comment above it changes the bytes.
+Libraries do half of it. ``dask.base.tokenize`` and ``joblib.hash`` know an importable function by
+its name, so that a change of its code goes unnoticed; ``cloudpickle`` writes a notebook's function
+with its line numbers and file, so that a comment above it changes the bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _GLOBAL, _ATTRIBUTE = ("LOAD_GLOBAL", "LOAD_NAME"), ("LOAD_ATTR", "LOAD_METHOD",
 
 
 def fingerprint(value: Any) -> str:
-    """A hash of what ``value`` means: settings by value, data and teachers by content, code as above.
+    """A hash of what ``value`` means: settings by value, data and teachers by content, code as
+    above.
 
     Raises:
         TypeError: the value, or something that a notebook's code uses, has no stable meaning (an
@@ -111,7 +112,8 @@ class _Graph:
                 if not generated and not name.startswith("__annotate"):
                     yield name, self.refer(inside)
             elif not name.startswith("__"):
-                yield name, self._lenient(item)
+                with contextlib.suppress(TypeError):
+                    yield name, self.describe(item)
 
     def _function(self, part: types.FunctionType) -> Any:
         strict = part.__module__ == "__main__"
@@ -127,9 +129,7 @@ class _Graph:
         described = {name: take(item) for name, item in sorted(outside.items())}
         for name, item in sorted(known.items()):
             described[name] = (
-                self._module(item, attributes)
-                if isinstance(item, types.ModuleType)
-                else take(item)
+                self._module(item, attributes) if isinstance(item, types.ModuleType) else take(item)
             )
         return [digest, described]
 

@@ -21,9 +21,7 @@ from kdnotes.store.tensorfile import read, write
 from kdnotes.training import Config, Run
 
 
-def run_key(
-    factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config
-) -> str:
+def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
     """The key under which ``cached_run`` stores this run."""
     code = [training.fit, training.build, torch.__version__]
     return fingerprint([code, factory, method, data, config])

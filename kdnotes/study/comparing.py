@@ -31,8 +31,8 @@ def compare(
     """Train every arm with every seed 0 … seeds − 1.
 
     The arms of a seed start from equal weights and see equal batches. Each run is in one thread, so
-    that the result is bit-equal whatever ``workers`` is. Finished runs are stored, and reused unless
-    ``fresh``.
+    that the result is bit-equal whatever ``workers`` is. Finished runs are stored, and reused
+    unless ``fresh``.
 
     Args:
         arms: name → ``Method`` or ``Arm``.
@@ -40,7 +40,8 @@ def compare(
         student, data, config: what the arms share.
         workers: processes; by default the number of cores, or KDNOTES_WORKERS.
         fresh: ignore stored runs; by default KDNOTES_FRESH=1.
-        report: called with one line an arm, in the order of ``arms``, when it is finished (``None``:
+        report: called with one line an arm, in the order of ``arms``, when it is finished
+            (``None``:
             silent).
 
     Raises:
@@ -51,7 +52,11 @@ def compare(
     """
     named = complete(arms, student=student, data=data, config=config)
     checks.count("seeds", seeds)
-    jobs = {(name, seed): at_seed(name, arm, seed) for name, arm in named.items() for seed in range(seeds)}
+    jobs = {
+        (name, seed): at_seed(name, arm, seed)
+        for name, arm in named.items()
+        for seed in range(seeds)
+    }
     fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
     store.check_store()
     by_seed = dict(sorted(jobs.items(), key=lambda item: item[0][1]))  # arms in their order
@@ -65,9 +70,7 @@ def compare(
     return Study(_frame(runs), runs)
 
 
-def _report_arm(
-    name: str, runs: dict[Job, Run], report: Callable[[str], None] | None
-) -> None:
+def _report_arm(name: str, runs: dict[Job, Run], report: Callable[[str], None] | None) -> None:
     if report is None:
         return
     mine = [run for (arm, _), run in runs.items() if arm == name]

@@ -1,7 +1,7 @@
 """Where runs are computed: in the processes of joblib, each run in one thread.
 
-Nothing in a run relies on shared memory or on the caller's state, so that another joblib backend can
-be chosen with ``joblib.parallel_config``, if it uses processes.
+Nothing in a run relies on shared memory or on the caller's state, so that another joblib backend
+can be chosen with ``joblib.parallel_config``, if it uses processes.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ class Study:
     def table(
         self, baseline: str, metric: str = "test_accuracy", *, level: float | None = None
     ) -> pd.DataFrame:
-        """One row an arm: the metric at 95 %, and the paired difference from ``baseline``, in points.
+        """One row an arm: the metric at 95 %, and the paired difference from ``baseline``, in
+        points.
 
         The differences of the table are judged together (``differences``). Where they belong to a
         larger group, ``level`` is that of one difference of the group; the columns then name it.
@@ -85,9 +86,7 @@ class Study:
             rows.append(row | dict(zip(columns, shown, strict=True)))
         return pd.DataFrame(rows).set_index("arm")
 
-    def best(
-        self, metric: str = "validation_accuracy", among: list[str] | None = None
-    ) -> str:
+    def best(self, metric: str = "validation_accuracy", among: list[str] | None = None) -> str:
         """The arm with the highest mean of a *validation* metric: never chosen on the test set."""
         if metric.startswith("test_"):
             raise ValueError(

@@ -23,8 +23,8 @@ class Config:
         epochs: passes over the training images.
         batch_size: samples a step; a last batch of one sample is dropped (batch norm needs two).
         learning_rate: peak of the one-cycle schedule.
-        weight_decay: decoupled decay of weight matrices and kernels (not of biases and norms, nor of
-            a method's own parameters).
+        weight_decay: decoupled decay of weight matrices and kernels (not of biases and norms, nor
+            of a method's own parameters).
         views: the augmented views; epoch e sees view e mod count.
         seed: of initial weights (through ``build``), batch order and dropout.
         validate_every: epochs between measurements of the validation accuracy in the history (0:

@@ -87,7 +87,9 @@ def _cause(method: Method, batch: Batch, config: Config, when: str) -> str:
             )
         return f"the student's logits became NaN or infinite {when}: {lower}"
     if not is_finite(method.parameters()):
-        return f"parameters of {type(method).__name__} itself became NaN or infinite {when}: {lower}"
+        return (
+            f"parameters of {type(method).__name__} itself became NaN or infinite {when}: {lower}"
+        )
     return ""
 
 
