@@ -13,9 +13,9 @@ from kdnotes import checks
 from kdnotes.intervals import Interval, by_verdict, mean_interval, said, signed, verdict
 
 __all__ = [
-    "Interval", "accuracy", "agreement", "balanced_accuracy", "by_verdict", "cka", "cka_table", "evaluate",
-    "expected_calibration_error", "gap_recovered", "mcnemar", "mean_interval", "negative_log_likelihood", "said",
-    "signed", "verdict",
+    "Interval", "accuracy", "agreement", "balanced_accuracy", "by_verdict", "cka", "cka_table",
+    "evaluate", "expected_calibration_error", "gap_recovered", "mcnemar", "mean_interval",
+    "negative_log_likelihood", "said", "signed", "verdict",
 ]  # fmt: skip
 
 
@@ -148,7 +148,8 @@ def _check_features(name: str, tensor: Tensor, first: Tensor) -> None:
     checks.floating(name, tensor)
     if tensor.ndim < 2 or len(tensor) != len(first) or len(tensor) < 4:
         raise ValueError(
-            f"{name} must have the shape [N, ...], N ≥ 4 and equal to the other's, not {list(tensor.shape)}"
+            f"{name} must have the shape [N, ...], N ≥ 4 and equal to the other's, not "
+            f"{list(tensor.shape)}"
         )
 
 
@@ -173,5 +174,6 @@ def _check(logits: Tensor, targets: Tensor) -> None:
     checks.targets(targets, logits.shape[1])
     if len(targets) != len(logits) or not len(targets):
         raise ValueError(
-            f"targets must be one class for each of the {len(logits)} logits (1 or more), not {len(targets)}"
+            f"targets must be one class for each of the {len(logits)} logits (1 or more), not "
+            f"{len(targets)}"
         )

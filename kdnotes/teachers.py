@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kdnotes import checks, store, training
 from kdnotes.data import Split, Splits, Views, load, split_key
 from kdnotes.methods import CrossEntropy, Method
-from kdnotes.models import StagedNet, TeacherNet, check_network, feature_shapes
+from kdnotes.models import StagedNet, TeacherNet, check_network, count_parameters, feature_shapes
 from kdnotes.training import Config
 
 __all__ = [
@@ -102,7 +102,8 @@ class Teacher:
         """Shape ``[channels, height, width]`` of a stage's output."""
         if not isinstance(self.model, StagedNet):
             raise TypeError(
-                f"model must be a network with named stages, such as TeacherNet, not {type(self.model).__name__}"
+                "model must be a network with named stages, such as TeacherNet, not "
+                f"{type(self.model).__name__}"
             )
         shapes = feature_shapes(self.model)
         if stage not in shapes:
@@ -116,15 +117,15 @@ class Teacher:
     def _check_split(self, split: Split) -> None:
         if not isinstance(split, Split):
             raise TypeError(
-                f"split must be a kdnotes.data.Split (such as data.train), not {type(split).__name__}"
+                "split must be a kdnotes.data.Split (such as data.train), not "
+                f"{type(split).__name__}"
             )
-        channels, needs = (
-            split.images.shape[1],
-            getattr(self.model, "in_channels", split.images.shape[1]),
-        )
+        channels = split.images.shape[1]
+        needs = getattr(self.model, "in_channels", channels)
         if channels != needs:
             raise ValueError(
-                f"split must have images of {needs} channels, which this teacher sees, not {channels}"
+                f"split must have images of {needs} channels, which this teacher sees, not "
+                f"{channels}"
             )
 
 
@@ -186,7 +187,7 @@ def from_run(
     checks.instance(Method, said="a kdnotes.methods.Method")("method", method)
     model = load_state(training.build(factory, config.seed), run.state, "run")
     record = {
-        "architecture": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
+        "architecture": f"{type(model).__name__}, {count_parameters(model):,} parameters",
         "method": type(method).__name__,
         "data": f"{data.name}, {len(data.train)} training images",
         "config": dataclasses.asdict(config),

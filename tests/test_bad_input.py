@@ -303,7 +303,7 @@ WRONG = [
     (lambda: losses.confidence_weights([Z], Y), "teacher_logits must be a floating-point tensor [teachers, batch, cla"),
     (lambda: losses.confidence_weights(ZK[:, :, :1], Y), "teacher_logits must have at least 2 classes, not 1"),
     (lambda: losses.standardize_logits(Z, 0), "eps must be a finite number above 0, not 0"),
-    (lambda: losses.standardize_logits(Z, "1e-7"), "eps must be a finite number above 0, not '1e-7'"),
+    (lambda: losses.standardize_logits(Z, "1e-7"), "eps must be a number, not str"),
     (lambda: losses.standardize_logits(Z[0]), "logits must have the shape [batch, classes], not [4]"),
     (
         lambda: losses.hint_loss(Z, Z[:, :2]),
@@ -356,8 +356,8 @@ WRONG = [
     # models
     (lambda: Cohort([STUDENT, STUDENT]), "peers must be a tuple of 2 functions or more that build the networks, not ["),
     (lambda: Cohort((STUDENT,)), "peers must be a tuple of 2 functions or more that build the networks, not ("),
-    (lambda: Cohort((STUDENT, "StudentNet")), "peers[1] must be a function that builds the network, not str"),
-    (lambda: Cohort((STUDENT, STUDENT())), "peers[1] must be a function that builds the network, not"),
+    (lambda: Cohort((STUDENT, "StudentNet")), "peers[1] must be a function that builds the network, such as"),
+    (lambda: Cohort((STUDENT, STUDENT())), "peers[1] must be a function that builds the network, such as"),
     (
         lambda: Cohort((STUDENT, functools.partial(STUDENT, num_classes=5))),
         "peers must have equal classes and channels, not [(4, 1), (5, 1)]",
@@ -424,8 +424,8 @@ WRONG = [
     (lambda: CTKD(tiny_teacher(), 4.0, lowest=5.0), "temperature must lie between lowest and highest, 5.0 and"),
     (lambda: CTKD(tiny_teacher(), lowest=0), "lowest must be a finite number above 0, not 0"),
     (lambda: CTKD(tiny_teacher(), highest="9"), "highest must be a number, not str"),
-    (lambda: CTKD(tiny_teacher(), highest=INF), "highest must be a finite number, 0 or more, not inf"),
-    (lambda: CTKD(tiny_teacher(), adversarial="no"), "adversarial must be True or False, not 'no'"),
+    (lambda: CTKD(tiny_teacher(), highest=INF), "highest must be a finite number above 0, not inf"),
+    (lambda: CTKD(tiny_teacher(), adversarial="no"), "adversarial must be True or False, not str"),
     (lambda: CTKD(tiny_teacher(), ramp=10), "ramp must lie in [0, 1], not 10"),
     (lambda: PSKD(1.1), "alpha must lie in [0, 1], not 1.1"),
     (lambda: PSKD("0.8"), "alpha must be a number, not str"),
@@ -638,9 +638,9 @@ WRONG = [
     (lambda: metrics.cka(Z.T, Z), "other must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3, 4]"),
     (lambda: metrics.cka_table([Z.T, Z], [Z.T]), "features[1] must have the shape [N, ...], N ≥ 4 and equal"),
     (lambda: metrics.cka_table([Z.T], []), "others must hold at least one tensor"),
-    (lambda: metrics.cka_table([Z.T], [Z.T, Y]), "others[1] must be a floating-point tensor, not one of torch.int64"),
+    (lambda: metrics.cka_table([Z.T], [Z.T, Y]), "others[1] must be a floating-point tensor, not an int64 tensor"),
     (lambda: metrics.cka(Z.T[0], Z.T), "features must have the shape [N, ...], N ≥ 4 and equal to the other's, not [3"),
-    (lambda: metrics.cka(Y, Z), "features must be a floating-point tensor, not one of torch.int64"),
+    (lambda: metrics.cka(Y, Z), "features must be a floating-point tensor, not an int64 tensor"),
     (lambda: metrics.cka(Z.T, None), "other must be a floating-point tensor, not NoneType"),
     # profiles and exercises
     (lambda: settings("quick"), "profile must be one of smoke, lesson, full, not 'quick'"),

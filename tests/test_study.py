@@ -445,10 +445,8 @@ def test_stored_runs_need_no_worker(own_cache, monkeypatch):  # noqa: F811
 
 
 def test_workers_come_from_the_environment_and_fresh_too(monkeypatch):
-    from kdnotes.study import _workers
-
     monkeypatch.setenv("KDNOTES_WORKERS", "3")
-    assert _workers(None) == 3 and _workers(2) == 2
+    assert engine.number_of_workers(None) == 3 and engine.number_of_workers(2) == 2
     first = study({"ce": CrossEntropy()}, 1).frame
     monkeypatch.setenv("KDNOTES_FRESH", "1")
     assert not study({"ce": CrossEntropy()}, 1).frame["cached"].any() and not first["cached"].any()

@@ -159,7 +159,8 @@ class Comparison:
         the table.
         """
         return (
-            f"Every difference from {BASELINE} subtracts the same {len(self._runs(BASELINE))} runs of it, here and in "
+            f"Every difference from {BASELINE} subtracts the same {len(self._runs(BASELINE))} runs "
+            "of it, here and in "
             "chapters 4 to 8, so their luck is in all of them."
         )
 

@@ -15,8 +15,8 @@ from kdnotes.data.subsets import stratified
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # part → images and targets
 
 ENDINGS = (
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".pbm", ".pgm", ".png",
-    ".pnm", ".ppm", ".svg", ".tga", ".tif", ".tiff", ".webp",
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".svg", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 
 CLUTTER = (
@@ -65,8 +65,10 @@ def _check_folder(path: Path, files: dict[str, dict[str, list[Path]]]) -> None:
     for name, found in train.items():
         if "validation" not in files and len(found) < 2:
             raise ValueError(
-                f"{path / 'train' / name} holds 1 image, and one of each class is set aside for validation: "
-                f"add another image, make a folder {path / 'validation'} with images of all classes, or delete this "
+                f"{path / 'train' / name} holds 1 image, and one of each class is set aside for "
+                "validation: "
+                f"add another image, make a folder {path / 'validation'} with images of all "
+                "classes, or delete this "
                 "class everywhere"
             )
 
@@ -104,7 +106,8 @@ def image_files(folder: Path) -> dict[str, list[Path]]:
         ) from error
     if not found:
         raise ValueError(
-            f"{folder} holds no class folder: make one for each class, with the images of that class"
+            f"{folder} holds no class folder: make one for each class, with the images of that "
+            "class"
         )
     for name, files in found.items():
         if not files:

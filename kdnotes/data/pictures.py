@@ -38,7 +38,8 @@ def pixels(file: Path, size: int = 32) -> np.ndarray:
             else str(error).strip() or repr(error)
         )
         raise ValueError(
-            f"{file} cannot be read as an image ({reason.splitlines()[0]}): replace it, convert it to PNG, or delete it"
+            f"{file} cannot be read as an image ({reason.splitlines()[0]}): replace it, convert it "
+            "to PNG, or delete it"
         ) from error
 
 

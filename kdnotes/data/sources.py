@@ -26,7 +26,8 @@ EMBEDDED = Path(__file__).parents[1] / "assets" / "fashion_mnist.npz"
 EMBEDDED_SHA256 = "234b27da6a4fa6398e8abc9c45ef8dcc92c832de3907bab77f9187cdfe7fb051"
 
 FASHION_CLASSES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 
 OFFLINE_HINT = "The data set 'fashion-mnist' is part of the package and needs no network."
@@ -136,7 +137,8 @@ def _load_full(name: str, root: str | None, download: bool) -> Splits:
         arrays, classes = read_folder(Path(name.removeprefix("folder:")).expanduser())
     else:
         raise ValueError(
-            f"name must be 'fashion-mnist', 'cifar10' or 'folder:PATH', not {name!r}. {OFFLINE_HINT}"
+            f"name must be 'fashion-mnist', 'cifar10' or 'folder:PATH', not {name!r}. "
+            f"{OFFLINE_HINT}"
         )
     images = {split: _to_tensor(arrays[split][0]) for split in ("train", "validation", "test")}
     std, mean = torch.std_mean(images["train"].double(), dim=(0, 2, 3))
@@ -175,7 +177,8 @@ def _embedded(path: Path, sha256: str) -> Arrays:
         )
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise ValueError(
-            f"the embedded data file {path.name} is damaged (its SHA-256 differs): install kdnotes again"
+            f"the embedded data file {path.name} is damaged (its SHA-256 differs): install kdnotes "
+            "again"
         )
     with np.load(path) as file:
         return {

@@ -87,7 +87,8 @@ class Cohort(StagedNet):
     def __init__(self, peers: tuple[Callable[[], nn.Module], ...]):
         if not isinstance(peers, tuple) or len(peers) < 2:
             raise TypeError(
-                f"peers must be a tuple of 2 functions or more that build the networks, not {peers!r}"
+                "peers must be a tuple of 2 functions or more that build the networks, not "
+                f"{peers!r}"
             )
         for number, peer in enumerate(peers):
             checks.builder(f"peers[{number}]", peer)
@@ -95,7 +96,8 @@ class Cohort(StagedNet):
         for number, network in enumerate(networks):
             if not (hasattr(network, "num_classes") and hasattr(network, "in_channels")):
                 raise TypeError(
-                    f"peers[{number}] must build a network with the attributes num_classes and in_channels, such as "
+                    f"peers[{number}] must build a network with the attributes num_classes and "
+                    "in_channels, such as "
                     f"StudentNet, but a {type(network).__name__} lacks them"
                 )
         sizes = {(network.num_classes, network.in_channels) for network in networks}

@@ -38,15 +38,18 @@ def check_network(
             channels, height, width = images.shape[1:]
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise ValueError(
-                f"{name} ({type(network).__name__}) must take float32 images [batch, {channels}, {height}, {width}], "
-                f"but fails ({why}): build it for {height}×{width} pixels and {channels} channels, or begin it with a "
+                f"{name} ({type(network).__name__}) must take float32 images [batch, {channels}, "
+                f"{height}, {width}], "
+                f"but fails ({why}): build it for {height}×{width} pixels and {channels} channels, "
+                "or begin it with a "
                 "layer that adapts them, such as torch.nn.Upsample"
             ) from error
         if problem := _problem_of_logits(output, len(images), num_classes, network):
             wanted = f"[{len(images)}, {num_classes or 'classes'}]"
             when = "training" if mode else "evaluation"
             raise ValueError(
-                f"{name} ({type(network).__name__}) must give logits {wanted}, but in {when} {problem}"
+                f"{name} ({type(network).__name__}) must give logits {wanted}, but in {when} "
+                f"{problem}"
             )
 
 

@@ -140,9 +140,13 @@ def _vgg_block(channels: int, out: int, depth: int, drop: float) -> nn.Sequentia
 
 def _separable(channels: int, out: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.BatchNorm2d(channels), nn.ReLU6(),
-        nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out), nn.ReLU6(),
-    ]  # fmt: skip
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
+        nn.BatchNorm2d(channels),
+        nn.ReLU6(),
+        nn.Conv2d(channels, out, 1),
+        nn.BatchNorm2d(out),
+        nn.ReLU6(),
+    ]
 
 
 def conv_norm(channels: int, out: int, stride: int = 1) -> list[nn.Module]:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from kdnotes.store.tensorfile import checksum
 
-NO_EFFECT = ("kdnotes.checks",)  # modules that can refuse an argument, but not change a result
+NO_EFFECT = "kdnotes.checks"  # what can refuse an argument, but not change a result
 _GLOBAL, _ATTRIBUTE = ("LOAD_GLOBAL", "LOAD_NAME"), ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
 
 
@@ -200,7 +200,7 @@ def _is_own(module: str | None) -> bool:
     """Whether code of this module is followed: this package's, a notebook's, or the reader's."""
     root = (module or "builtins").partition(".")[0]
     if root in ("kdnotes", "__main__"):
-        return module not in NO_EFFECT
+        return not module.startswith(NO_EFFECT)
     try:
         spec = importlib.util.find_spec(root)
     except ValueError:  # of a module that was made by hand

@@ -93,6 +93,7 @@ def _check_backend(workers: int) -> None:
     if workers > 1 and getattr(backend, "supports_sharedmem", False):
         raise ValueError(
             f"workers={workers} must be processes, not threads ({type(backend).__name__} of "
-            "joblib.parallel_config), which share torch's random numbers: one training at a time in "
+            "joblib.parallel_config), which share torch's random numbers: one training at a time "
+            "in "
             'a process. Use joblib.parallel_config("loky"), or workers=1'
         )

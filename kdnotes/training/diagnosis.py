@@ -56,7 +56,8 @@ def _minimised(method: Method, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]
         raise NotFiniteError
     if not loss.requires_grad:
         raise ValueError(
-            f"terms of {type(method).__name__} must depend on the student's weights, but none has a "
+            f"terms of {type(method).__name__} must depend on the student's weights, but none has "
+            "a "
             "gradient: are they computed under no_grad, or from detached logits?"
         )
     return loss, terms

@@ -1,30 +1,13 @@
-"""Distillation losses: pure functions of tensors, with no state, no device and no configuration.
-
-Logits are floating-point tensors ``[batch, classes]``, finite, with at least two classes. Every
-loss returns a scalar (the mean over the batch, which must hold a sample), or one value a sample,
-``[batch]``, with ``reduction="none"``. Bad arguments raise ``TypeError`` (wrong kind) or
-``ValueError`` (wrong value), naming the argument, what it was and what is allowed.
-"""
+"""Losses of a student's logits against a teacher's, its own, or several teachers'."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes import checks
-
-__all__ = [
-    "attention_map", "attention_transfer_loss", "confidence_weights", "decoupled_terms", "dkd_loss", "hint_loss",
-    "kd_loss", "match_size", "multi_teacher_kd_loss", "mutual_losses", "peer_divergences", "reverse_gradient",
-    "self_targets", "soft_cross_entropy", "soften", "standardize_logits",
-]  # fmt: skip
-
-
-_check_reduction = checks.one_of("mean", "none")
-check_form = checks.one_of("code", "paper")
+from kdnotes.losses.reduction import reduce
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:
@@ -68,7 +51,7 @@ def kd_loss(
     log_p_s = F.log_softmax(student_logits / temperature, dim=1)
     log_p_t = F.log_softmax(teacher_logits / temperature, dim=1)
     divergence = F.kl_div(log_p_s, log_p_t, reduction="none", log_target=True).sum(dim=1)
-    return _reduce(divergence * temperature**2, reduction, "student_logits")
+    return reduce(divergence * temperature**2, reduction, "student_logits")
 
 
 def soft_cross_entropy(
@@ -84,7 +67,7 @@ def soft_cross_entropy(
     """
     checks.logits(student_logits=student_logits, target_probabilities=target_probabilities)
     checks.distribution("target_probabilities", target_probabilities)
-    return _reduce(
+    return reduce(
         -(target_probabilities * F.log_softmax(student_logits, dim=1)).sum(dim=1),
         reduction,
         "student_logits",
@@ -131,7 +114,7 @@ def decoupled_terms(
         for log_s, log_t in ((binary_s, binary_t), (others_s, others_t))
     )
     return tuple(
-        _reduce(term, reduction, "student_logits") for term in (target_class, non_target_class)
+        reduce(term, reduction, "student_logits") for term in (target_class, non_target_class)
     )
 
 
@@ -205,7 +188,7 @@ def multi_teacher_kd_loss(
     divergences = [
         kd_loss(student_logits, logits, temperature, reduction="none") for logits in teacher_logits
     ]
-    return _reduce(
+    return reduce(
         (weights * torch.stack(divergences, dim=1)).sum(dim=1), reduction, "student_logits"
     )
 
@@ -248,176 +231,6 @@ def standardize_logits(logits: Tensor, eps: float = 1e-7) -> Tensor:
     checks.logits(logits=logits)
     checks.positive("eps", eps)
     return (logits - logits.mean(dim=1, keepdim=True)) / (logits.std(dim=1, keepdim=True) + eps)
-
-
-def hint_loss(
-    student_feature: Tensor, teacher_feature: Tensor, *, reduction: str = "mean"
-) -> Tensor:
-    """Mean squared difference of two features (FitNets, Romero et al. 2014, arXiv 1412.6550).
-
-    The paper sums ½·(difference)² over the elements; like most code we take the mean of the
-    squares, whose size does not grow with the feature.
-
-    Args:
-        student_feature: ``[batch, ...]``, brought to the teacher's shape by a learned regressor
-            where they differ.
-        teacher_feature: same shape.
-        reduction: "mean" over samples, or "none" for ``[batch]``.
-    """
-    for name, tensor in (
-        ("student_feature", student_feature),
-        ("teacher_feature", teacher_feature),
-    ):
-        checks.floating(name, tensor)
-    if student_feature.shape != teacher_feature.shape or student_feature.ndim < 2:
-        raise ValueError(
-            f"student_feature must have the shape of teacher_feature, [batch, ...]: {list(teacher_feature.shape)}, not "
-            f"{list(student_feature.shape)}; a learned 1×1 convolution brings it there"
-        )
-    if 0 in student_feature.shape[1:]:
-        raise ValueError(
-            f"student_feature must hold numbers, but its shape is {list(student_feature.shape)}"
-        )
-    checks.finite(student_feature=student_feature, teacher_feature=teacher_feature)
-    difference = (student_feature - teacher_feature).square().flatten(1).mean(dim=1)
-    return _reduce(difference, reduction, "student_feature")
-
-
-def attention_map(feature: Tensor) -> Tensor:
-    """Where a feature is large: Σ_c F_c² at each place, as a vector of length 1 (Zagoruyko &
-    Komodakis, 1612.03928).
-
-    A map of zeros stays zeros. The largest |F| of each sample is divided out first, which changes
-    nothing but that squares neither overflow nor vanish.
-
-    Args:
-        feature: F, ``[batch, channels, height, width]``.
-
-    Returns:
-        ``[batch, height * width]``, not negative, rows of L2 norm 1.
-    """
-    checks.feature("feature", feature)
-    checks.finite(feature=feature)
-    largest = feature.detach().abs().amax(dim=(1, 2, 3), keepdim=True)
-    scaled = feature / torch.where(largest > 0, largest, 1)
-    return F.normalize(scaled.square().mean(dim=1).flatten(1), dim=1)
-
-
-def attention_transfer_loss(
-    student_features: Sequence[Tensor],
-    teacher_features: Sequence[Tensor],
-    *,
-    form: str = "code",
-    reduction: str = "mean",
-) -> Tensor:
-    """Distance of attention maps, summed over pairs of stages (Zagoruyko & Komodakis 2017, arXiv
-    1612.03928).
-
-    With Q the maps: the authors' code, which is what β = 1000 belongs to, takes the *mean over
-    places* of (Q_s − Q_t)²; the paper writes the norm ‖Q_s − Q_t‖₂. For one pair of maps of P
-    places, code = paper² / P. Of two maps of unequal size the feature of the larger is
-    average-pooled to the smaller one's, as in the authors' code.
-
-    Args:
-        student_features: one ``[batch, channels, height, width]`` a pair.
-        teacher_features: as many; channels may differ.
-        form: "code" or "paper".
-        reduction: "mean" over samples, or "none" for ``[batch]``.
-    """
-    checks.feature_pairs(student_features, teacher_features)
-    check_form("form", form)
-    total = 0
-    for student, teacher in zip(student_features, teacher_features, strict=True):
-        difference = torch.sub(*map(attention_map, match_size(student, teacher)))
-        distance = (
-            difference.square().mean(dim=1)
-            if form == "code"
-            else torch.linalg.vector_norm(difference, dim=1)
-        )
-        total = total + distance
-    return _reduce(total, reduction, "student_features")
-
-
-def match_size(feature: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Both features ``[batch, channels, height, width]``, each average-pooled to the smaller height
-    and width.
-    """
-    checks.feature("feature", feature)
-    checks.feature("other", other)
-    size = tuple(map(min, feature.shape[2:], other.shape[2:]))
-    return tuple(
-        one if one.shape[2:] == size else F.adaptive_avg_pool2d(one, size)
-        for one in (feature, other)
-    )
-
-
-def peer_divergences(logits: Sequence[Tensor], temperature: float = 1.0) -> list[Tensor]:
-    """For each of M ≥ 2 peers the mean over the others j of T²·KL(p_j ‖ p_i), the others detached
-    (1706.00384).
-
-    Args:
-        logits: a list of M tensors ``[batch, classes]``.
-        temperature: T > 0.
-    """
-    checks.peer_logits(logits)
-    return [
-        sum(kd_loss(own, other.detach(), temperature) for j, other in enumerate(logits) if j != i)
-        / (len(logits) - 1)
-        for i, own in enumerate(logits)
-    ]
-
-
-def mutual_losses(
-    logits: Sequence[Tensor], targets: Tensor, temperature: float = 1.0
-) -> list[Tensor]:
-    """Deep mutual learning: a loss for each peer, CE_i + mean_{j≠i} T²·KL(p_j ‖ p_i) (Zhang et al.
-    2018, 1706.00384).
-
-    Each peer is a fixed target (detached) for the others. The paper has T = 1, and updates the
-    peers in turn; here, as in most code, all losses of a step are of the same weights.
-
-    Args:
-        logits: a list of M ≥ 2 tensors ``[batch, classes]``.
-        targets: y, ``[batch]`` int64.
-        temperature: T > 0.
-    """
-    divergences = peer_divergences(logits, temperature)
-    checks.targets(targets, logits[0].shape[1], len(logits[0]))
-    return [
-        F.cross_entropy(own, targets) + other
-        for own, other in zip(logits, divergences, strict=True)
-    ]
-
-
-def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
-    """Return ``x``; in the backward pass its gradient is multiplied by −``strength`` (arXiv
-    1409.7495).
-
-    An optimiser that descends on the loss then *ascends* on it in whatever ``x`` was computed from.
-    """
-    checks.floating("x", x)
-    checks.weight("strength", strength)
-    return _ReverseGradient.apply(x, strength)
-
-
-class _ReverseGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, strength: float) -> Tensor:
-        ctx.strength = strength
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        return -ctx.strength * gradient, None
-
-
-def _reduce(per_sample: Tensor, reduction: str, name: str) -> Tensor:
-    """The mean over samples, or one value a sample; ``name`` is what an empty batch is called."""
-    _check_reduction("reduction", reduction)
-    if reduction == "none":
-        return per_sample
-    checks.not_empty(name, per_sample)
-    return per_sample.mean()
 
 
 def _split_log_softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
