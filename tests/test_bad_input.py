@@ -644,7 +644,7 @@ WRONG = [
     (lambda: metrics.cka(Z.T, None), "other must be a floating-point tensor, not NoneType"),
     # profiles and exercises
     (lambda: settings("quick"), "profile must be one of smoke, lesson, full, not 'quick'"),
-    (lambda: settings("smoke", seeds=0), "seeds must be a whole number of at least 1, or None, not 0"),
+    (lambda: settings("smoke", seeds=0), "seeds must be a whole number of at least 1, not 0"),
     (lambda: check.exercise("99.1", abs), "number must be that of an exercise, such as '01.1', not '99.1'"),
     (lambda: check.exercise("first", abs), "number must be that of an exercise, such as '01.1', not 'first'"),
 ]  # fmt: skip

@@ -14,8 +14,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from kdnotes import checks, models, study, teachers
 from kdnotes import data as data_module
-from kdnotes import models, study, teachers
 from kdnotes.data import Splits, Views
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config
@@ -211,6 +211,6 @@ def settings(
     if name not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, not {name!r}")
     chosen = PROFILES[name]
-    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
-        raise ValueError(f"seeds must be a whole number of at least 1, or None, not {seeds!r}")
+    if seeds is not None:
+        checks.count("seeds", seeds)
     return Settings(chosen, dataset, seeds or chosen.seeds)
