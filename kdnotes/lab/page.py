@@ -153,7 +153,7 @@ def _provenance(study, arms, settings, student, data, config) -> dict[str, str]:
         "seeds": f"{len(seeds)}: {', '.join(map(str, seeds))}",
         **{f"arm {name}": describe(arm) for name, arm in arms.items()},
         "trainings": f"{len(frame)}, {frame['seconds'].sum():.0f} s in all; "
-        f"{frame['cached'].sum()} read from the cache; computed {created[0]} to {created[-1]}",
+        f"{int(frame['cached'].sum())} read from the cache; computed {created[0]} to {created[-1]}",
         "report written on": f"{processor()}, {os.cpu_count()} logical cores, {platform.system()}; "
         "each training in one thread",
     }

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from kdnotes.metrics import Interval
 
-__all__ = ["COLORS", "figure", "forest", "image_row", "show", "temperature_slider"]
+__all__ = ["COLORS", "figure", "forest", "image_row", "png", "show", "temperature_slider"]
 
 # Okabe and Ito's palette, distinguishable with every common colour blindness.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
