@@ -1,8 +1,10 @@
 """Checks of arguments, in one place: each names the argument, what it was and what is allowed.
 
-``TypeError`` is raised for the wrong kind, ``ValueError`` for the wrong value. A public function calls its checks in its
-first lines; a dataclass names the check of a field beside its default (``bound``) and runs them all with ``fields``.
-Inside ``trusted`` no check is made: a training checks the arguments of its losses in the first step, not in every one.
+``TypeError`` is raised for the wrong kind, ``ValueError`` for the wrong value. A public function
+calls its checks in its first lines; a dataclass names the check of a field beside its default
+(``bound``) and runs them all with ``fields``.
+Inside ``trusted`` no check is made: a training checks the arguments of its losses in the first
+step, not in every one.
 """
 
 from __future__ import annotations
@@ -44,12 +46,16 @@ def _unless_trusted(check: Callable[..., None]) -> Callable[..., None]:
 
 
 def bound(check: Callable[[str, Any], None], default: Any = dataclasses.MISSING) -> Any:
-    """A field of a dataclass with the check of its value, ``check(name, value)``; ``fields`` makes it."""
+    """A field of a dataclass with the check of its value, ``check(name, value)``; ``fields`` makes
+    it.
+    """
     return dataclasses.field(default=default, metadata={"check": check})
 
 
 def fields(instance: Any) -> None:
-    """Make the checks of a dataclass's fields, in their order: the whole of most ``__post_init__``."""
+    """Make the checks of a dataclass's fields, in their order: the whole of most
+    ``__post_init__``.
+    """
     for field in dataclasses.fields(instance):
         if check := field.metadata.get("check"):
             check(field.name, getattr(instance, field.name))
@@ -126,7 +132,9 @@ def one_of(*allowed: str) -> Callable[[str, object], None]:
 
 
 def instance(*kinds: type, said: str = "") -> Callable[[str, object], None]:
-    """The check of an object's class; ``said`` names it in the message, by default module and class."""
+    """The check of an object's class; ``said`` names it in the message, by default module and
+    class.
+    """
 
     @_unless_trusted
     def check(name: str, value: object) -> None:
@@ -138,11 +146,13 @@ def instance(*kinds: type, said: str = "") -> Callable[[str, object], None]:
 
 
 @_unless_trusted
-def builder(name: str, value: object, example: str = "") -> None:
+def builder(name: str, value: object) -> None:
     """A function that builds a network, not the network."""
     if not callable(value) or isinstance(value, torch.nn.Module):
-        like = f", such as {example}," if example else ","
-        raise TypeError(f"{name} must be a function that builds the network{like} not {kind_of(value)}")
+        example = "such as functools.partial(StudentNet, width=16)"
+        raise TypeError(
+            f"{name} must be a function that builds the network, {example}, not {kind_of(value)}"
+        )
 
 
 def kind_of(value: object) -> str:
@@ -174,17 +184,23 @@ def finite(**tensors: Tensor) -> None:
             continue
         number = int((~tensor.detach().isfinite()).sum())
         if number:
-            raise ValueError(f"{name} must be finite, but {number} of {tensor.numel()} numbers are NaN or infinite")
+            raise ValueError(
+                f"{name} must be finite, but {number} of {tensor.numel()} numbers are NaN or infinite"
+            )
 
 
 @_unless_trusted
 def logits(**tensors: Tensor) -> None:
-    """Floating-point, ``[batch, classes]`` with two classes or more, all of one shape, and finite."""
+    """Floating-point, ``[batch, classes]`` with two classes or more, all of one shape, and
+    finite.
+    """
     first_name, first = next(iter(tensors.items()))
     for name, tensor in tensors.items():
         floating(name, tensor)
         if tensor.ndim != 2:
-            raise ValueError(f"{name} must have the shape [batch, classes], not {list(tensor.shape)}")
+            raise ValueError(
+                f"{name} must have the shape [batch, classes], not {list(tensor.shape)}"
+            )
         if tensor.shape[1] < 2:
             raise ValueError(f"{name} must have at least 2 classes, not {tensor.shape[1]}")
         if tensor.shape != first.shape:
@@ -202,17 +218,21 @@ def not_empty(name: str, batch: Tensor) -> None:
 
 
 @_unless_trusted
-def targets(targets: Tensor, classes: int, batch: int | None = None) -> None:
-    """Class indices ``[batch]`` of dtype int64 in 0 … classes − 1, one for each sample where ``batch`` is given."""
-    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
-        raise TypeError(f"targets must be an int64 tensor of class indices, not {kind_of(targets)}")
-    if targets.ndim != 1:
-        raise ValueError(f"targets must have the shape [batch], not {list(targets.shape)}")
-    if len(targets) and not bool(((targets >= 0) & (targets < classes)).all()):
-        span = f"{int(targets.min())} … {int(targets.max())}"
+def targets(values: Tensor, classes: int, batch: int | None = None) -> None:
+    """Class indices ``[batch]`` of dtype int64 in 0 … classes − 1, one for each sample where
+    ``batch`` is given.
+    """
+    if not isinstance(values, Tensor) or values.dtype != torch.int64:
+        raise TypeError(f"targets must be an int64 tensor of class indices, not {kind_of(values)}")
+    if values.ndim != 1:
+        raise ValueError(f"targets must have the shape [batch], not {list(values.shape)}")
+    if len(values) and not bool(((values >= 0) & (values < classes)).all()):
+        span = f"{int(values.min())} … {int(values.max())}"
         raise ValueError(f"targets must lie in 0 … {classes - 1}, but they span {span}")
-    if batch is not None and len(targets) != batch:
-        raise ValueError(f"targets must be one class for each of the {batch} samples, not {len(targets)}")
+    if batch is not None and len(values) != batch:
+        raise ValueError(
+            f"targets must be one class for each of the {batch} samples, not {len(values)}"
+        )
 
 
 @_unless_trusted
@@ -222,7 +242,9 @@ def distribution(name: str, probabilities: Tensor) -> None:
     if len(probabilities) == 0:
         return
     if not bool((probabilities >= 0).all()):
-        raise ValueError(f"{name} must not be negative or NaN; the smallest is {float(probabilities.min()):.4g}")
+        raise ValueError(
+            f"{name} must not be negative or NaN; the smallest is {float(probabilities.min()):.4g}"
+        )
     error = float((probabilities.sum(dim=-1) - 1).abs().max())
     if error > 1e-3:
         raise ValueError(f"{name} must sum to 1 in each row; the largest deviation is {error:.4g}")
@@ -230,7 +252,9 @@ def distribution(name: str, probabilities: Tensor) -> None:
 
 @_unless_trusted
 def teacher_logits(tensor: Tensor, shape: Sequence[int] | None = None) -> None:
-    """Logits of one teacher or more, ``[teachers, batch, classes]``; ``shape`` is that of the student's."""
+    """Logits of one teacher or more, ``[teachers, batch, classes]``; ``shape`` is that of the
+    student's.
+    """
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         raise TypeError(
             "teacher_logits must be a floating-point tensor [teachers, batch, classes], not "
@@ -245,10 +269,12 @@ def teacher_logits(tensor: Tensor, shape: Sequence[int] | None = None) -> None:
 
 
 @_unless_trusted
-def teacher_weights(weights: Tensor, teacher_logits: Tensor) -> None:
-    """A weight for each sample and teacher, ``[batch, teachers]``, rows summing to 1."""
+def teacher_weights(weights: Tensor, of: Tensor) -> None:
+    """A weight for each sample and teacher, ``[batch, teachers]``, rows summing to 1; ``of`` are
+    the teachers' logits.
+    """
     floating("weights", weights, " [batch, teachers]")
-    wanted = list(teacher_logits.shape[1::-1])
+    wanted = list(of.shape[1::-1])
     if list(weights.shape) != wanted:
         found = f"{wanted}, not {list(weights.shape)}: one row a sample"
         raise ValueError(f"weights must have the shape [batch, teachers], {found}")
@@ -260,12 +286,16 @@ def feature(name: str, tensor: Tensor) -> None:
     """The output of a stage, ``[batch, channels, height, width]``."""
     floating(name, tensor)
     if tensor.ndim != 4 or 0 in tensor.shape[1:]:
-        raise ValueError(f"{name} must have the shape [batch, channels, height, width], not {list(tensor.shape)}")
+        raise ValueError(
+            f"{name} must have the shape [batch, channels, height, width], not {list(tensor.shape)}"
+        )
 
 
 @_unless_trusted
 def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> None:
-    """As many features of the teacher as of the student, one or more, each pair of one batch, and finite."""
+    """As many features of the teacher as of the student, one or more, each pair of one batch, and
+    finite.
+    """
     named = {"student_features": student_features, "teacher_features": teacher_features}
     for name, features in named.items():
         if not isinstance(features, (list, tuple)) or not features:
@@ -281,4 +311,20 @@ def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence
             feature(name, tensor)
             finite(**{name: tensor})
         if len(pair[0]) != len(pair[1]):
-            raise ValueError(f"{names[1]} must have the batch of {names[0]}, {len(pair[0])}, not {len(pair[1])}")
+            raise ValueError(
+                f"{names[1]} must have the batch of {names[0]}, {len(pair[0])}, not {len(pair[1])}"
+            )
+
+
+@_unless_trusted
+def peer_logits(logits_of_peers: Sequence[Tensor]) -> None:
+    """A list of the logits of two peers or more, of one shape, with one sample or more."""
+    if not isinstance(logits_of_peers, (list, tuple)):
+        found = kind_of(logits_of_peers)
+        raise TypeError(
+            f"logits must be a list of tensors [batch, classes], one a peer, not {found}"
+        )
+    if len(logits_of_peers) < 2:
+        raise ValueError(f"logits must be those of 2 peers or more, not {len(logits_of_peers)}")
+    logits(**{f"logits[{number}]": one for number, one in enumerate(logits_of_peers)})
+    not_empty("logits[0]", logits_of_peers[0])

@@ -22,12 +22,12 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kdnotes.check import Exercise
 from sweep_answers import BOUNDARIES, FORMS, LOGITS, PARTS, TEMPERATURE, WRONG
 from torch import Tensor
 
 import kdnotes.course.exercises
 from kdnotes import answers
-from kdnotes.check import Exercise
 
 Answer = Callable[..., Any]
 ALL: dict[str, Exercise] = {

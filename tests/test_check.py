@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from kdnotes.check import Exercise, Trap, exercise
 
 from kdnotes import answers, check, losses
-from kdnotes.check import Exercise, Trap, exercise
 
 
 @pytest.fixture(autouse=True)
