@@ -28,17 +28,17 @@ def code_of(name: str) -> list[str]:
 
 # What the package has for each of them, treatment and baseline.
 EQUAL = {
-    "attention": lambda t, pairs: methods.AttentionKD(t, 2.0, 0.1, pairs=pairs, weight=10.0),
-    "hints": lambda t, pairs: methods.HintKD(t, 2.0, 0.1, (pairs[len(pairs) // 2],), weight=10.0),
+    "attention": lambda t, pairs: methods.AT(t, 2.0, 0.1, pairs=pairs, weight=10.0),
+    "hints": lambda t, pairs: methods.FitNets(t, 2.0, 0.1, (pairs[len(pairs) // 2],), weight=10.0),
     "progressive": lambda t, pairs: methods.AnnealedKD(t, (2.0, 2.0), (0.0, 0.5)),
-    "mutual": lambda t, pairs: methods.MutualLearning(),
+    "mutual": lambda t, pairs: methods.DML(),
     "blank": lambda t, pairs: methods.KD(t, 2.0, 0.1),
 }
 CONTROLS = {
     "attention": lambda t: methods.KD(t, 2.0, 0.1),
     "hints": lambda t: methods.KD(t, 2.0, 0.1),
     "progressive": lambda t: methods.KD(t, 2.0, 0.25),
-    "mutual": lambda t: methods.MutualLearning(weight=0.0),
+    "mutual": lambda t: methods.DML(weight=0.0),
     "blank": lambda t: methods.KD(t, 2.0, 0.1),
 }
 
@@ -46,11 +46,10 @@ CONTROLS = {
 @pytest.mark.parametrize("name", EQUAL)
 def test_the_proposal_trains_bit_for_bit_what_the_package_trains(name):
     teacher = tiny_teacher()
-    names = {
+    names = vars(methods) | {
         "functools": functools, "F": F, "nn": nn, "losses": losses, "models": models,
         "training": training, "s": SimpleNamespace(student=lambda: STUDENT), "teacher": teacher,
         "temperature": 2.0, "alpha": 0.1, "shared": {"student": STUDENT}, "experiment": lab,
-        **{name: getattr(methods, name) for name in methods.__all__},
     }  # fmt: skip
     _, _, plan, loss, arms, *_ = code_of(name)
     exec("\n".join([plan.partition("\ndisplay")[0], loss, arms.partition("\nresult")[0]]), names)
