@@ -9,7 +9,6 @@ exercise's own cases and these with logits of ±10⁴.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import importlib
 import io
@@ -26,8 +25,8 @@ from sweep_answers import BOUNDARIES, FORMS, LOGITS, PARTS, TEMPERATURE, WRONG
 from torch import Tensor
 
 import kdnotes.course.exercises
-from kdnotes import answers
-from kdnotes.check import Exercise
+from kdnotes.course import answers, mistakes
+from kdnotes.course.attempt import Exercise
 
 Answer = Callable[..., Any]
 ALL: dict[str, Exercise] = {
@@ -409,10 +408,9 @@ def _outcome(spec: Exercise, function: Answer, case: tuple) -> Any:
 
 
 def judged(exercise: Callable[[str, Answer], bool], number: str, answer: Answer) -> bool:
-    """The checker's verdict, without traps and parts, which only name a wrong answer, and without what it prints."""
-    exercises = importlib.import_module(f"kdnotes.course.exercises.chapter{number[:2]}").EXERCISES
-    bare = dataclasses.replace(exercises[number], traps=(), parts=())
-    with mock.patch.dict(exercises, {number: bare}), contextlib.redirect_stdout(io.StringIO()):
+    """The checker's verdict, without the search for what a wrong answer is, and without what it prints."""
+    unnamed = mock.patch.object(mistakes, "named", return_value=None)
+    with unnamed, contextlib.redirect_stdout(io.StringIO()):
         return exercise(number, answer)
 
 

@@ -1,6 +1,6 @@
 """All exercises against the same families of wrong and right answers; what each gets stands in exercise_sweep.txt.
 
-``python tests/test_exercise_sweep.py`` writes the table anew.
+``python tests/course/test_exercise_sweep.py`` writes the table anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sweep import ALL, RIGHT_FAMILIES, WRONG_FAMILIES, alike, cell
 
-from kdnotes import check
+from kdnotes.course import check
 
 TABLE = Path(__file__).with_name("exercise_sweep.txt")
 FAMILIES = (*WRONG_FAMILIES, *RIGHT_FAMILIES)
