@@ -46,7 +46,8 @@ def leaf(item: Any) -> Any:
 def graded(value: Any, arguments: list[Any], form: Any = None) -> Graded:
     """The value, in the form of another if it can be, and its gradients for ``arguments``.
 
-    The arguments are of ``leaf``. The gradients are of a scalar, or of a fixed weighted sum of a larger tensor; zero where none arrives.
+    The arguments are of ``leaf``. The gradients are those of a scalar, or of a fixed weighted sum
+    of a larger tensor; zero where none arrives.
     """
     value = _in_form(value, form)
     leaves = [_tensors(one) for one in arguments]

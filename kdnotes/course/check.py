@@ -8,6 +8,7 @@ case that differs. The verdict compares with the reference alone; the rest only 
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,8 @@ def _judge(attempt: Attempt) -> str:
         return "todo"
     if attempt.equal(given, attempt.expected):
         return "correct"
-    return f"not yet: {mistakes.named(attempt) or _first_difference(attempt)}"
+    with warnings.catch_warnings(action="ignore"):  # of wrong functions that are tried
+        return f"not yet: {mistakes.named(attempt) or _first_difference(attempt)}"
 
 
 def _first_difference(attempt: Attempt) -> str:
@@ -77,8 +79,6 @@ def _first_difference(attempt: Attempt) -> str:
             what = f"the value is right, but not its gradient with respect to {name}: "
         else:
             wanted, got = wanted.value, got.value
-    if isinstance(got, (tuple, list)) and len(got) == 1 and attempt.same(got[0], wanted):
-        return f"the value is right, but return {answers.kind(wanted)}, not {answers.kind(got)}"
     tolerance = answers.Tolerance(attempt.spec.tolerance, attempt.spec.absolute)
     at, wanted, got = answers.difference(got, wanted, tolerance)
     inputs = _inputs(attempt.cases()[case])

@@ -161,7 +161,7 @@ def _reached(attempt: Attempt, outcomes: list[Any]) -> list[bool]:
 
 
 def _of_size(attempt: Attempt) -> str | None:
-    mistakes = [*_directions(attempt), *_softenings(attempt), *_factors(attempt)]
+    mistakes = [*_factors(attempt), *_directions(attempt), *_softenings(attempt)]
     made = (
         text.format(what=what)
         for what, put in _pieces(attempt)
@@ -169,23 +169,6 @@ def _of_size(attempt: Attempt) -> str | None:
         if attempt.makes(put(change))
     )
     return next(made, None)
-
-
-def _directions(attempt: Attempt) -> Iterator[Mistake]:
-    pair = attempt.spec.logits[:2]
-    if len(pair) == 2:
-        yield DIRECTION, exchange(*pair)
-
-
-def _softenings(attempt: Attempt) -> Iterator[Mistake]:
-    logits, temperature = attempt.spec.logits, attempt.spec.temperature
-    if temperature is None:
-        return
-    chosen = [places for size in (1, 2) for places in itertools.combinations(logits, size)]
-    for (power, text), places in itertools.product(SOFTENINGS.items(), chosen):
-        names = " and ".join(attempt.name(place) for place in places)
-        change = on_arguments(places, lambda one, case, p=power: one * case[temperature] ** p)
-        yield text.format(names=names), change
 
 
 def _factors(attempt: Attempt) -> Iterator[Mistake]:
@@ -209,3 +192,20 @@ def _size_of(place: int, axis: int) -> Callable[[tuple], float]:
         return float(logits.shape[axis]) if logits.ndim == 2 else 1.0
 
     return size
+
+
+def _directions(attempt: Attempt) -> Iterator[Mistake]:
+    pair = attempt.spec.logits[:2]
+    if len(pair) == 2:
+        yield DIRECTION, exchange(*pair)
+
+
+def _softenings(attempt: Attempt) -> Iterator[Mistake]:
+    logits, temperature = attempt.spec.logits, attempt.spec.temperature
+    if temperature is None:
+        return
+    chosen = [places for size in (1, 2) for places in itertools.combinations(logits, size)]
+    for (power, text), places in itertools.product(SOFTENINGS.items(), chosen):
+        names = " and ".join(attempt.name(place) for place in places)
+        change = on_arguments(places, lambda one, case, p=power: one * case[temperature] ** p)
+        yield text.format(names=names), change

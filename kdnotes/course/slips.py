@@ -27,6 +27,9 @@ def in_form(attempt: Attempt) -> str | None:
     ]
     if all(attempt.same(*pair) for pair in pairs):
         return None
+    got, wanted = pairs[0]
+    if all(isinstance(a, (tuple, list)) and len(a) == 1 and attempt.same(*a, b) for a, b in pairs):
+        return f"the value is right, but return {answers.kind(wanted)}, not {answers.kind(got)}"
     for text, of_given, of_expected in FORMS:
         try:
             changed = [(of_given(given), of_expected(expected)) for given, expected in pairs]
@@ -61,7 +64,7 @@ def _sorted(value: Any) -> np.ndarray | None:
 
 
 def _transposed(value: Any) -> Any:
-    return value.T
+    return value.T if value.ndim == 2 else None
 
 
 def _reversed(value: Any) -> list[Any]:
@@ -69,10 +72,10 @@ def _reversed(value: Any) -> list[Any]:
 
 
 FORMS = (
+    ("the numbers are right, but in another shape", _flat, _flat),
     ("these are the values of the samples: return their mean", _mean, _as_it_is),
     ("this is the mean over the samples: return a value for each of them", _as_it_is, _mean),
     ("the axes are exchanged: return the transpose", _transposed, _as_it_is),
-    ("the numbers are right, but in another shape", _flat, _flat),
     ("right, but return them in the other order", _reversed, _as_it_is),
     ("the numbers are right, but in another order", _sorted, _sorted),
 )
@@ -149,32 +152,29 @@ def unused(attempt: Attempt) -> str | None:
     """Arguments that make no difference to the answer, and should."""
     places = [i for i in range(len(attempt.cases()[0])) if _is_unused(attempt, i)]
     names = " and ".join(f"`{attempt.name(place)}`" for place in places)
-    return f"{names} should make a difference to your result, and does not" if names else None
+    return f"your result does not depend on {names}, and should" if names else None
 
 
 def _is_unused(attempt: Attempt, place: int) -> bool:
-    cases = attempt.spec.cases()
-    others = [_other(case[place], [one[place] for one in cases]) for case in cases]
-    if any(other is None for other in others):
-        return False
-    changed = [
-        (*case[:place], other, *case[place + 1 :])
-        for case, other in zip(cases, others, strict=True)
-    ]
-    pairs = list(zip(changed, attempt.expected, strict=False))
-    try:
-        wanted = [attempt.outcome(attempt.spec.reference, *pair) for pair in pairs]
-        return not attempt.equal(wanted, attempt.expected) and attempt.equal(
-            [attempt.quietly(*pair) for pair in pairs], attempt.given
-        )
-    except Exception:  # the changed arguments may not go together
-        return False
+    """Whether another value of the argument changes what is expected, but not what is given."""
+    matters, cases = False, attempt.spec.cases()
+    values = [case[place] for case in cases]
+    for case, expected, given in zip(cases, attempt.expected, attempt.given, strict=False):
+        changed = (*case[:place], _other(case[place], values), *case[place + 1 :])
+        try:
+            wanted = attempt.outcome(attempt.spec.reference, changed, expected)
+        except Exception:  # this value does not go with the other arguments
+            continue
+        matters |= not attempt.same(wanted, expected)
+        if not attempt.same(attempt.quietly(changed, expected), given):
+            return False
+    return matters
 
 
 def _other(value: Any, values: list[Any]) -> Any:
     """Another value of an argument: that of another case, or the rows in another order."""
     if isinstance(value, Tensor):
-        return value.roll(1, 0)
+        return value.roll(1, 0) if len(value) > 1 else value.flip(-1)
     if isinstance(value, (int, float, str)):
-        return next((one for one in values if one != value), None)
-    return None
+        return next((one for one in values if one != value), value)
+    return value

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from kdnotes import experiment
+from kdnotes.lab import power
 
 Answer = Callable[..., Any]
 
@@ -379,7 +379,7 @@ def _facts_of_rounded(low, mean, high, smallest):
 def _seeds_below(most: int) -> Answer:
     def answer(treatment, baseline, smallest):
         sd = float(np.std(np.subtract(treatment, baseline), ddof=1))
-        return next((n for n in range(2, most) if experiment.power(n, smallest, sd) >= 0.8), None)
+        return next((n for n in range(2, most) if power(n, smallest, sd) >= 0.8), None)
 
     return answer
 

@@ -10,41 +10,70 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdnotes import answers, check, losses
-from kdnotes.check import Exercise, Trap, exercise
+from kdnotes import losses
+from kdnotes.course import answers, mistakes
+from kdnotes.course.attempt import Exercise
+from kdnotes.course.check import exercise
+
+
+def made(reference, *cases, extremes=(), **attributes):
+    """An exercise from its reference and cases."""
+    members = {"reference": staticmethod(reference), "cases": lambda self: list(cases)}
+    return type("Made", (Exercise,), members | {"extremes": lambda self: list(extremes)} | attributes)()
+
+
+class Softened(Exercise):
+    def reference(self, x, t):
+        return (x / t).softmax(1)
+
+    def cases(self):
+        return [(torch.tensor([[1.0, 2.0, 4.0]]), 1.0), (torch.tensor([[0.0, 3.0, 1.0]]), 4.0)]
+
+    def wrong_unsoftened(self, x, t):
+        """The temperature is not used."""
+        return x.softmax(1)
+
+    def wrong_product(self, x, t):
+        """T divides:
+        it does not multiply.
+        """
+        return (x * t).softmax(1)
+
+
+class TwoTerms(Exercise):
+    gradient_of = (0, 1)
+
+    def reference(self, z_s, z_t, y):
+        return loss()(z_s, z_t, y)
+
+    def parts(self):
+        return {
+            "the soft term": lambda z_s, z_t, y: losses.kd_loss(z_s, z_t.detach(), 2.0),
+            "the labels' term": lambda z_s, z_t, y: F.cross_entropy(z_s, y),
+        }
+
+    def cases(self):
+        logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+        return [(*logits, torch.tensor([0, 3, 1]))]
 
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch):
     module = types.ModuleType("kdnotes.course.exercises.chapter98")
     module.EXERCISES = {
-        "98.1": Exercise(
-            reference=lambda x, t: (x / t).softmax(1),
-            cases=lambda: [(torch.tensor([[1.0, 2.0, 4.0]]), 1.0), (torch.tensor([[0.0, 3.0, 1.0]]), 4.0)],
-            traps=(
-                Trap(lambda x, t: x.softmax(1), "the temperature is not used"),
-                Trap(lambda x, t: (x * t).softmax(1), "divide by T"),
-            ),
-        ),
-        "98.3": Exercise(reference=lambda n: n, cases=lambda: [(3548,), (2,)]),
-        "98.4": Exercise(reference=lambda n: (n, 0), cases=lambda: [(1600,)]),
-        "98.5": Exercise(reference=lambda z: z.argmax(1), cases=lambda: [(torch.eye(6)[[3, 1, 4, 1, 5, 2]],)]),
-        "98.6": Exercise(
-            loss(),
-            lambda: [(*torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 1]))],
-            gradient_of=(0, 1),
-            parts=(
-                ("the soft term", lambda z_s, z_t, y: losses.kd_loss(z_s, z_t.detach(), 2.0)),
-                ("the labels' term", lambda z_s, z_t, y: F.cross_entropy(z_s, y)),
-            ),
-        ),
-        "98.7": Exercise(
+        "98.1": Softened(),
+        "98.2": made(lambda x: [2.0 * x, float(x > 0)], (1.5,), (-1.0,)),
+        "98.3": made(lambda n: n, (3548,), (2,)),
+        "98.4": made(lambda n: (n, 0), (1600,)),
+        "98.5": made(lambda z: z.argmax(1), (torch.eye(6)[[3, 1, 4, 1, 5, 2]],)),
+        "98.6": TwoTerms(),
+        "98.7": made(
             lambda z: z.logsumexp(1),
-            lambda: [(torch.tensor([[1.0, 2.0], [3.0, -1.0]]),)],
-            extremes=lambda: [(torch.tensor([[1e4, 0.0], [0.0, -1e4]]),)],
+            (torch.tensor([[1.0, 2.0], [3.0, -1.0]]),),
+            extremes=[(torch.tensor([[1e4, 0.0], [0.0, -1e4]]),)],
             gradient_of=(0,),
+            logits=(0,),
         ),
-        "98.2": Exercise(reference=lambda x: [2.0 * x, float(x > 0)], cases=lambda: [(1.5,), (-1.0,)]),
     }
     monkeypatch.setitem(sys.modules, "kdnotes.course.exercises.chapter98", module)
 
@@ -69,10 +98,10 @@ def unsolved(x, t):
         (lambda x, t: ..., False, "todo"),
         (unsolved, False, "todo"),
         (lambda x, t: torch.softmax(x, dim=1), False, "not yet: the temperature is not used"),
-        (lambda x, t: torch.softmax(x * t, dim=1), False, "not yet: divide by T"),
-        (lambda x, t: torch.softmax(x / t, dim=1)[0], False, "not yet: for case 1 expected a tensor [1, 3] starting"),
+        (lambda x, t: torch.softmax(x * t, dim=1), False, "not yet: T divides: it does not multiply"),
+        (lambda x, t: torch.softmax(x / t, dim=1)[0], False, "not yet: the numbers are right, but in another shape"),
         (lambda x, t: x / t, False, "not yet: for case 1 expected a tensor [1, 3] starting 0.042"),
-        (lambda x, t: 3, False, "not yet: for case 1 expected a tensor [1, 3]"),
+        (lambda x, t: 3, False, "not yet: your result does not depend on `x` and `t`, and should"),
         (lambda x: x, False, "your function stopped with TypeError"),
         (lambda x, t: 1 / 0, False, "your function stopped with ZeroDivisionError: division by zero"),
     ],
@@ -192,7 +221,7 @@ def half(z_s, z_t, y):
         (loss(hard=lambda term: -term), "the labels' term has the wrong sign"),
         (half, "the value is right, but not its gradient with respect to z_s: for case 1 at [2] expected a tensor [4]"),
         (lambda *case: (loss()(*case),), "the value is right, but return a Tensor, not (a Tensor,)"),
-        (lambda z_s, z_t, y: 0.5, "for case 1 expected"),
+        (lambda z_s, z_t, y: 0.5, "your result does not depend on `z_s` and `z_t` and `y`"),
     ],
 )
 def test_mistakes_that_all_losses_share(capsys, answer, expected):
@@ -209,8 +238,8 @@ def stable(z):
     ("answer", "expected"),
     [
         (stable, "correct"),
-        (lambda z: z.exp().sum(1).log(), check.NOT_FINITE),
-        (lambda z: (z.clamp(-500, 500).double().exp().sum(1)).log(), check.CUT_OFF),
+        (lambda z: z.exp().sum(1).log(), mistakes.NOT_FINITE),
+        (lambda z: (z.clamp(-500, 500).double().exp().sum(1)).log(), mistakes.CUT_OFF),
         (lambda z: z.exp().sum(1), "for case 1 expected a tensor [2] starting"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdnotes import check
+from kdnotes.course import check, mistakes
 from kdnotes.course.exercises.chapter01 import EXERCISES
 
 
@@ -37,7 +37,7 @@ def test_loss_written_with_logarithms_of_softmax_fails_at_the_extremes(capsys):
         return temperature**2 * F.kl_div(p_s.log(), p_t, reduction="batchmean")
 
     assert not check.exercise("01.1", answer)
-    assert check.NOT_FINITE in capsys.readouterr().out
+    assert mistakes.NOT_FINITE in capsys.readouterr().out
 
 
 def test_gradient_from_autograd_is_accepted():

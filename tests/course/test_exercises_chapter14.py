@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdnotes import check
+from kdnotes.course import check
 from kdnotes.course.exercises.chapter14 import EXERCISES
 
 FACTS, SEEDS, CONTROL = (EXERCISES[f"14.{number}"].reference for number in (1, 2, 3))

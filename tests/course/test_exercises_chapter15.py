@@ -7,8 +7,11 @@ import pytest
 import torch
 from onnxruntime.quantization import QuantFormat, QuantType
 
-from kdnotes import check
-from kdnotes.course.exercises import chapter15
+from kdnotes.course import check
+from kdnotes.course.attempt import sentence
+from kdnotes.course.exercises.chapter15 import EXERCISES
+
+SETTINGS = EXERCISES["15.4"].reference
 
 
 def by_clamp(weight, bits):
@@ -26,7 +29,7 @@ def by_torch(weight, bits):
 
 
 def settings(**changes):
-    return lambda cuts_off: chapter15._settings(cuts_off) | changes
+    return lambda cuts_off: SETTINGS(cuts_off) | changes
 
 
 RIGHT = {
@@ -61,7 +64,6 @@ WRONG = {
         lambda w, b: by_clamp(w, b).clamp(-1e3, 1e3),
         lambda w, b: by_clamp(w, b) + 1e-6,
         lambda w, b: torch.where(w.flatten(1).abs().amax(1).view(-1, *[1] * (w.ndim - 1)) < 1e-5, 0, by_clamp(w, b)),
-        chapter15._least_scale(torch.finfo(torch.float32).eps),
         lambda w, b: torch.where(by_clamp(w, b) == 0, torch.nan, by_clamp(w, b)),
         lambda w, b: torch.sign(w) * torch.floor(w.abs() / (by_clamp(w, 2).abs().max() / 127)),
     ),
@@ -78,7 +80,7 @@ WRONG = {
         settings(activation_type=QuantType.QInt8, quant_format=QuantFormat.QOperator),
         settings(activation_type=QuantType.QUInt16),
         settings(op_types_to_quantize=["Add"]),
-        lambda cuts_off: chapter15._settings(cuts_off) | {"per_channel": not cuts_off},
+        lambda cuts_off: SETTINGS(cuts_off) | {"per_channel": not cuts_off},
     ),
 }
 
@@ -109,9 +111,7 @@ def test_the_librarys_default_of_signed_activations_is_named(capsys):
         assert "your activations are signed, as by default" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("keep", [False, True])
-def test_a_channel_of_zeros_does_not_hide_another_mistake(keep, capsys):
-    for wrong, message in chapter15.GRIDS:
-        answer = chapter15._zeros_kept(wrong) if keep else wrong
-        assert not check.exercise("15.2", answer)
-        assert message in capsys.readouterr().out
+def test_a_channel_of_zeros_does_not_hide_another_mistake(capsys):
+    for wrong in EXERCISES["15.2"].traps[2:]:
+        assert not check.exercise("15.2", lambda *case, wrong=wrong: wrong(*case).nan_to_num(0))
+        assert sentence(wrong) in capsys.readouterr().out
