@@ -42,9 +42,9 @@ DIRECTION = (
 )
 # Of some logits: a power of T that they are multiplied by, and what to say.
 SOFTENINGS = {
-    1: "in {{what}} {names} is not softened: divide by T before the softmax",
-    2: "in {{what}} {names} is multiplied by T instead of divided",
-    -1: "in {{what}} {names} is divided by T once more than it should be",
+    1: "in {{what}} {names} should be divided by T before the softmax",
+    2: "in {{what}} {names} should be divided by T, not multiplied",
+    -1: "in {{what}} {names} should not be divided by T, or once less",
 }
 TEMPERATURE_POWERS = {
     -2: "{what} is too small by T²: with T² it does not fade as the temperature grows",

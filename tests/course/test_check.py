@@ -19,7 +19,9 @@ from kdnotes.course.check import exercise
 def made(reference, *cases, extremes=(), **attributes):
     """An exercise from its reference and cases."""
     members = {"reference": staticmethod(reference), "cases": lambda self: list(cases)}
-    return type("Made", (Exercise,), members | {"extremes": lambda self: list(extremes)} | attributes)()
+    return type(
+        "Made", (Exercise,), members | {"extremes": lambda self: list(extremes)} | attributes
+    )()
 
 
 class Softened(Exercise):
@@ -98,12 +100,24 @@ def unsolved(x, t):
         (lambda x, t: ..., False, "todo"),
         (unsolved, False, "todo"),
         (lambda x, t: torch.softmax(x, dim=1), False, "not yet: the temperature is not used"),
-        (lambda x, t: torch.softmax(x * t, dim=1), False, "not yet: T divides: it does not multiply"),
-        (lambda x, t: torch.softmax(x / t, dim=1)[0], False, "not yet: the numbers are right, but in another shape"),
+        (
+            lambda x, t: torch.softmax(x * t, dim=1),
+            False,
+            "not yet: T divides: it does not multiply",
+        ),
+        (
+            lambda x, t: torch.softmax(x / t, dim=1)[0],
+            False,
+            "not yet: the numbers are right, but in another shape",
+        ),
         (lambda x, t: x / t, False, "not yet: for case 1 expected a tensor [1, 3] starting 0.042"),
         (lambda x, t: 3, False, "not yet: your result does not depend on `x` and `t`, and should"),
         (lambda x: x, False, "your function stopped with TypeError"),
-        (lambda x, t: 1 / 0, False, "your function stopped with ZeroDivisionError: division by zero"),
+        (
+            lambda x, t: 1 / 0,
+            False,
+            "your function stopped with ZeroDivisionError: division by zero",
+        ),
     ],
 )
 def test_verdicts(capsys, answer, correct, expected):
@@ -131,7 +145,9 @@ def test_the_first_case_that_differs_is_shown(capsys):
     assert "for case 2, called with (-1), expected (-2, 0), got (-2, 1)" in line
 
 
-@pytest.mark.parametrize("form", [float, np.float64, np.int32, torch.tensor, lambda n: torch.tensor([float(n)])])
+@pytest.mark.parametrize(
+    "form", [float, np.float64, np.int32, torch.tensor, lambda n: torch.tensor([float(n)])]
+)
 def test_a_whole_number_may_come_in_any_form(capsys, form):
     assert verdict(capsys, "98.3", form)[0]
 
@@ -146,13 +162,16 @@ def test_a_list_of_the_one_right_value_is_called_so(capsys):
     assert line == "not yet: the value is right, but return an int, not (an int,)"
 
 
-@pytest.mark.parametrize("form", [list, np.array, torch.tensor, lambda pair: tuple(map(float, pair))])
+@pytest.mark.parametrize(
+    "form", [list, np.array, torch.tensor, lambda pair: tuple(map(float, pair))]
+)
 def test_a_pair_may_come_in_any_form(capsys, form):
     assert verdict(capsys, "98.4", lambda n: form((n, 0)))[0]
 
 
 @pytest.mark.parametrize(
-    "form", [lambda c: c.tolist(), lambda c: tuple(c.tolist()), lambda c: c.numpy(), torch.Tensor.int]
+    "form",
+    [lambda c: c.tolist(), lambda c: tuple(c.tolist()), lambda c: c.numpy(), torch.Tensor.int],
 )
 def test_a_tensor_may_come_in_any_form(capsys, form):
     assert verdict(capsys, "98.5", lambda z: form(z.argmax(1)))[0]
@@ -208,9 +227,15 @@ def half(z_s, z_t, y):
     [
         (loss(), "correct"),
         (lambda *case: loss()(*case).double().reshape(1), "correct"),
-        (loss(torch.detach), "the value is right, but the soft term sends no gradient to z_s: it is detached"),
+        (
+            loss(torch.detach),
+            "the value is right, but the soft term sends no gradient to z_s: it is detached",
+        ),
         (loss(turned), "the value is right, but the gradient of the soft term is reversed"),
-        (loss(hard=torch.detach), "the value is right, but the labels' term sends no gradient to z_s"),
+        (
+            loss(hard=torch.detach),
+            "the value is right, but the labels' term sends no gradient to z_s",
+        ),
         (loss(hard=turned), "the value is right, but the gradient of the labels' term is reversed"),
         (loss(torch.detach, torch.detach), "the value is right, but no gradient reaches "),
         (loss(turned, turned), "the value is right, but its gradient is reversed"),
@@ -219,8 +244,14 @@ def half(z_s, z_t, y):
         (loss(lambda soft: 0), "the soft term is missing"),
         (loss(lambda soft: 2 * soft), "the soft term is counted twice"),
         (loss(hard=lambda term: -term), "the labels' term has the wrong sign"),
-        (half, "the value is right, but not its gradient with respect to z_s: for case 1 at [2] expected a tensor [4]"),
-        (lambda *case: (loss()(*case),), "the value is right, but return a Tensor, not (a Tensor,)"),
+        (
+            half,
+            "the value is right, but not its gradient with respect to z_s: for case 1 at [2]",
+        ),
+        (
+            lambda *case: (loss()(*case),),
+            "the value is right, but return a Tensor, not (a Tensor,)",
+        ),
         (lambda z_s, z_t, y: 0.5, "your result does not depend on `z_s` and `z_t` and `y`"),
     ],
 )

@@ -40,7 +40,9 @@ def test_a_stub_is_still_to_do(number, capsys):
     assert capsys.readouterr().out == f"Exercise {number}: todo\n"
 
 
-@pytest.mark.parametrize(("number", "trap"), TRAPS, ids=[f"{number}-{i}" for i, (number, _) in enumerate(TRAPS)])
+@pytest.mark.parametrize(
+    ("number", "trap"), TRAPS, ids=[f"{number}-{i}" for i, (number, _) in enumerate(TRAPS)]
+)
 def test_each_trap_is_named(number, trap, capsys):
     assert not check.exercise(number, trap)
     assert capsys.readouterr().out == f"Exercise {number}: not yet: {sentence(trap)}\n"
@@ -54,8 +56,8 @@ def test_traps_are_few_and_each_has_a_sentence_of_its_own(number):
 
 # What the solution cells find in their chapters.
 NAMES = {
-    "torch": torch, "F": F, "np": np, "math": math, "itertools": itertools, "stats": stats, "losses": losses,
-    "experiment": lab,
+    "torch": torch, "F": F, "np": np, "math": math, "itertools": itertools, "stats": stats,
+    "losses": losses, "experiment": lab,
 }  # fmt: skip
 
 
@@ -67,7 +69,9 @@ def printed_solutions() -> dict[str, str]:
             if "solution" in cell.metadata.get("tags", []):
                 *definitions, assertion = ast.parse(cell.source).body
                 number, function = (ast.unparse(one) for one in assertion.test.args)
-                found[ast.literal_eval(number)] = f"{ast.unparse(ast.Module(definitions, []))}\nsolution = {function}"
+                found[ast.literal_eval(number)] = (
+                    f"{ast.unparse(ast.Module(definitions, []))}\nsolution = {function}"
+                )
     return found
 
 
@@ -95,7 +99,9 @@ WITH_PARTS = [number for number in PARTS if ALL[number].parts()]
         (lambda one: 2 * one, "is counted twice"),
     ],
 )
-def test_a_part_that_is_detached_reversed_missing_or_doubled_is_named(number, change, message, capsys):
+def test_a_part_that_is_detached_reversed_missing_or_doubled_is_named(
+    number, change, message, capsys
+):
     for answer in parts(change)(number):
         assert not check.exercise(number, answer)
         line = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Chapter 1's exercises against independent computations (tests/test_exercises.py tries every reference and trap)."""
+"""Chapter 1's exercises against independent computations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from kdnotes.course.exercises.chapter01 import EXERCISES
 def test_unknown_mistake_shows_expected_and_given(number, capsys):
     def nearly(*arguments):
         expected = EXERCISES[number].reference(*arguments)
-        return tuple(1.01 * value for value in expected) if isinstance(expected, tuple) else 1.01 * expected
+        return (
+            tuple(1.01 * value for value in expected)
+            if isinstance(expected, tuple)
+            else 1.01 * expected
+        )
 
     assert not check.exercise(number, nearly)
     assert re.search(r"for case 1(, called with \(.*\),)? expected", capsys.readouterr().out)
@@ -54,10 +58,14 @@ def test_gradient_from_autograd_is_accepted():
 def test_limit_agrees_with_a_very_high_temperature():
     temperature = 1e5
     for student, teacher in EXERCISES["01.3"].cases():
-        log_p_s, log_p_t = (F.log_softmax(z.double() / temperature, dim=1) for z in (student, teacher))
+        log_p_s, log_p_t = (
+            F.log_softmax(z.double() / temperature, dim=1) for z in (student, teacher)
+        )
         divergence = F.kl_div(log_p_s, log_p_t, reduction="none", log_target=True)
         limit = EXERCISES["01.3"].reference(student, teacher)
-        torch.testing.assert_close(temperature**2 * divergence.sum(dim=1), limit.double(), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            temperature**2 * divergence.sum(dim=1), limit.double(), rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize(("alpha", "classes"), [(0.9, 10), (0.25, 3)])

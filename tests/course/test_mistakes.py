@@ -29,8 +29,10 @@ def exchanged(number, i, j):
     )
 
 
-def kd(z_s, z_t, y, t, alpha, soft):
-    return alpha * F.cross_entropy(z_s, y) + (1 - alpha) * soft
+def with_soft(number, change):
+    """The labels' term and ``change(soft, case)``, where the soft term belongs."""
+    one = ALL[number]
+    return lambda *case: one.hard(*case) + change(one.soft, case)
 
 
 def naive(number):
@@ -69,50 +71,56 @@ NAMED = {
     ],
     "a gradient reaches teacher: detach it, a constant here": [
         ("10.1", lambda student, teacher, weight, bias: (
-            losses.match_size(F.conv2d(student, weight[:, :, None, None], bias), teacher)[0]
-            - losses.match_size(F.conv2d(student, weight[:, :, None, None], bias), teacher)[1]).square().mean()),
+            ALL["10.1"].difference(student, teacher, weight, bias).square().mean())),
     ],
     "the soft term is missing": [
-        ("04.1", lambda z_s, z_t, y, t, alpha: alpha * F.cross_entropy(z_s, y)),
-        ("12.2", lambda *case: ALL["12.2"].hard(*case)),
+        ("04.1", with_soft("04.1", lambda soft, case: 0.0)),
+        ("12.2", with_soft("12.2", lambda soft, case: 0.0)),
     ],
-    "the soft term sends no gradient to z_s: it is detached": [
-        ("04.1", lambda z_s, z_t, y, t, alpha: kd(z_s, z_t, y, t, alpha, losses.kd_loss(z_s, z_t, t).detach())),
-        ("12.2", lambda z_s, *rest: ALL["12.2"].hard(z_s, *rest) + ALL["12.2"].soft(z_s, *rest).detach()),
+    "the soft term sends no gradient to ": [
+        ("04.1", with_soft("04.1", lambda soft, case: soft(*case).detach())),
+        ("12.2", with_soft("12.2", lambda soft, case: soft(*case).detach())),
     ],
     "is too small by T²: with T²": [
         ("01.1", scaled("01.1", lambda case: case[2] ** -2)),
-        ("04.1", lambda z_s, z_t, y, t, alpha: kd(z_s, z_t, y, t, alpha, losses.kd_loss(z_s, z_t, t) / t**2)),
+        ("04.1", with_soft("04.1", lambda soft, case: soft(*case) / case[3] ** 2)),
         ("08.1", scaled("08.1", lambda case: case[3] ** -2)),
     ],
     "is too small by T: count": [
-        ("01.1", scaled("01.1", lambda case: 1 / case[2])), ("01.2", scaled("01.2", lambda case: 1 / case[2])),
+        ("01.1", scaled("01.1", lambda case: 1 / case[2])),
+        ("01.2", scaled("01.2", lambda case: 1 / case[2])),
     ],
     "is too large by T: count": [
-        ("01.1", scaled("01.1", lambda case: case[2])), ("01.2", scaled("01.2", lambda case: case[2])),
+        ("01.1", scaled("01.1", lambda case: case[2])),
+        ("01.2", scaled("01.2", lambda case: case[2])),
     ],
     "is too large by T²: it is there twice": [
         ("05.2", scaled("05.2", lambda case: case[3] ** 2)),
-        ("12.2", lambda *case: ALL["12.2"].hard(*case) + case[7] ** 2 * ALL["12.2"].soft(*case)),
+        ("12.2", with_soft("12.2", lambda soft, case: soft(*case) * case[7] ** 2)),
     ],
     "the result is too large by the batch size: take the mean": [
-        ("01.1", scaled("01.1", BATCH)), ("03.1", scaled("03.1", BATCH)), ("01.2", scaled("01.2", BATCH)),
+        ("01.1", scaled("01.1", BATCH)),
+        ("03.1", scaled("03.1", BATCH)),
+        ("01.2", scaled("01.2", BATCH)),
     ],
     "is too small by the batch size": [
-        ("01.2", scaled("01.2", lambda case: 1 / BATCH(case))), ("06.1", scaled("06.1", lambda case: 1 / BATCH(case))),
+        ("01.2", scaled("01.2", lambda case: 1 / BATCH(case))),
+        ("06.1", scaled("06.1", lambda case: 1 / BATCH(case))),
     ],
     "the result is too large by the number of classes": [
         ("01.3", scaled("01.3", CLASSES)), ("03.1", scaled("03.1", CLASSES)),
     ],
     "is too small by the number of classes: sum over them": [
         ("01.1", scaled("01.1", lambda case: 1 / CLASSES(case))),
-        ("04.1", lambda z_s, z_t, y, t, alpha: kd(
-            z_s, z_t, y, t, alpha, losses.kd_loss(z_s, z_t, t) / z_s.shape[1])),
+        ("04.1", with_soft("04.1", lambda soft, case: soft(*case) / CLASSES(case))),
     ],
     "the result has the wrong sign": [
         ("01.2", scaled("01.2", lambda case: -1)), ("03.1", scaled("03.1", lambda case: -1)),
     ],
-    "the result is twice as large": [("01.3", scaled("01.3", lambda case: 2)), ("11.2", scaled("11.2", lambda case: 2))],
+    "the result is twice as large": [
+        ("01.3", scaled("01.3", lambda case: 2)),
+        ("11.2", scaled("11.2", lambda case: 2)),
+    ],
     "the result is half as large": [
         ("10.1", scaled("10.1", lambda case: 0.5)), ("09.1", scaled("09.1", lambda case: 0.5)),
     ],
@@ -120,26 +128,29 @@ NAMED = {
         ("04.2", scaled("04.2", lambda case: 100)), ("13.3", scaled("13.3", lambda case: 100)),
     ],
     "in the result the student's and the teacher's logits are exchanged": [
-        ("01.1", exchanged("01.1", 0, 1)), ("05.1", exchanged("05.1", 0, 1)), ("05.2", exchanged("05.2", 0, 1)),
+        ("01.1", exchanged("01.1", 0, 1)),
+        ("05.1", exchanged("05.1", 0, 1)),
+        ("05.2", exchanged("05.2", 0, 1)),
     ],
     "in the soft term the student's and the teacher's logits are exchanged": [
-        ("04.1", lambda z_s, z_t, y, t, alpha: kd(z_s, z_t, y, t, alpha, losses.kd_loss(z_t, z_s, t))),
-        ("12.2", lambda z_s, z_t, *rest: ALL["12.2"].hard(z_s, z_t, *rest) + ALL["12.2"].soft(z_t, z_s, *rest)),
+        ("04.1", with_soft("04.1", lambda soft, case: soft(case[1], case[0], *case[2:]))),
+        ("12.2", with_soft("12.2", lambda soft, case: soft(case[1], case[0], *case[2:]))),
     ],
-    "z_s is not softened: divide by T before": [
+    "in the result z_s should be divided by T before": [
         ("01.1", lambda z_s, z_t, t: R["01.1"](t * z_s, z_t, t)),
         ("08.1", lambda z_s, z_t, w, t: R["08.1"](t * z_s, z_t, w, t)),
     ],
-    "in the result z_s and z_t is not softened": [
+    "in the result z_s and z_t should be divided by T before": [
         ("01.2", lambda z_s, z_t, t: R["01.2"](t * z_s, t * z_t, t)),
         ("05.1", lambda z_s, z_t, y, t: R["05.1"](t * z_s, t * z_t, y, t)),
     ],
-    "is multiplied by T instead of divided": [
-        ("03.1", lambda z, t: R["03.1"](t**2 * z, t)), ("01.1", lambda z_s, z_t, t: R["01.1"](t**2 * z_s, z_t, t)),
+    "should be divided by T, not multiplied": [
+        ("03.1", lambda z, t: R["03.1"](t**2 * z, t)),
+        ("01.1", lambda z_s, z_t, t: R["01.1"](t**2 * z_s, z_t, t)),
     ],
-    "in the labels' term z_s is divided by T once more": [
+    "in the labels' term z_s should not be divided by T": [
         ("04.1", lambda z_s, z_t, y, t, alpha: (
-            alpha * F.cross_entropy(z_s / t, y) + (1 - alpha) * losses.kd_loss(z_s, z_t, t))),
+            ALL["04.1"].hard(z_s / t, z_t, y, t, alpha) + ALL["04.1"].soft(z_s, z_t, y, t, alpha))),
         ("05.3", lambda z_s, z_t, y, t, *rest: R["05.3"](z_s, z_t, y, t, *rest)
          - F.cross_entropy(z_s, y) + F.cross_entropy(z_s / t, y)),
     ],
@@ -148,25 +159,31 @@ NAMED = {
         ("05.1", lambda *case: losses.decoupled_terms(*case, reduction="none")),
     ],
     "this is the mean over the samples": [
-        ("01.3", lambda *case: R["01.3"](*case).mean()), ("08.2", lambda *case: R["08.2"](*case).mean(0)),
+        ("01.3", lambda *case: R["01.3"](*case).mean()),
+        ("08.2", lambda *case: R["08.2"](*case).mean(0)),
     ],
     "the axes are exchanged: return the transpose": [
         ("08.2", lambda *case: R["08.2"](*case).T), ("06.3", lambda *case: R["06.3"](*case).T),
     ],
     "the numbers are right, but in another shape": [
-        ("06.1", lambda z: R["06.1"](z)[:, None]), ("11.1", lambda f: R["11.1"](f).view(len(f), *f.shape[2:])),
+        ("06.1", lambda z: R["06.1"](z)[:, None]),
+        ("11.1", lambda f: R["11.1"](f).view(len(f), *f.shape[2:])),
     ],
     "right, but return them in the other order": [
-        ("05.1", lambda *case: R["05.1"](*case)[::-1]), ("07.2", lambda *case: R["07.2"](*case)[::-1]),
+        ("05.1", lambda *case: R["05.1"](*case)[::-1]),
+        ("07.2", lambda *case: R["07.2"](*case)[::-1]),
     ],
     "the numbers are right, but in another order": [
         ("09.2", lambda p: sorted(R["09.2"](p))), ("01.3", lambda *case: R["01.3"](*case).roll(1)),
     ],
     "computed in half precision": [
-        ("01.2", lambda *case: R["01.2"](*case).half()), ("08.2", lambda *case: R["08.2"](*case).bfloat16()),
+        ("01.2", lambda *case: R["01.2"](*case).half()),
+        ("08.2", lambda *case: R["08.2"](*case).bfloat16()),
     ],
-    "`alpha` and `beta` are exchanged": [("05.3", lambda z_s, z_t, y, t, alpha, beta, epoch, warmup: R["05.3"](
-        z_s, z_t, y, t, beta, alpha, epoch, warmup))],
+    "`alpha` and `beta` are exchanged": [
+        ("05.3", lambda z_s, z_t, y, t, alpha, beta, epoch, warmup: R["05.3"](
+            z_s, z_t, y, t, beta, alpha, epoch, warmup)),
+    ],
     "`first` and `last` are exchanged": [
         ("06.2", lambda step, steps, first, last: R["06.2"](step, steps, last, first)),
         ("12.1", lambda e, b, es, bs, first, last: R["12.1"](e, b, es, bs, last, first)),
@@ -207,10 +224,12 @@ NAMED = {
     "your result does not depend on `batch`": [
         ("12.1", lambda epoch, batch, *rest: R["12.1"](epoch, 0, *rest)),
     ],
-    "your result does not depend on `warm_up`": [("15.3", lambda times, warm_up: R["15.3"](times, 0))],
+    "your result does not depend on `warm_up`": [
+        ("15.3", lambda times, warm_up: R["15.3"](times, 0)),
+    ],
     "your result does not depend on `y`": [
-        ("08.2", lambda z_t, y: R["08.2"](z_t, z_t.argmax(2)[0])), ("05.1", lambda z_s, z_t, y, t: R["05.1"](
-            z_s, z_t, z_t.argmax(1), t)),
+        ("08.2", lambda z_t, y: R["08.2"](z_t, z_t.argmax(2)[0])),
+        ("05.1", lambda z_s, z_t, y, t: R["05.1"](z_s, z_t, z_t.argmax(1), t)),
     ],
 }  # fmt: skip
 

@@ -96,6 +96,8 @@ class Choice(Exercise):
 
 
 class EquivalentAlpha(Exercise):
+    temperature = 1
+
     def reference(self, alpha, temperature):
         return alpha / (alpha + (1 - alpha) / temperature**2)
 
