@@ -46,7 +46,7 @@ class Exercise:
         raise NotImplementedError
 
     def cases(self) -> list[tuple]:
-        """The argument tuples to compare on, made anew at every call."""
+        """The argument tuples to compare on."""
         raise NotImplementedError
 
     def extremes(self) -> list[tuple]:
@@ -85,7 +85,8 @@ def stretched(logits: Any) -> Any:
 def sentence(trap: Function) -> str:
     """The docstring of a trap as one line, to be read after "not yet: "."""
     text = " ".join(trap.__doc__.split()).removesuffix(".")
-    return text[0].lower() + text[1:] if text[1].islower() else text
+    is_word = text[1].islower() or text.startswith("A ")
+    return text[0].lower() + text[1:] if is_word else text
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,15 @@ class Attempt:
 
     spec: Exercise
     answer: Function
+
+    @cached_property
+    def ordinary(self) -> int:
+        """How many cases come before the extremes."""
+        return len(self.spec.cases())
+
+    @cached_property
+    def _arguments(self) -> list[tuple]:
+        return [*self.spec.cases(), *self.spec.extremes()]
 
     @cached_property
     def expected(self) -> list[Any]:
@@ -116,15 +126,11 @@ class Attempt:
 
     @cached_property
     def right_on_ordinary_cases(self) -> bool:
-        return self.equal(self.ordinary(self.given), self.expected)
+        return self.equal(self.given[: self.ordinary], self.expected)
 
     def cases(self) -> list[tuple]:
-        """Made anew for every function, which may change what it is given."""
-        return [*self.spec.cases(), *self.spec.extremes()]
-
-    def ordinary(self, outcomes: list[Any]) -> list[Any]:
-        """Those of the cases that are not the extremes."""
-        return outcomes[: len(self.spec.cases())]
+        """The argument tuples, the extremes last; copies, as a function may change them."""
+        return copy.deepcopy(self._arguments)
 
     def outcomes(self, function: Function) -> Iterator[Any]:
         """What is compared of a function, case by case, in the reference's form if it can be."""
@@ -165,7 +171,7 @@ class Attempt:
         The ordinary cases decide, so that a mistake is recognised in arithmetic that fails at the
         extremes too; what is right there is compared at the extremes as well.
         """
-        compared = self.given if self.right_on_ordinary_cases else self.ordinary(self.given)
+        compared = self.given if self.right_on_ordinary_cases else self.given[: self.ordinary]
         try:
             return self.equal(compared, self.outcomes(wrong))
         except Exception:  # what is wrong may also be impossible for some arguments

@@ -22,9 +22,8 @@ __all__ = ["in_arguments", "in_form", "in_precision", "unused"]
 
 def in_form(attempt: Attempt) -> str | None:
     """Right numbers in another shape or order, or before or after the mean over the samples."""
-    pairs = [
-        (value_of(a), value_of(b)) for a, b in zip(attempt.given, attempt.expected, strict=True)
-    ]
+    given = attempt.given[: attempt.ordinary]
+    pairs = [(value_of(a), value_of(b)) for a, b in zip(given, attempt.expected, strict=False)]
     if all(attempt.same(*pair) for pair in pairs):
         return None
     got, wanted = pairs[0]
@@ -157,7 +156,7 @@ def unused(attempt: Attempt) -> str | None:
 
 def _is_unused(attempt: Attempt, place: int) -> bool:
     """Whether another value of the argument changes what is expected, but not what is given."""
-    matters, cases = False, attempt.spec.cases()
+    matters, cases = False, attempt.cases()[: attempt.ordinary]
     values = [case[place] for case in cases]
     for case, expected, given in zip(cases, attempt.expected, attempt.given, strict=False):
         changed = (*case[:place], _other(case[place], values), *case[place + 1 :])

@@ -107,6 +107,10 @@ class TeacherOutputs(Exercise):
         """The values are right, but they carry gradients into the teacher; use no_grad()."""
         return model.eval()(images)
 
+    def wrong_as_it_came(self, model, images):
+        """The model is in training mode, and gradients flow: eval() and no_grad() are missing."""
+        return model(images)
+
     def wrong_trained_afterwards(self, model, images):
         """The outputs are right, but the teacher is changed after the call: a pass in training mode
         moves the statistics of batch norm.

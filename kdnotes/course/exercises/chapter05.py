@@ -71,6 +71,11 @@ class Terms(Exercise):
         """NCKD still has the factor 1 − p_t,y: this is KD's own split, which decoupling undoes."""
         return self.reference(z_s, z_t, y, t)[0], _coupled(z_s, z_t, y, t)
 
+    def wrong_mean_of_classes(self, z_s, z_t, y, t):
+        """Both terms are means over classes: sum over them, mean over samples ('batchmean')."""
+        target, others = self.reference(z_s, z_t, y, t)
+        return target / 2, others / (z_s.shape[1] - 1)
+
 
 class NonTargetPart(Exercise):
     gradient_of = (0,)
@@ -87,6 +92,10 @@ class NonTargetPart(Exercise):
     def wrong_factor_of_the_student(self, z_s, z_t, y, t):
         """The factor is taken from the student; it is the teacher's 1 − p_t,y."""
         return _coupled(z_s, z_t, y, t, 1 - _of_label(z_s, y, t))
+
+    def wrong_direction(self, z_s, z_t, y, t):
+        """The KL is the wrong way round: the teacher's distribution comes first, KL(p_t ‖ p_s)."""
+        return ((1 - _of_label(z_t, y, t)) * _of_samples(z_t, z_s, y, t)[1]).mean()
 
     def wrong_no_factor(self, z_s, z_t, y, t):
         """The factor 1 − p_t,y is missing."""
@@ -113,15 +122,18 @@ class DKD(Exercise):
         return hard * F.cross_entropy(z_s, y) + ramp * soft
 
     def parts(self):
-        def term(place: int) -> Callable:
-            return lambda z_s, z_t, y, t, *weights_epoch_warmup: (
-                weights_epoch_warmup[place]
-                * _ramp(*weights_epoch_warmup[2:])
-                * losses.decoupled_terms(z_s, z_t, y, t)[place]
+        def soft(target: int, others: int) -> Callable:
+            """The terms whose factor is 1, without that of the labels."""
+            return lambda z_s, z_t, y, t, alpha, beta, *epochs: self.ramped(
+                _ramp(*epochs), z_s, z_t, y, t, target * alpha, others * beta, hard=0.0
             )
 
-        hard = {"the labels' term": lambda z_s, z_t, y, *rest: F.cross_entropy(z_s, y)}
-        return hard | {"the target term": term(0), "the non-target term": term(1)}
+        return {
+            "the labels' term": lambda z_s, z_t, y, *rest: F.cross_entropy(z_s, y),
+            "the target term": soft(1, 0),
+            "the non-target term": soft(0, 1),
+            "the sum of the distillation terms": soft(1, 1),
+        }
 
     def cases(self):
         few = _batch(2.0, 4, batch=6)
