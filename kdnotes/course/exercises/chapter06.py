@@ -55,7 +55,7 @@ class Weights(Exercise):
         return _normalised(_entropy(logits))
 
     def wrong_small_is_0(self, logits):
-        """All weights are 1 where the entropies are small; small ones differ too, only 0 is 0."""
+        """All weigh 1 where entropies are small; small ones differ too, and only zeros do not."""
         entropy = _entropy(logits.detach())
         return _normalised(entropy) if entropy.mean() > 1e-7 else torch.ones_like(entropy)
 

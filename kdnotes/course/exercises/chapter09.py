@@ -30,7 +30,7 @@ class McNemar(Exercise):
         return [*cases, (cases[0][0], cases[0][0])]
 
     def wrong_unpaired(self, a, b):
-        """Tested on the same images, the two differ on those alone that one of them gets right."""
+        """That is unpaired; only images that exactly one network gets right tell the two apart."""
         p, q = float(a.double().mean()), float(b.double().mean())
         error = np.sqrt((p + q) * (1 - (p + q) / 2) / len(a))
         return float(2 * stats.norm.sf(abs(p - q) / error))
