@@ -18,16 +18,13 @@ __version__ = "0.1.0"
 SHORT_NAMES = {
     f"kdnotes.{place.rpartition('.')[2]}": f"kdnotes.{place}"
     for place in (
-        "course.answers", "course.bench", "course.check", "course.comparison", "course.profiles",
-        "course.runner", "lab.proposals", "show.pages", "show.plots", "data.folders",
+        "course.check", "course.comparison", "course.profiles", "show.plots",
     )
 } | {"kdnotes.cache": "kdnotes.store", "kdnotes.experiment": "kdnotes.lab"}  # fmt: skip
 
 
 class _ShortNames(MetaPathFinder, Loader):
-    """Imports a module under its short name: the very same module, which knows its own name
-    alone.
-    """
+    """Imports a module under its short name: the same module, which knows its own name alone."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name in SHORT_NAMES else None
