@@ -13,14 +13,15 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-# Names that chapters import, and where they live: ``from kdnotes import check`` gives
-# ``kdnotes.course.check``.
+# Names that chapters import, and the modules that they are.
 SHORT_NAMES = {
-    f"kdnotes.{place.rpartition('.')[2]}": f"kdnotes.{place}"
-    for place in (
-        "course.check", "course.comparison", "course.profiles", "show.plots",
-    )
-} | {"kdnotes.cache": "kdnotes.store", "kdnotes.experiment": "kdnotes.lab"}  # fmt: skip
+    "kdnotes.cache": "kdnotes.store",
+    "kdnotes.check": "kdnotes.course.check",
+    "kdnotes.comparison": "kdnotes.course.comparison",
+    "kdnotes.experiment": "kdnotes.lab",
+    "kdnotes.plots": "kdnotes.show.plots",
+    "kdnotes.profiles": "kdnotes.course.profiles",
+}
 
 
 class _ShortNames(MetaPathFinder, Loader):

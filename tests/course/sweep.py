@@ -27,7 +27,7 @@ from sweep_answers import BOUNDARIES, FORMS, LOGITS, PARTS, TEMPERATURE, WRONG
 from torch import Tensor
 
 import kdnotes.course.exercises
-from kdnotes import answers
+from kdnotes.course import answers
 =======
 from sweep_answers import BOUNDARIES, FORMS, PARTS, WRONG
 from torch import Tensor
