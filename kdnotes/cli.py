@@ -136,7 +136,8 @@ def train_teacher(
     if not output.parent.is_dir():
         raise ValueError(f"--output: the folder {output.parent} does not exist")
     _check_store()
-    from kdnotes import store as cache, teachers, training
+    from kdnotes import store as cache
+    from kdnotes import teachers, training
 
     shipped = training.state_key(teachers.lesson_teacher().model) if teachers.SHIPPED.is_file() else None
     record = teachers.train_lesson_teacher(output, fresh=fresh).record
