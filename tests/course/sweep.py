@@ -21,21 +21,12 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
-<<<<<<< HEAD:tests/sweep.py
-from kdnotes.check import Exercise
-from sweep_answers import BOUNDARIES, FORMS, LOGITS, PARTS, TEMPERATURE, WRONG
-from torch import Tensor
-
-import kdnotes.course.exercises
-from kdnotes.course import answers
-=======
 from sweep_answers import BOUNDARIES, FORMS, PARTS, WRONG
 from torch import Tensor
 
 import kdnotes.course.exercises
 from kdnotes.course import answers, mistakes
 from kdnotes.course.attempt import Exercise
->>>>>>> w-exercises:tests/course/sweep.py
 
 Answer = Callable[..., Any]
 ALL: dict[str, Exercise] = {
