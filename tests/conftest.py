@@ -1,4 +1,6 @@
-"""What all tests share: a cache folder of their own, and none of the caller's KDNOTES_ variables."""
+"""What all tests share: a cache folder of their own, and none of the caller's KDNOTES_
+variables.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import os
 
 import pytest
 import torch
+from helpers import own_cache  # noqa: F401
 
-# Two threads that wait for each other on a busy machine make a test of small tensors a hundred times slower.
+# Two threads that wait for each other on a busy machine make a test of small tensors a hundred
+# times slower.
 torch.set_num_threads(1)
 
 

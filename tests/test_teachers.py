@@ -35,7 +35,7 @@ def test_bank_equals_a_live_forward_of_the_same_views_in_eval_mode():
     assert not torch.allclose(bank[0], teacher.model(views.take(data.train, torch.arange(60), 0)))
 
 
-def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cache, monkeypatch):  # noqa: F811
+def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cache, monkeypatch):
     computed, honest = [], runs.write
     monkeypatch.setattr(runs, "write", lambda *given: computed.append(1) or honest(*given))
     data = tiny_data()
@@ -66,7 +66,7 @@ def test_features_equal_a_live_forward_of_the_same_views_in_eval_mode(stage, sha
     assert not torch.allclose(features[0], features[1])
 
 
-def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, monkeypatch):  # noqa: F811
+def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, monkeypatch):
     computed, honest = [], runs.write
     monkeypatch.setattr(runs, "write", lambda *given: computed.append(1) or honest(*given))
     data, views = tiny_data(), Views(2)
@@ -112,7 +112,7 @@ def test_train_or_load_trains_once_and_records_how():
     assert fresh["nll"] == pytest.approx(first.record["metrics"]["test_nll"], rel=1e-5)
 
 
-def test_a_teacher_that_is_not_finite_is_named_where_it_is_asked_and_nothing_of_it_is_stored(own_cache):  # noqa: F811
+def test_a_teacher_that_is_not_finite_is_named_where_it_is_asked_and_nothing_of_it_is_stored(own_cache):
     """In the two images that are looked at first, or only later."""
     data, teacher = tiny_data(), tiny_teacher()
     teacher.model.stages.block4[1].weight.data[0] = float("nan")

@@ -38,7 +38,7 @@ def half(path, raw):
 
 
 @pytest.mark.parametrize("step", ["create", "write", "rename"])
-def test_a_full_disk_is_named_and_leaves_earlier_results_and_no_partial_file(own_cache, monkeypatch, step):  # noqa: F811
+def test_a_full_disk_is_named_and_leaves_earlier_results_and_no_partial_file(own_cache, monkeypatch, step):
     run()
     before = {path: path.read_bytes() for path in entries(own_cache)}
     if step == "write":
@@ -69,7 +69,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
 
 
 @pytest.fixture(params=["another user's", "read-only disk", "another user's locks alone"])
-def not_ours(request, own_cache, monkeypatch):  # noqa: F811
+def not_ours(request, own_cache, monkeypatch):
     """A store with one run and one bank, in which nothing can be written from now on."""
     run(KD(tiny_teacher(), 2.0, 0.5))
     number = errno.EROFS if request.param == "read-only disk" else errno.EACCES
@@ -93,7 +93,7 @@ def test_what_another_user_stored_is_read_without_a_lock(not_ours):
         tiny_teacher().bank(tiny_data().train, QUICK.views)
 
 
-def test_what_cannot_be_stored_is_computed_and_said_once_with_the_remedy(not_ours, own_cache):  # noqa: F811
+def test_what_cannot_be_stored_is_computed_and_said_once_with_the_remedy(not_ours, own_cache):
     before = entries(own_cache)
     with pytest.warns(store.NotStoredWarning) as said:
         first, again = run(), run()
@@ -116,7 +116,7 @@ def test_a_store_that_cannot_be_written_to_is_said_at_the_start(not_ours, reques
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user")
 @pytest.mark.parametrize("which", ["filled", "cannot be made"])
-def test_another_user_reads_computes_and_is_told(which, own_cache, tmp_path, monkeypatch):  # noqa: F811
+def test_another_user_reads_computes_and_is_told(which, own_cache, tmp_path, monkeypatch):
     run()
     for path in (*tmp_path.parents, tmp_path, own_cache):
         if path.stat().st_uid == 0 and str(path).startswith("/tmp/"):

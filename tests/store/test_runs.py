@@ -40,7 +40,7 @@ def entries(folder):
     return sorted(folder.rglob("*.safetensors"))
 
 
-def test_a_second_call_is_read_not_computed_and_equal_in_every_bit(own_cache, monkeypatch):  # noqa: F811
+def test_a_second_call_is_read_not_computed_and_equal_in_every_bit(own_cache, monkeypatch):
     first = run(KD(tiny_teacher(), 2.0, 0.5), dataclasses.replace(QUICK, epochs=3, validate_every=2), key="k")
     monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("computed again"))
     second = run(KD(tiny_teacher(), 2.0, 0.5), dataclasses.replace(QUICK, epochs=3, validate_every=2), key="k")
@@ -72,7 +72,7 @@ def test_what_a_method_kept_and_observed_comes_back_in_every_bit(monkeypatch, na
         assert second.kept["weights"].isnan().any()
 
 
-def test_fresh_computes_again_and_replaces(own_cache):  # noqa: F811
+def test_fresh_computes_again_and_replaces(own_cache):
     run()
     path = entries(own_cache)[0]
     before = path.stat().st_mtime_ns
@@ -99,7 +99,7 @@ def damage(path: Path, harm: str) -> None:
 
 
 @pytest.mark.parametrize("harm", ["cut", "empty", "flipped tensor byte", "flipped digit of the record", "text"])
-def test_a_damaged_entry_is_reported_and_computed_again(own_cache, harm):  # noqa: F811
+def test_a_damaged_entry_is_reported_and_computed_again(own_cache, harm):
     first = run()
     path = entries(own_cache)[0]
     sound = path.read_bytes()
@@ -113,7 +113,7 @@ def test_a_damaged_entry_is_reported_and_computed_again(own_cache, harm):  # noq
         assert run().cached
 
 
-def test_a_damaged_bank_is_computed_again(own_cache):  # noqa: F811
+def test_a_damaged_bank_is_computed_again(own_cache):
     teacher, data = tiny_teacher(), tiny_data()
     first = teacher.bank(data.train, Views(2))
     damage(entries(own_cache / "banks")[0], "flipped tensor byte")
@@ -147,7 +147,7 @@ def test_two_processes_at_once_compute_once(tmp_path):
     assert torch.equal(compute_slowly(tmp_path), torch.ones(3)) and (tmp_path / "computed").read_text() == "x"
 
 
-def test_entries_are_safetensors_and_hold_no_pickle(own_cache):  # noqa: F811
+def test_entries_are_safetensors_and_hold_no_pickle(own_cache):
     run(Scaled())
     for path in own_cache.rglob("*"):
         assert path.is_dir() or path.suffix in (".safetensors", ".lock")
