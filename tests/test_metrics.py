@@ -59,10 +59,8 @@ def test_balanced_accuracy_by_hand():
     targets = torch.tensor([0] * 90 + [1] * 6 + [2] * 3 + [3])
     logits = torch.zeros(100, 4)
     logits[:, 0] = 1
-    assert (
-        metrics.accuracy(logits, targets) == 0.9
-        and metrics.balanced_accuracy(logits, targets) == 0.25
-    )
+    assert metrics.accuracy(logits, targets) == 0.9
+    assert metrics.balanced_accuracy(logits, targets) == 0.25
     assert metrics.balanced_accuracy(logits[:99], targets[:99]) == pytest.approx(1 / 3)
     logits, targets = sample(490)
     equal = torch.arange(490) % 7
@@ -173,11 +171,9 @@ def random_representations(rng, count):
 def test_cka_equals_the_sums_over_four_samples_and_over_centred_matrices_in_1000_random_cases(
     capsys,
 ):
-    rng, worst, cases = (
-        np.random.default_rng(0),
-        {"sums": 0.0, "matrices": 0.0},
-        {"sums": 0, "matrices": 0},
-    )
+    rng = np.random.default_rng(0)
+    worst = {"sums": 0.0, "matrices": 0.0}
+    cases = {"sums": 0, "matrices": 0}
     while cases["sums"] < 1000:
         for name, counts in (("sums", (4, 7)), ("matrices", (8, 60))):
             count = int(rng.integers(*counts))
@@ -204,10 +200,8 @@ def representation(count=40, dimensions=12, seed=0):
 
 
 def test_cka_is_blind_to_rotation_scale_and_shift_and_sees_other_linear_maps():
-    first, second = (
-        representation(),
-        representation(dimensions=5, seed=1) + 2 * representation()[:, :5],
-    )
+    first = representation()
+    second = representation(dimensions=5, seed=1) + 2 * representation()[:, :5]
     rotation = torch.linalg.qr(representation(12, seed=2))[0]
     expected = metrics.cka(first, second)
     assert 0.1 < expected < 0.95

@@ -105,9 +105,8 @@ def damage(root: Path, harm: str) -> None:
 )
 def test_bad_image_folders_are_refused_with_the_file_and_the_remedy(image_folder, harm, message):
     damage(image_folder, harm)
-    with pytest.raises(
-        ValueError, match=message.replace("{}", re.escape(str(image_folder)))
-    ) as refused:
+    message = message.replace("{}", re.escape(str(image_folder)))
+    with pytest.raises(ValueError, match=message) as refused:
         load(f"folder:{image_folder}")
     assert "\n" not in str(refused.value)
 

@@ -55,9 +55,8 @@ def test_grey_of_more_than_8_bits_in_rare_forms(tmp_path):
 )
 def test_values_without_a_white_are_refused(tmp_path, values, message):
     Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(
-        ValueError, match=rf"a\.tif cannot be read as an image .*{message}.*convert it to PNG"
-    ):
+    message = rf"a\.tif cannot be read as an image .*{message}.*convert it to PNG"
+    with pytest.raises(ValueError, match=message):
         pictures.pixels(tmp_path / "a.tif")
 
 

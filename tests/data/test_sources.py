@@ -20,10 +20,8 @@ def test_sizes_kinds_and_stratification(fashion):
         (fashion.test, 10_000),
     ):
         assert split.images.shape == (count, 1, 32, 32) and split.images.dtype == torch.float32
-        assert (
-            split.targets.shape == split.index.shape == (count,)
-            and split.targets.dtype == torch.int64
-        )
+        assert split.targets.shape == split.index.shape == (count,)
+        assert split.targets.dtype == torch.int64
         assert torch.bincount(split.targets).tolist() == [count // 10] * 10
         assert torch.equal(split.index, torch.arange(count)) and len(split) == count
     assert (fashion.num_classes, fashion.in_channels, len(set(fashion.classes))) == (10, 1, 10)
@@ -83,10 +81,8 @@ def test_build_script_makes_the_embedded_arrays(tmp_path, monkeypatch):
 
 
 def test_cifar10_without_files_names_the_offline_default(own_cache):
-    with pytest.raises(
-        ValueError,
-        match=r"cifar10 is not in .*download=True.*'fashion-mnist' is part of the package",
-    ):
+    message = r"cifar10 is not in .*download=True.*'fashion-mnist' is part of the package"
+    with pytest.raises(ValueError, match=message):
         load("cifar10")
 
 
@@ -113,6 +109,5 @@ def test_cifar10_from_files_sets_5000_validation_images_aside(tmp_path, monkeypa
         5_000,
         10_000,
     ]
-    assert np.bincount(arrays["validation"][1]).tolist() == [500] * 10 and classes == tuple(
-        Fake.classes
-    )
+    assert np.bincount(arrays["validation"][1]).tolist() == [500] * 10
+    assert classes == tuple(Fake.classes)

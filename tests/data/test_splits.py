@@ -41,11 +41,9 @@ def test_key_depends_on_images_targets_and_index():
 def test_the_largest_class_is_known_where_classes_are_unequal(tmp_path, fashion):
     assert (fashion.equal_classes, fashion.largest_class(), fashion.imbalance) == (True, 0.1, "")
     splits = load(write_image_folder(tmp_path, (200, 30, 20), (20, 3, 2)))
-    assert (
-        splits.largest_class() == 0.8
-        and splits.largest_class("train") == 180 / 225
-        and not splits.equal_classes
-    )
+    assert splits.largest_class() == 0.8
+    assert splits.largest_class("train") == 180 / 225
+    assert not splits.equal_classes
     assert splits.imbalance == (
         "unequal classes: the largest holds 80.00% of train, 80.00% of validation, 80.00% of test"
     )

@@ -33,14 +33,11 @@ def test_stratified_gives_uneven_classes_their_share():
 
 def test_without_classes_removes_them_from_training_alone(fashion):
     missing = load(train_images=100, without_classes=(3, 7))
-    assert (
-        set(missing.train.targets.tolist()) == set(range(10)) - {3, 7} and len(missing.train) == 80
-    )
-    assert (
-        len(missing.validation) == 2_000
-        and len(missing.test) == 10_000
-        and missing.num_classes == 10
-    )
+    assert set(missing.train.targets.tolist()) == set(range(10)) - {3, 7}
+    assert len(missing.train) == 80
+    assert len(missing.validation) == 2_000
+    assert len(missing.test) == 10_000
+    assert missing.num_classes == 10
     whole = load(train_images=100)
     kept = ~torch.isin(whole.train.targets, torch.tensor([3, 7]))
     assert torch.equal(missing.train.index, whole.train.index[kept])
@@ -57,7 +54,6 @@ def test_every_class_is_in_every_split(tmp_path, train):
     )
     for split in (few.train, few.validation, few.test):
         assert torch.bincount(split.targets, minlength=len(train)).tolist() == [1] * len(train)
-    with pytest.raises(
-        ValueError, match=rf"train_images must lie in {len(train)} … .*at least one a class"
-    ):
+    message = rf"train_images must lie in {len(train)} … .*at least one a class"
+    with pytest.raises(ValueError, match=message):
         load(splits.name, train_images=len(train) - 1)

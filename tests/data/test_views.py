@@ -68,9 +68,8 @@ def test_views_are_deterministic_leave_generators_alone_and_differ():
     split, views, everything = tiny_data().train, Views(), torch.arange(60)
     states = torch.get_rng_state(), np.random.get_state()[1].copy()
     taken = [views.take(split, everything, view) for view in range(8)]
-    assert torch.equal(torch.get_rng_state(), states[0]) and np.array_equal(
-        np.random.get_state()[1], states[1]
-    )
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])
     views_module._draws.cache_clear()
     assert torch.equal(views.take(split, everything, 5), taken[5])
     assert torch.equal(views.take(split, everything, 8 + 5), taken[5])

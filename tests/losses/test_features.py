@@ -92,11 +92,9 @@ def closed_attention(pairs, form):
 
 @FORMS
 def test_attention_equals_the_closed_form_in_1000_random_cases(form, capsys):
-    rng, worst, largest = (
-        np.random.default_rng(0),
-        dict.fromkeys(("float64", "float32", "maps"), 0.0),
-        0.0,
-    )
+    rng = np.random.default_rng(0)
+    worst = dict.fromkeys(("float64", "float32", "maps"), 0.0)
+    largest = 0.0
     for _ in range(CASES):
         pairs = random_pairs(rng, largest=5)
         expected = closed_attention([matched_by_hand(*pair) for pair in pairs], form)
@@ -119,12 +117,10 @@ def test_attention_equals_the_closed_form_in_1000_random_cases(form, capsys):
         f"attention_transfer_loss ({form}), {CASES:,} cases, values up to {largest:.2f}: "
         f"differences {found}",
     )
-    assert (
-        worst["float64"] < 1e-14
-        and worst["maps"] < 1e-14
-        and worst["float32"] < 2e-6
-        and largest > 0.5
-    )
+    assert worst["float64"] < 1e-14
+    assert worst["maps"] < 1e-14
+    assert worst["float32"] < 2e-6
+    assert largest > 0.5
 
 
 def torchdistill_attention(pairs, form):

@@ -61,10 +61,8 @@ def test_mutual_losses_equal_the_sum_by_hand_in_1000_random_cases(capsys):
         )
         # p_i − y, and T/(K − 1)·Σ_j (p_i − p_j): each divided by the batch
         for i, loss in enumerate(found):
-            p, warm = (
-                np.exp(log_softmax(logits[i])),
-                [np.exp(log_softmax(own, temperature)) for own in logits],
-            )
+            p = np.exp(log_softmax(logits[i]))
+            warm = [np.exp(log_softmax(own, temperature)) for own in logits]
             expected = p - np.eye(p.shape[1])[targets]
             expected += temperature / (len(logits) - 1) * sum(warm[i] - other for other in warm)
             own, *others = torch.autograd.grad(

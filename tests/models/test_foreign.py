@@ -125,18 +125,15 @@ def test_a_network_that_gives_no_logits_is_refused_before_training(
 
 def test_a_network_that_gives_something_else_in_training_alone_is_no_student_but_a_teacher():
     network = Gives(lambda z: Auxiliary(z, z), only_in_training=True)
-    with pytest.raises(
-        ValueError, match=r"but in training it returns Auxiliary\(logits: \[2, 4\], aux: \[2, 4\]\)"
-    ):
+    message = r"but in training it returns Auxiliary\(logits: \[2, 4\], aux: \[2, 4\]\)"
+    with pytest.raises(ValueError, match=message):
         train(student=lambda: network)
     assert train(KD(Teacher(network, {}))).test_logits.shape == (40, 4)
 
 
 def test_a_student_without_a_number_of_classes_is_known_by_its_outputs():
-    with pytest.raises(
-        ValueError,
-        match=r"must give logits \[2, 4\], .* \[2, 1000\]: give its last layer 4 outputs",
-    ):
+    message = r"must give logits \[2, 4\], .* \[2, 1000\]: give its last layer 4 outputs"
+    with pytest.raises(ValueError, match=message):
         train(student=lambda: nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 1000)))
     logs = Gives(lambda z: z.log_softmax(1))  # log-probabilities are logits
     assert train(student=lambda: logs).test_logits.shape == (40, 4)

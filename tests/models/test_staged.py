@@ -46,10 +46,8 @@ def test_feature_shapes_are_those_of_the_stages_and_the_network_is_left_as_it_wa
     network, training
 ):
     model = network(in_channels=1, width=4).train(training)
-    state, generator = (
-        {name: t.clone() for name, t in model.state_dict().items()},
-        torch.get_rng_state(),
-    )
+    state = {name: t.clone() for name, t in model.state_dict().items()}
+    generator = torch.get_rng_state()
     shapes = feature_shapes(model)
     assert all(module.training == training for module in model.modules())
     # The running statistics too.

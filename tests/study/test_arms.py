@@ -65,9 +65,8 @@ def test_a_generation_is_taught_by_the_one_before_seed_by_seed():
         logits = teacher.logits(tiny_data().test)
         torch.testing.assert_close(logits, run.test_logits, rtol=1e-4, atol=1e-5)
         assert teacher.record["metrics"] == run.metrics and teacher.record["config"]["seed"] == seed
-        assert (
-            teacher.record["method"] == "CrossEntropy" and teacher.record["created"] == run.created
-        )
+        assert teacher.record["method"] == "CrossEntropy"
+        assert teacher.record["created"] == run.created
         assert second.runs["born again", seed].start == run.start
     assert asked[0].key != asked[1].key != tiny_teacher().key
     swapped = study({"born again": Arm(lambda seed: KD(asked[1 - seed], 2.0, 0.0))})
@@ -128,9 +127,8 @@ def test_one_extra_draw_at_construction_is_refused(draws):
     network = DrawingStudent if draws else StudentNet
     other = Arm(LabelSmoothing(0.2), student=functools.partial(network, **STUDENT.keywords))
     if draws:
-        with pytest.raises(
-            NotPairedError, match="arms 'plain' and 'other' start from other weights at seed 0"
-        ):
+        message = "arms 'plain' and 'other' start from other weights at seed 0"
+        with pytest.raises(NotPairedError, match=message):
             study({"plain": CrossEntropy(), "other": other}, 1)
     else:
         assert study({"plain": CrossEntropy(), "other": other}, 1).arms == ["plain", "other"]
@@ -163,7 +161,6 @@ def test_a_stored_run_and_a_fresh_one_are_checked_for_equal_starts():
     state = training.build(STUDENT, 5).state_dict()
     study({"plain": CrossEntropy()}, 1)
     continued = Arm(CrossEntropy(), student=functools.partial(Continued, state, **STUDENT.keywords))
-    with pytest.raises(
-        NotPairedError, match="arms 'plain' and 'continued' start from other weights at seed 0"
-    ):
+    message = "arms 'plain' and 'continued' start from other weights at seed 0"
+    with pytest.raises(NotPairedError, match=message):
         study({"plain": CrossEntropy(), "continued": continued}, 1)

@@ -175,7 +175,6 @@ def test_a_store_that_cannot_be_made_ends_a_comparison_at_once(tmp_path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(comparing, "finish", lambda *_: pytest.fail("something was computed"))
-    with pytest.raises(
-        OSError, match=r"cannot create the cache folder .*set the variable KDNOTES_CACHE"
-    ):
+    message = r"cannot create the cache folder .*set the variable KDNOTES_CACHE"
+    with pytest.raises(OSError, match=message):
         study({"ce": CrossEntropy()})

@@ -102,9 +102,8 @@ def test_a_student_that_diverges_is_told_to_learn_more_slowly(method):
         "peers": DML,
     }[method]()
     student = COHORT if method == "peers" else STUDENT
-    with pytest.raises(
-        ValueError, match=r"in epoch 0 \(step [23] of 8\): .*lower learning_rate \(1e\+30\)"
-    ):
+    message = r"in epoch 0 \(step [23] of 8\): .*lower learning_rate \(1e\+30\)"
+    with pytest.raises(ValueError, match=message):
         train(made, dataclasses.replace(CONFIG, learning_rate=1e30), student)
 
 
@@ -113,14 +112,12 @@ def test_images_that_are_not_finite_are_not_blamed_on_the_learning_rate():
     images = data.train.images.clone()
     images[30] = float("nan")
     train_part = dataclasses.replace(data.train, images=images)
-    with pytest.raises(
-        ValueError, match=r"images of data\.train are NaN or infinite, seen in epoch 0"
-    ):
+    message = r"images of data\.train are NaN or infinite, seen in epoch 0"
+    with pytest.raises(ValueError, match=message):
         train(data=dataclasses.replace(data, train=train_part))
     test_part = dataclasses.replace(data.test, images=data.test.images * float("inf"))
-    with pytest.raises(
-        ValueError, match=r"logits on data\.test became NaN or infinite: as its images are"
-    ):
+    message = r"logits on data\.test became NaN or infinite: as its images are"
+    with pytest.raises(ValueError, match=message):
         train(data=dataclasses.replace(data, test=test_part))
 
 

@@ -61,9 +61,8 @@ def test_fit_leaves_student_method_data_and_generators_as_they_were():
     assert all(parameter.grad is None for parameter in student.parameters())
     assert vars(method) == settings
     assert dataclasses.replace(data).key == key
-    assert torch.equal(torch.get_rng_state(), states[0]) and np.array_equal(
-        np.random.get_state()[1], states[1]
-    )
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])
     assert random.getstate() == states[2] and torch.get_num_threads() == states[3]
 
 
@@ -99,13 +98,10 @@ def test_predict_is_in_eval_mode_without_gradients_and_restores_the_mode():
 
 def test_same_seed_twice_is_bit_equal_and_another_seed_is_not():
     first, second, other = train(), train(), train(config=dataclasses.replace(CONFIG, seed=1))
-    assert equal_states(first.state, second.state) and torch.equal(
-        first.test_logits, second.test_logits
-    )
-    assert first.metrics == second.metrics and (first.start, first.order) == (
-        second.start,
-        second.order,
-    )
+    assert equal_states(first.state, second.state)
+    assert torch.equal(first.test_logits, second.test_logits)
+    assert first.metrics == second.metrics
+    assert (first.start, first.order) == (second.start, second.order)
     assert first.history.drop(columns="seconds").equals(second.history.drop(columns="seconds"))
     assert not equal_states(first.state, other.state)
     assert first.start != other.start and first.order != other.order
@@ -211,9 +207,8 @@ def test_epoch_numbers_and_features_are_given_to_the_method():
     spied = train(Spy(), dataclasses.replace(CONFIG, epochs=3))
     assert seen == [(epoch, 3) for epoch in (0, 1, 2) for _ in range(4)]
     plain = train(config=dataclasses.replace(CONFIG, epochs=3))
-    assert spied.order == plain.order and torch.equal(
-        spied.state["head.3.weight"], plain.state["head.3.weight"]
-    )
+    assert spied.order == plain.order
+    assert torch.equal(spied.state["head.3.weight"], plain.state["head.3.weight"])
 
 
 def test_features_are_computed_only_for_a_method_that_needs_them():
@@ -290,10 +285,8 @@ def test_only_matrices_and_kernels_decay():
         rates.append(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
-    assert (
-        max(rates) == pytest.approx(CONFIG.learning_rate, rel=0.02)
-        and rates[0] < rates[3] > rates[-1]
-    )
+    assert max(rates) == pytest.approx(CONFIG.learning_rate, rel=0.02)
+    assert rates[0] < rates[3] > rates[-1]
 
 
 def test_training_learns_what_can_be_learned():
@@ -353,18 +346,12 @@ class Telling(CrossEntropy):
 
 def test_what_a_method_observes_is_a_column_and_what_it_keeps_comes_with_the_run():
     run = train(Telling())
-    assert run.history["steps"].tolist() == [4.0, 8.0] and run.history["third"].tolist() == [
-        1 / 3,
-        1 / 3,
-    ]
+    assert run.history["steps"].tolist() == [4.0, 8.0]
+    assert run.history["third"].tolist() == [1 / 3, 1 / 3]
     assert np.array_equal(run.history["loss"], run.history["hard"])  # observed numbers are no terms
-    assert (
-        torch.equal(run.kept["steps"], torch.full((3,), 8.0))
-        and not run.kept["steps"].requires_grad
-    )
-    assert (
-        torch.equal(run.kept["view"], torch.arange(6.0).view(2, 3).T)
-        and run.kept["view"].is_contiguous()
-    )
+    assert torch.equal(run.kept["steps"], torch.full((3,), 8.0))
+    assert not run.kept["steps"].requires_grad
+    assert torch.equal(run.kept["view"], torch.arange(6.0).view(2, 3).T)
+    assert run.kept["view"].is_contiguous()
     plain = train()
     assert plain.kept == {} and equal_states(plain.state, run.state)
