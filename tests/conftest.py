@@ -1,6 +1,4 @@
-"""What all tests share: a cache folder of their own, and none of the caller's KDNOTES_
-variables.
-"""
+"""What all tests share: a cache of their own, and none of the caller's KDNOTES_ variables."""
 
 from __future__ import annotations
 

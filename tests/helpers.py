@@ -246,3 +246,30 @@ class DrawingStudent(StudentNet):
     def __init__(self, **sizes):
         torch.rand(1)
         super().__init__(**sizes)
+
+
+class TinySettings:
+    """Stands for ``course.profiles.Settings``, with the data of the tests."""
+
+    seeds = 2
+
+    def splits(self):
+        return tiny_data()
+
+    def student(self):
+        return STUDENT
+
+    def config(self):
+        return CONFIG
+
+    def teacher(self):
+        return self.timed(tiny_teacher(0), 100.0)
+
+    def more_teachers(self):
+        wide = Teacher(build(functools.partial(STUDENT, width=4), 1), {})
+        return {"wide": self.timed(wide, 10.0), "third": self.timed(tiny_teacher(2), 1.0)}
+
+    @staticmethod
+    def timed(teacher, seconds):
+        teacher.record["seconds"] = seconds
+        return teacher

@@ -1,6 +1,4 @@
-"""What tests of losses share: random logits, closed forms in numpy, and how a difference is
-told.
-"""
+"""What tests of losses share: random logits, closed forms, and how a difference is told."""
 
 from __future__ import annotations
 

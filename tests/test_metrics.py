@@ -53,9 +53,7 @@ def test_balanced_accuracy_equals_torchmetrics(sizes):
 
 
 def test_balanced_accuracy_by_hand():
-    """Always the largest class: 90 of 100 are right, and 1 of 4 classes; of classes that occur,
-    1 of 3.
-    """
+    """Always the largest class: 90 of 100 are right, 1 of 4 classes, 1 of the 3 that occur."""
     targets = torch.tensor([0] * 90 + [1] * 6 + [2] * 3 + [3])
     logits = torch.zeros(100, 4)
     logits[:, 0] = 1
@@ -106,9 +104,7 @@ def test_gap_recovered():
 
 @pytest.mark.parametrize(("only", "other"), [(0, 0), (1, 0), (3, 3), (10, 2), (5, 30), (200, 150)])
 def test_mcnemar_equals_the_binomial_sum(only, other):
-    """Two-sided exact p-value, 2·P(X ≤ min) of a fair coin, at most 1; and statsmodels' where it
-    is installed.
-    """
+    """Two-sided exact p-value, 2·P(X ≤ min) of a fair coin, at most 1; and statsmodels'."""
     both, neither = 40, 10
     right = torch.tensor([True] * (both + only) + [False] * (other + neither))
     other_right = torch.tensor([True] * both + [False] * only + [True] * other + [False] * neither)
@@ -124,9 +120,7 @@ def test_mcnemar_equals_the_binomial_sum(only, other):
 
 
 def unbiased_hsic(first, second):
-    """Of two Gram matrices: Σ over all 4 different samples i, j, q, r of k_ij·l_ij + k_ij·l_qr −
-    2·k_ij·l_iq.
-    """
+    """Of two Gram matrices: Σ over different i, j, q, r of k_ij·l_ij + k_ij·l_qr − 2·k_ij·l_iq."""
     i, j, q, r = np.array(list(itertools.permutations(range(len(first)), 4))).T
     return np.mean(
         first[i, j] * second[i, j] + first[i, j] * second[q, r] - 2 * first[i, j] * second[i, q]
@@ -134,9 +128,7 @@ def unbiased_hsic(first, second):
 
 
 def u_centred(gram):
-    """Sums of rows and columns taken away so that those of the result, with a diagonal of 0, are
-    0 (1310.2926).
-    """
+    """Less what makes the sums of rows and columns 0 where the diagonal is (1310.2926)."""
     count, gram = len(gram), gram - np.diag(np.diag(gram))
     rows = gram.sum(axis=1) / (count - 2)
     centred = gram - rows[:, None] - rows[None, :] + gram.sum() / ((count - 1) * (count - 2))

@@ -15,9 +15,7 @@ from kdnotes.data import folders, load, sources
 
 @pytest.fixture
 def image_folder(tmp_path):
-    """Two classes of coloured noise, 12 training and 3 test images each, of a size that must be
-    changed.
-    """
+    """Two classes of noise, 12 training and 3 test images each, of a size that must be changed."""
     rng = np.random.default_rng(0)
     for part, count in (("train", 12), ("test", 3)):
         for name in ("cat", "dog"):

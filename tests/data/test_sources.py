@@ -40,9 +40,7 @@ def test_train_is_normalised_with_its_own_statistics(fashion):
 
 
 def test_no_image_is_in_two_splits(fashion):
-    """Fashion-MNIST holds duplicates of its own; train and validation are disjoint as positions
-    of the official set.
-    """
+    """It holds duplicates of its own; train and validation are disjoint as positions of the set."""
     parts = [
         {image.numpy().tobytes() for image in split.images}
         for split in (fashion.train, fashion.validation)
@@ -87,9 +85,7 @@ def test_cifar10_without_files_names_the_offline_default(own_cache):
 
 
 def test_cifar10_from_files_sets_5000_validation_images_aside(tmp_path, monkeypatch):
-    """The official files are large: torchvision's reader is replaced by one with 50,000 small
-    random arrays.
-    """
+    """For torchvision's reader of large files stands one of 50,000 small random arrays."""
     import torchvision.datasets
 
     class Fake:

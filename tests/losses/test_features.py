@@ -17,9 +17,7 @@ FORMS = pytest.mark.parametrize("form", ["code", "paper"])
 
 
 def random_feature(rng, batch, size, scale=None):
-    """``[batch, channels, height, width]`` that float32 holds exactly, within ±1e4; now and then
-    an image of zeros.
-    """
+    """``[batch, channels, height, width]``, exact in float32, up to ±1e4; some images are zeros."""
     scale = 10.0 ** rng.uniform(-4, 4) if scale is None else scale
     feature = scale * rng.standard_normal((batch, rng.integers(1, 6), *size))
     feature *= rng.random((batch, 1, 1, 1)) > 0.05
@@ -224,7 +222,7 @@ def test_maps_are_blind_to_the_scale_of_a_sample_the_sign_and_the_order_of_chann
         torch.testing.assert_close(losses.attention_map(same), maps, rtol=1e-12, atol=1e-14)
     assert losses.attention_transfer_loss([feature], [feature * scale]) < 1e-28
     single = losses.attention_map(feature[:, :, :1, :1])
-    # one place says nothing
+    # One place says nothing.
     torch.testing.assert_close(single, torch.ones(3, 1, dtype=torch.float64))
 
 

@@ -49,12 +49,8 @@ def test_fit_leaves_student_method_data_and_generators_as_they_were():
     before = copy.deepcopy(student.state_dict())
     modes = [module.training for module in student.modules()]
     settings, key = dict(vars(method)), data.key
-    states = (
-        torch.get_rng_state(),
-        np.random.get_state()[1].copy(),
-        random.getstate(),
-        torch.get_num_threads(),
-    )
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    others = random.getstate(), torch.get_num_threads()
     run = fit(student, method, data, CONFIG)
     assert equal_states(student.state_dict(), before) and not equal_states(run.state, before)
     assert [module.training for module in student.modules()] == modes
@@ -63,7 +59,7 @@ def test_fit_leaves_student_method_data_and_generators_as_they_were():
     assert dataclasses.replace(data).key == key
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1])
-    assert random.getstate() == states[2] and torch.get_num_threads() == states[3]
+    assert (random.getstate(), torch.get_num_threads()) == others
 
 
 def test_fit_leaves_a_methods_parameters_made_at_construction_as_they_were():
@@ -158,7 +154,7 @@ def test_batch_order_depends_on_seed_and_epoch_and_holds_every_image_once():
     orders = {tuple(torch.cat(order(seed, epoch)).tolist()) for seed in (0, 1) for epoch in (0, 1)}
     assert len(orders) == 4
     assert torch.equal(torch.cat(order(0, 0)), torch.cat(first))
-    # one image left over cannot be normalised
+    # One image left over cannot be normalised.
     assert [len(part) for part in order(0, 0, batch_size=7)] == [7] * 7
 
 
@@ -291,7 +287,7 @@ def test_only_matrices_and_kernels_decay():
 
 def test_training_learns_what_can_be_learned():
     factory = functools.partial(STUDENT, width=4)
-    # a mirrored quadrant is another class
+    # A mirrored quadrant is another class.
     config = dataclasses.replace(CONFIG, epochs=12, views=Views(2, flip=False))
     run = train(config=config, student=factory)
     assert run.metrics["test_accuracy"] > 0.9
