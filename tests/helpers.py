@@ -30,6 +30,7 @@ COHORT = functools.partial(Cohort, (STUDENT, STUDENT))
 CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
 # Stages of STUDENT and of ``tiny_teacher`` of equal size.
 PAIRS = (("stem", "block1"), ("block1", "block2"))
+TELLING = ["seconds", "created", "cached"]  # what a run says of itself, in a study's frame
 NETWORKS = pytest.mark.parametrize("network", [TeacherNet, StudentNet, ResidualStudent])
 
 

@@ -168,9 +168,7 @@ def read_table() -> dict[str, Row]:
         if not line.startswith("| $"):
             continue
         symbols, meaning, chapters = columns
-        numbers = (
-            None if chapters == "all" else frozenset(int(number) for number in chapters.split(","))
-        )
+        numbers = None if chapters == "all" else frozenset(map(int, chapters.split(",")))
         for symbol in map(plain, symbols.split(", ")):
             assert symbol not in rows, f"{symbol} stands twice in the table"
             rows[symbol] = Row(symbol, meaning, numbers)

@@ -45,12 +45,9 @@ from kdnotes.training import Config, fit
 pytestmark = pytest.mark.usefixtures("own_cache")
 Z, Y = torch.zeros(3, 4), torch.zeros(3, dtype=torch.long)
 ZK, W = torch.zeros(2, 3, 4), torch.full((3, 2), 0.5)  # two teachers
-ONE_NAN, ONE_INF = (
-    Z.index_put((torch.tensor(0), torch.tensor(0)), torch.tensor(value))
-    for value in (math.nan, math.inf)
-)
 A, B = torch.zeros(3, 2, 4, 4), torch.zeros(3, 5, 2, 2)  # features
-NAN, INF = float("nan"), float("inf")
+NAN, INF = math.nan, math.inf
+ONE_NAN, ONE_INF = (torch.tensor([value] + 11 * [0.0]).view(3, 4) for value in (NAN, INF))
 NANS = torch.full((2, 60, 4), NAN)  # views, images, classes
 
 

@@ -35,10 +35,8 @@ def test_image_folder(image_folder):
     std, mean = torch.std_mean(splits.train.images.double(), dim=(0, 2, 3))
     assert mean.abs().max() < 1e-5 and (std - 1).abs().max() < 1e-5
     with Image.open(image_folder / "test" / "dog" / "1.png") as image:
-        expected = (
-            torch.from_numpy(np.asarray(image.resize((32, 32))).copy()).permute(2, 0, 1).float()
-            / 255
-        )
+        resized = torch.from_numpy(np.asarray(image.resize((32, 32))).copy())
+    expected = resized.permute(2, 0, 1).float() / 255
     assert (splits.pixels(splits.test.images)[4] - expected).abs().max() < 1e-5
 
 
@@ -118,14 +116,7 @@ def test_what_nobody_sees_is_no_class_and_no_image(image_folder):
         cat = image_folder / part / "cat"
         (cat / ".ipynb_checkpoints").mkdir()
         Image.new("RGB", (8, 8)).save(cat / ".ipynb_checkpoints" / "0-checkpoint.png")
-        for name in (
-            "._0.png",
-            ".DS_Store",
-            "Thumbs.db",
-            "desktop.ini",
-            "notes.txt",
-            ".hidden.jpg",
-        ):
+        for name in "._0.png .DS_Store Thumbs.db desktop.ini notes.txt .hidden.jpg".split():
             (cat / name).write_bytes(b"no image")
         (image_folder / part / "labels.csv").write_text("0.png,cat")
     sources._load_cached.cache_clear()
@@ -138,10 +129,9 @@ def test_files_come_in_the_order_of_torchvision(image_folder):
     """So the stored runs of a data set stay those of its images."""
     from torchvision.datasets import ImageFolder
 
-    (image_folder / "train" / "cat" / "more").mkdir()
-    (image_folder / "train" / "cat" / "10.png").rename(
-        image_folder / "train" / "cat" / "more" / "0.PNG"
-    )
+    cat = image_folder / "train" / "cat"
+    (cat / "more").mkdir()
+    (cat / "10.png").rename(cat / "more" / "0.PNG")
     found = folders.image_files(image_folder / "train")
     pairs = [(str(file), number) for number, files in enumerate(found.values()) for file in files]
     reference = ImageFolder(str(image_folder / "train"))

@@ -23,21 +23,17 @@ def test_grey_of_more_than_8_bits_is_scaled(tmp_path, name, change, mode):
     Image.fromarray(change(values)).save(tmp_path / name)
     with Image.open(tmp_path / name) as image:
         assert image.mode in (mode, "I")  # of a PNG file older releases of Pillow make the second
-    assert np.array_equal(
-        pictures.pixels(tmp_path / name),
-        np.round(values / 257).astype(np.uint8)[..., None].repeat(3, 2),
-    )
+    grey = np.round(values / 257).astype(np.uint8)
+    assert np.array_equal(pictures.pixels(tmp_path / name), grey[..., None].repeat(3, 2))
 
 
 def test_grey_of_more_than_8_bits_in_rare_forms(tmp_path):
     values = np.tile(np.linspace(0, 65535, 32).astype(np.uint16), (32, 1))
     grey = np.round(values / 257).astype(np.uint8)
-    Image.frombytes("I;16B", (32, 32), values.astype(">u2").tobytes()).save(
-        tmp_path / "big endian.tif"
-    )
-    (tmp_path / "10 bits.pgm").write_bytes(
-        b"P5 32 32 1023\n" + (values // 64).astype(">u2").tobytes()
-    )
+    image = Image.frombytes("I;16B", (32, 32), values.astype(">u2").tobytes())
+    image.save(tmp_path / "big endian.tif")
+    raw = b"P5 32 32 1023\n" + (values // 64).astype(">u2").tobytes()
+    (tmp_path / "10 bits.pgm").write_bytes(raw)
     for name in ("big endian.tif", "10 bits.pgm"):
         assert np.array_equal(pictures.pixels(tmp_path / name)[..., 1], grey), name
     Image.fromarray(values).save(tmp_path / "white is 0.tif", tiffinfo={262: 0})

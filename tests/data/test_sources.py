@@ -14,11 +14,9 @@ OFFICIAL = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion
 
 
 def test_sizes_kinds_and_stratification(fashion):
-    for split, count in (
-        (fashion.train, 10_000),
-        (fashion.validation, 2_000),
-        (fashion.test, 10_000),
-    ):
+    counts = {"train": 10_000, "validation": 2_000, "test": 10_000}
+    for part, count in counts.items():
+        split = getattr(fashion, part)
         assert split.images.shape == (count, 1, 32, 32) and split.images.dtype == torch.float32
         assert split.targets.shape == split.index.shape == (count,)
         assert split.targets.dtype == torch.int64
@@ -57,11 +55,8 @@ def test_embedded_file_has_its_checksum_and_damage_is_reported(tmp_path):
         sources._embedded(damaged, sources.EMBEDDED_SHA256)
     with pytest.raises(ValueError, match="missing from the package"):
         sources._embedded(tmp_path / "nothing.npz", sources.EMBEDDED_SHA256)
-    assert sources._embedded(sources.EMBEDDED, sources.EMBEDDED_SHA256)["train"][0].shape == (
-        10_000,
-        28,
-        28,
-    )
+    arrays = sources._embedded(sources.EMBEDDED, sources.EMBEDDED_SHA256)
+    assert arrays["train"][0].shape == (10_000, 28, 28)
 
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not installed")
@@ -69,9 +64,12 @@ def test_build_script_makes_the_embedded_arrays(tmp_path, monkeypatch):
     from kdnotes.assets import build_fashion_mnist
 
     kept = {}
-    monkeypatch.setattr(
-        np, "savez_compressed", lambda target, **arrays: (kept.update(arrays), target.touch())
-    )
+
+    def keep(target, **arrays):
+        kept.update(arrays)
+        target.touch()
+
+    monkeypatch.setattr(np, "savez_compressed", keep)
     build_fashion_mnist.build(OFFICIAL, tmp_path / "again.npz")
     with np.load(sources.EMBEDDED) as arrays:
         assert set(arrays) == set(kept)
@@ -100,10 +98,7 @@ def test_cifar10_from_files_sets_5000_validation_images_aside(tmp_path, monkeypa
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", Fake)
     arrays, classes = sources._cifar10(tmp_path, download=False)
-    assert [len(arrays[part][1]) for part in ("train", "validation", "test")] == [
-        45_000,
-        5_000,
-        10_000,
-    ]
+    sizes = {part: len(targets) for part, (_, targets) in arrays.items()}
+    assert sizes == {"train": 45_000, "validation": 5_000, "test": 10_000}
     assert np.bincount(arrays["validation"][1]).tolist() == [500] * 10
     assert classes == tuple(Fake.classes)

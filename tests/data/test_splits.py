@@ -32,9 +32,8 @@ def test_key_depends_on_images_targets_and_index():
     for name in ("images", "targets", "index"):
         changed = getattr(base.test, name).clone()
         changed.view(-1)[0] += 1
-        keys.add(
-            dataclasses.replace(base, test=dataclasses.replace(base.test, **{name: changed})).key
-        )
+        test = dataclasses.replace(base.test, **{name: changed})
+        keys.add(dataclasses.replace(base, test=test).key)
     assert len(keys) == 4
 
 
@@ -44,7 +43,6 @@ def test_the_largest_class_is_known_where_classes_are_unequal(tmp_path, fashion)
     assert splits.largest_class() == 0.8
     assert splits.largest_class("train") == 180 / 225
     assert not splits.equal_classes
-    assert splits.imbalance == (
-        "unequal classes: the largest holds 80.00% of train, 80.00% of validation, 80.00% of test"
-    )
+    parts = "80.00% of train, 80.00% of validation, 80.00% of test"
+    assert splits.imbalance == f"unequal classes: the largest holds {parts}"
     assert not load(train_images=100, without_classes=(3,)).equal_classes

@@ -49,9 +49,8 @@ def test_every_class_is_in_every_split(tmp_path, train):
     for split in (splits.train, splits.validation, splits.test):
         assert torch.bincount(split.targets, minlength=len(train)).min() >= 1
     assert len(splits.validation) == max(len(train), sum(train) // 10)
-    few = load(
-        splits.name, train_images=len(train), validation_images=len(train), test_images=len(train)
-    )
+    least = dict.fromkeys(("train_images", "validation_images", "test_images"), len(train))
+    few = load(splits.name, **least)
     for split in (few.train, few.validation, few.test):
         assert torch.bincount(split.targets, minlength=len(train)).tolist() == [1] * len(train)
     message = rf"train_images must lie in {len(train)} … .*at least one a class"

@@ -14,17 +14,14 @@ from kdnotes.data import views as views_module
 def slow_view(split: Split, position: int, views: Views, view: int) -> torch.Tensor:
     """One image, padded by repeating its border, cropped and flipped: the reference."""
     image, index = split.images[position], int(split.index[position])
-    bits = (
-        int(np.random.Philox(key=[views.seed, view % views.count]).random_raw(index + 1)[-1]) >> 1
-    )
+    generator = np.random.Philox(key=[views.seed, view % views.count])
+    bits = int(generator.random_raw(index + 1)[-1]) >> 1
     span, pad = 2 * views.padding + 1, views.padding
     top, left = pad + bits % span - pad, pad + (bits >> 16) % span - pad
-    padded = np.pad(image.numpy(), ((0, 0), (pad, pad), (pad, pad)), mode="edge")[
-        :, top : top + 32, left : left + 32
-    ]
-    return torch.from_numpy(
-        padded[:, :, ::-1].copy() if views.flip and (bits >> 32) % 2 else padded.copy()
-    )
+    padded = np.pad(image.numpy(), ((0, 0), (pad, pad), (pad, pad)), mode="edge")
+    cropped = padded[:, top : top + 32, left : left + 32]
+    turned = views.flip and (bits >> 32) % 2
+    return torch.from_numpy((cropped[:, :, ::-1] if turned else cropped).copy())
 
 
 @pytest.mark.parametrize(

@@ -225,10 +225,8 @@ def closed_terms(z_s, z_t, targets, temperature):
         for student, teacher, y in zip(z_s, z_t, targets, strict=True):
             q, p = probabilities(student, temperature), probabilities(teacher, temperature)
             q_rest, p_rest = (sum(row[:y] + row[y + 1 :]) for row in (q, p))
-            q_others, p_others = (
-                [value / rest for value in row[:y] + row[y + 1 :]]
-                for row, rest in ((q, q_rest), (p, p_rest))
-            )
+            q_others = [value / q_rest for value in q[:y] + q[y + 1 :]]
+            p_others = [value / p_rest for value in p[:y] + p[y + 1 :]]
             target_class = divergence([p[y], p_rest], [q[y], q_rest])
             others, whole = divergence(p_others, q_others), divergence(p, q)
             square = Decimal(temperature) ** 2
@@ -352,14 +350,9 @@ def test_decoupled_terms_are_blind_to_shifts_and_to_the_order_of_classes_and_row
     terms = losses.decoupled_terms(z_s, z_t, y, temperature)
     classes = torch.tensor(random.sample(range(z_s.shape[1]), z_s.shape[1]))
     rows = random.sample(range(len(z_s)), len(z_s))
-    moved = (
-        z_s[rows][:, classes] + shift,
-        z_t[rows][:, classes] - shift,
-        classes.argsort()[y[rows]],
-    )
-    torch.testing.assert_close(
-        losses.decoupled_terms(*moved, temperature), terms, rtol=1e-9, atol=1e-9
-    )
+    student, teacher = z_s[rows][:, classes] + shift, z_t[rows][:, classes] - shift
+    moved = losses.decoupled_terms(student, teacher, classes.argsort()[y[rows]], temperature)
+    torch.testing.assert_close(moved, terms, rtol=1e-9, atol=1e-9)
 
 
 # Standardised
@@ -377,15 +370,9 @@ def test_standardised_loss_equals_torchdistill_in_1000_random_cases(capsys):
         )
         student, teacher = ({"z": {"output": z}} for z in (z_s, z_t))
         expected = reference(student, teacher, torch.zeros(len(z_s), dtype=torch.long)).item()
-        given = losses.kd_loss(
-            losses.standardize_logits(z_s), losses.standardize_logits(z_t), temperature
-        ).item()
+        given = losses.kd_loss(*map(losses.standardize_logits, (z_s, z_t)), temperature)
         worst = max(worst, relative(given, expected))
-    say(
-        capsys,
-        f"standardised loss, torchdistill LogitStdKDLoss, {CASES:,} cases: largest difference "
-        f"{worst:.1e}",
-    )
+    say(capsys, f"standardised, LogitStdKDLoss, {CASES:,} cases: largest difference {worst:.1e}")
     assert worst < 1e-10
 
 
@@ -478,10 +465,8 @@ def test_multi_teacher_loss_is_the_mean_of_weighted_sums_by_sample_in_1000_rando
     say(
         capsys,
         f"multi_teacher_kd_loss, {CASES:,} cases: largest difference {worst:.1e}; weights averaged "
-        "over the batch "
-        f"differ by {np.median(apart):.1%} (median), {apart.max():.0%} (largest), "
-        f"{(apart > 0.01).mean():.0%} of "
-        f"{len(apart)} cases by more than 1 %",
+        f"over the batch differ by {np.median(apart):.1%} (median), {apart.max():.0%} (largest), "
+        f"{(apart > 0.01).mean():.0%} of {len(apart)} cases by more than 1 %",
     )
     assert worst < 1e-12
     assert np.median(apart) > 0.01
@@ -504,8 +489,7 @@ def test_confidence_weights_are_those_of_the_paper_and_sum_to_1_in_1000_random_c
     say(
         capsys,
         f"confidence_weights, {CASES:,} cases: largest difference {worst:.1e}; row sums from 1 "
-        f"{sums:.1e} float64, "
-        f"{sums32:.1e} float32",
+        f"{sums:.1e} float64, {sums32:.1e} float32",
     )
     assert worst < 1e-11 and sums < 1e-14 and sums32 < 1e-6
 
@@ -556,9 +540,7 @@ def every_loss(z_s, teachers, weights, targets, temperature=3.0, reduction="mean
     z_t = teachers[0]
     named = {"temperature": temperature, "reduction": reduction}
     target_class, others = losses.decoupled_terms(z_s, z_t, targets, **named)
-    standard = losses.kd_loss(
-        losses.standardize_logits(z_s), losses.standardize_logits(z_t), **named
-    )
+    standard = losses.kd_loss(*map(losses.standardize_logits, (z_s, z_t)), **named)
     warm = losses.soften(z_t, temperature)
     return {
         "kd": losses.kd_loss(z_s, z_t, **named),
@@ -639,9 +621,8 @@ def test_defaults_and_arguments_are_left_as_they_were():
     every_loss(z_s, teachers, weights, y)
     assert all(map(torch.equal, tensors, before)) and torch.equal(torch.get_rng_state(), state)
     z_t = teachers[0]
-    assert (
-        losses.kd_loss(z_s, z_t) == losses.kd_loss(z_s, z_t, 4.0) != losses.kd_loss(z_s, z_t, 3.0)
-    )
+    by_default, at_4, at_3 = (losses.kd_loss(z_s, z_t, *given) for given in ((), (4.0,), (3.0,)))
+    assert by_default == at_4 != at_3
     assert losses.decoupled_terms(z_s, z_t, y) == losses.decoupled_terms(z_s, z_t, y, 4.0)
     assert losses.dkd_loss(z_s, z_t, y) == losses.dkd_loss(z_s, z_t, y, 4.0, 1.0, 8.0)
     given = losses.multi_teacher_kd_loss(z_s, teachers, weights)

@@ -172,12 +172,8 @@ def test_a_step_of_the_temperature_raises_the_loss_if_adversarial_and_lowers_it_
 
 def test_in_a_fit_the_two_temperatures_part():
     teacher = three_teachers()[0]
-    against, along = (
-        train(CTKD(teacher, 4.0, ramp=0.0, adversarial=adversarial), ONE_STEP)
-        .history["temperature"]
-        .item()
-        for adversarial in (True, False)
-    )
+    ways = [CTKD(teacher, 4.0, ramp=0.0, adversarial=adversarial) for adversarial in (True, False)]
+    against, along = (train(method, ONE_STEP).history["temperature"].item() for method in ways)
     assert (against - 4) * (along - 4) < 0
 
 

@@ -9,7 +9,7 @@ import linecache
 import pandas as pd
 import pytest
 import torch
-from helpers import CLASSES, CONFIG, STUDENT, Drawing, equal_states, study, tiny_data
+from helpers import CLASSES, CONFIG, STUDENT, TELLING, Drawing, equal_states, study, tiny_data
 
 from kdnotes import store, training
 from kdnotes.data import load
@@ -20,8 +20,6 @@ from kdnotes.study import Arm, compare, comparing
 from kdnotes.teachers import Teacher
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-
-TELLING = ["seconds", "created", "cached"]  # what a run says of itself
 
 
 def test_arms_start_from_equal_weights_and_see_equal_batches(monkeypatch):
@@ -106,9 +104,8 @@ def test_a_stored_run_lists_its_tensors_in_the_order_of_a_fresh_one():
     fresh, stored = (study(arm, 1).runs["arm", 0] for _ in range(2))
     assert stored.cached and not fresh.cached
     assert list(stored.state) == list(fresh.state) and list(stored.kept) == list(fresh.kept)
-    assert store.fingerprint([fresh.state, fresh.kept]) == store.fingerprint(
-        [stored.state, stored.kept]
-    )
+    prints = [store.fingerprint([run.state, run.kept]) for run in (fresh, stored)]
+    assert prints[0] == prints[1]
 
 
 def test_frames_are_bit_equal_for_1_and_2_workers_and_when_run_again(tmp_path, monkeypatch):

@@ -9,13 +9,12 @@ import joblib
 import pandas as pd
 import pytest
 import torch
-from helpers import CONFIG, STUDENT, equal_states, study, tiny_data, train
+from helpers import CONFIG, STUDENT, TELLING, equal_states, study, tiny_data, train
 
 from kdnotes import store
 from kdnotes.methods import CrossEntropy, LabelSmoothing
 from kdnotes.study import Arm, each, engine
 
-TELLING = ["seconds", "created", "cached"]  # what a run says of itself
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
@@ -29,9 +28,8 @@ def test_the_longest_runs_start_first_and_the_result_keeps_the_order_of_the_arms
     monkeypatch.setattr(engine.store, "cached_run", watched)
     longer = Arm(CrossEntropy(), config=dataclasses.replace(CONFIG, epochs=2 * CONFIG.epochs))
     result = study({"short": Arm(CrossEntropy(), config=CONFIG), "long": longer}, workers=1)
-    assert begun == [
-        (epochs, seed) for epochs in (2 * CONFIG.epochs, CONFIG.epochs) for seed in (0, 1)
-    ]
+    long, short = 2 * CONFIG.epochs, CONFIG.epochs
+    assert begun == [(long, 0), (long, 1), (short, 0), (short, 1)]
     assert list(result.runs) == [(arm, seed) for arm in ("short", "long") for seed in (0, 1)]
 
 
@@ -114,9 +112,8 @@ def test_whatever_starts_trainings_as_threads_stores_nothing_wrong(own_cache):
         except RuntimeError as error:
             return str(error)
 
-    found = joblib.Parallel(n_jobs=4, backend="threading")(
-        joblib.delayed(stored)(seed) for seed in range(12)
-    )
+    work = [joblib.delayed(stored)(seed) for seed in range(12)]
+    found = joblib.Parallel(n_jobs=4, backend="threading")(work)
     refused = [one for one in found if isinstance(one, str)]
     assert len(refused) < 12
     assert all("one training at a time in a process" in one for one in refused)
