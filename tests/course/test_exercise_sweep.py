@@ -1,6 +1,6 @@
-"""All exercises against the same families of wrong and right answers; what each gets stands in exercise_sweep.txt.
+"""All exercises against the same families of answers; what each gets stands in exercise_sweep.txt.
 
-``python tests/test_exercise_sweep.py`` writes the table anew.
+``python tests/course/test_exercise_sweep.py`` writes the table anew.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from pathlib import Path
 import pytest
 from sweep import ALL, RIGHT_FAMILIES, WRONG_FAMILIES, alike, cell
 
-from kdnotes import check
+from kdnotes.course import check
 
 TABLE = Path(__file__).with_name("exercise_sweep.txt")
 FAMILIES = (*WRONG_FAMILIES, *RIGHT_FAMILIES)
-CODES = (*(f"w{i}" for i in range(1, len(WRONG_FAMILIES) + 1)), *(f"r{i}" for i in range(1, len(RIGHT_FAMILIES) + 1)))
+CODES = (
+    *(f"w{i}" for i in range(1, len(WRONG_FAMILIES) + 1)),
+    *(f"r{i}" for i in range(1, len(RIGHT_FAMILIES) + 1)),
+)
 LEGEND = """\
 Exercises against families of wrong answers (w) and of right ones in other forms (r).
 A number: so many were tried, all wrong ones refused, all right ones accepted.
-- the family has no answer for this exercise; = its answers equal the reference on all probes, so that none is wrong.
+- the family has no answer for this exercise; = its answers equal the reference on all probes, \
+so that none is wrong.
 """
 
 
@@ -29,7 +33,11 @@ def row(number: str) -> list[str]:
 def text(rows: dict[str, list[str]]) -> str:
     named = "".join(f"{code:4}{family}\n" for code, family in zip(CODES, FAMILIES, strict=True))
     lines = [("", *CODES), *((number, *cells) for number, cells in rows.items())]
-    return LEGEND + named + "".join(" ".join(one.rjust(5) for one in line).rstrip() + "\n" for line in lines)
+    return (
+        LEGEND
+        + named
+        + "".join(" ".join(one.rjust(5) for one in line).rstrip() + "\n" for line in lines)
+    )
 
 
 def table() -> dict[str, list[str]]:
@@ -39,7 +47,7 @@ def table() -> dict[str, list[str]]:
 
 
 def steady(cells: list[str]) -> list[str]:
-    """Without half precision: whether it leaves an answer within the tolerance may depend on the processor."""
+    """Without half precision, which a processor may or may not keep within the tolerance."""
     return [one for family, one in zip(FAMILIES, cells, strict=True) if family != "half precision"]
 
 

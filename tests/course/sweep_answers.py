@@ -1,4 +1,4 @@
-"""What the sweep of the exercises cannot make from a reference alone: terms, boundaries, and other right solutions."""
+"""What the sweep cannot make from a reference alone: terms, boundaries, other right solutions."""
 
 from __future__ import annotations
 
@@ -13,28 +13,9 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
-from kdnotes import experiment
+from kdnotes.lab import power
 
 Answer = Callable[..., Any]
-
-# Places of the arguments that are logits or features, and of the temperature.
-LOGITS: dict[str, tuple[int, ...]] = {
-    "01.1": (0, 1), "01.2": (0, 1), "01.3": (0, 1), "03.1": (0,), "04.1": (0, 1), "05.1": (0, 1), "05.2": (0, 1),
-    "05.3": (0, 1), "06.1": (0,), "06.3": (0,), "07.1": (3,), "07.2": (0,), "08.1": (0, 1), "08.2": (0,),
-    "08.3": (0, 1), "09.3": (0, 1), "12.2": (0, 1), "13.1": (0,), "13.2": (0,), "13.3": (0,),
-}  # fmt: skip
-TEMPERATURE = {
-    "01.1": 2,
-    "01.2": 2,
-    "03.1": 1,
-    "03.3": 1,
-    "04.1": 3,
-    "05.1": 3,
-    "05.2": 3,
-    "05.3": 3,
-    "08.1": 3,
-    "12.2": 7,
-}
 
 
 def kl(z_s: Tensor, z_t: Tensor, temperature: float = 1.0) -> Tensor:
@@ -45,11 +26,15 @@ def kl(z_s: Tensor, z_t: Tensor, temperature: float = 1.0) -> Tensor:
 
 def by_kl_div(z_s: Tensor, z_t: Tensor, temperature: float) -> Tensor:
     p_t = F.softmax(z_t / temperature, dim=1)
-    return temperature**2 * F.kl_div(F.log_softmax(z_s / temperature, dim=1), p_t, reduction="batchmean")
+    return temperature**2 * F.kl_div(
+        F.log_softmax(z_s / temperature, dim=1), p_t, reduction="batchmean"
+    )
 
 
 def by_logsumexp(z_s: Tensor, z_t: Tensor, temperature: float) -> Tensor:
-    log_s, log_t = (z / temperature - (z / temperature).logsumexp(1, keepdim=True) for z in (z_s, z_t))
+    log_s, log_t = (
+        z / temperature - (z / temperature).logsumexp(1, keepdim=True) for z in (z_s, z_t)
+    )
     return temperature**2 * (log_t.exp() * (log_t - log_s)).sum() / len(z_s)
 
 
@@ -69,7 +54,9 @@ def ramp(epoch: int, warmup: int) -> float:
     return min(epoch / warmup, 1.0) if warmup else 1.0
 
 
-def hint_parts(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor, square=None, detach=True) -> Tensor:
+def hint_parts(
+    student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor, square=None, detach=True
+) -> Tensor:
     """The hint of 10.1; ``square`` says which images count."""
     teacher = teacher.detach() if detach else teacher
     size = [min(pair) for pair in zip(student.shape[2:], teacher.shape[2:], strict=True)]
@@ -87,7 +74,10 @@ def peer_terms(z: list[Tensor], y: Tensor, detach: bool = True) -> list[Tensor]:
 
 
 def _peer_losses(z: list[Tensor], y: Tensor, detach: bool = True) -> list[Tensor]:
-    return [F.cross_entropy(own, y) + term for own, term in zip(z, peer_terms(z, y, detach), strict=True)]
+    return [
+        F.cross_entropy(own, y) + term
+        for own, term in zip(z, peer_terms(z, y, detach), strict=True)
+    ]
 
 
 def attention(feature: Tensor) -> Tensor:
@@ -117,9 +107,11 @@ def _target_part(z_s, z_t, y, temperature, keep):
 
 EVEN, ODD = slice(0, None, 2), slice(1, None, 2)
 
-# Terms that add up to the answer: those of the formula, else those of every other sample or teacher.
+# Terms that add up to the answer: of the formula, or those of every other sample or teacher.
 PARTS: dict[str, tuple[Answer, ...]] = {
-    "01.1": tuple(lambda z_s, z_t, t, k=k: kl(z_s, z_t, t)[k].sum() / len(z_s) for k in (EVEN, ODD)),
+    "01.1": tuple(
+        lambda z_s, z_t, t, k=k: kl(z_s, z_t, t)[k].sum() / len(z_s) for k in (EVEN, ODD)
+    ),
     "04.1": (
         lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y),
         lambda z_s, z_t, y, t, a: (1 - a) * kl(z_s, z_t, t).mean(),
@@ -131,17 +123,28 @@ PARTS: dict[str, tuple[Answer, ...]] = {
     "05.2": tuple(lambda *case, k=k: _target_part(*case, k) for k in (EVEN, ODD)),
     "05.3": (
         lambda z_s, z_t, y, t, a, b, epoch, warmup: F.cross_entropy(z_s, y),
-        lambda z_s, z_t, y, t, a, b, epoch, warmup: ramp(epoch, warmup) * a * decoupled(z_s, z_t, y, t)[0].mean(),
-        lambda z_s, z_t, y, t, a, b, epoch, warmup: ramp(epoch, warmup) * b * decoupled(z_s, z_t, y, t)[1].mean(),
+        lambda z_s, z_t, y, t, a, b, epoch, warmup: (
+            ramp(epoch, warmup) * a * decoupled(z_s, z_t, y, t)[0].mean()
+        ),
+        lambda z_s, z_t, y, t, a, b, epoch, warmup: (
+            ramp(epoch, warmup) * b * decoupled(z_s, z_t, y, t)[1].mean()
+        ),
     ),
     "08.1": tuple(
-        lambda z_s, z_t, w, t, k=k: (w.T * torch.stack([kl(z_s, z, t) for z in z_t]))[k].sum() / len(z_s)
+        lambda z_s, z_t, w, t, k=k: (
+            (w.T * torch.stack([kl(z_s, z, t) for z in z_t]))[k].sum() / len(z_s)
+        )
         for k in (slice(0, 1), slice(1, None))
     ),
     "08.3": tuple(
-        lambda g, z_t, y, k=k: -torch.logsumexp(
-            F.log_softmax(g, dim=1) - torch.stack([F.cross_entropy(z, y, reduction="none") for z in z_t], dim=1), dim=1
-        )[k].sum() / len(y)
+        lambda g, z_t, y, k=k: (
+            -torch.logsumexp(
+                F.log_softmax(g, dim=1)
+                - torch.stack([F.cross_entropy(z, y, reduction="none") for z in z_t], dim=1),
+                dim=1,
+            )[k].sum()
+            / len(y)
+        )
         for k in (EVEN, ODD)
     ),
     "10.1": tuple(lambda *case, k=k: hint_parts(*case, square=k) for k in (EVEN, ODD)),
@@ -151,7 +154,7 @@ PARTS: dict[str, tuple[Answer, ...]] = {
         lambda z, t, y, k, n, u, a, T: (1 - a if _speaks(k, n, u) else 0.0) * kl(z, t, T).mean(),
     ),
     "13.1": (lambda z, y: [F.cross_entropy(own, y) for own in z], peer_terms),
-}  # fmt: skip
+}
 
 
 def _bins(inside: Callable[[Tensor, float, float], Tensor]) -> Answer:
@@ -181,7 +184,11 @@ def _leaves(sure: Callable[[Tensor, float], Tensor], last: int = -1) -> Answer:
 def _stops(speaks: Callable[[int, int, float], bool]) -> Answer:
     def answer(z, t, y, step, steps, until, alpha, temperature):
         labels = F.cross_entropy(z, y)
-        return alpha * labels + (1 - alpha) * kl(z, t, temperature).mean() if speaks(step, steps, until) else labels
+        return (
+            alpha * labels + (1 - alpha) * kl(z, t, temperature).mean()
+            if speaks(step, steps, until)
+            else labels
+        )
 
     return answer
 
@@ -208,12 +215,16 @@ def _scheduled(fraction: Callable[[int, int], float]) -> Answer:
 
 
 def _facts(rule: Callable[[float, float, float], tuple[bool, bool, bool]]) -> Answer:
-    return lambda low, mean, high, smallest: rule(low, high, smallest) if low < high else (False, False, False)
+    return lambda low, mean, high, smallest: (
+        rule(low, high, smallest) if low < high else (False, False, False)
+    )
 
 
 def _zeros_over_zeros(weight: Tensor, bits: int) -> Tensor:
     """NaN in a channel of zeros."""
-    scale = weight.flatten(1).abs().amax(1).view(-1, *[1] * (weight.ndim - 1)) / (2 ** (bits - 1) - 1)
+    scale = weight.flatten(1).abs().amax(1).view(-1, *[1] * (weight.ndim - 1)) / (
+        2 ** (bits - 1) - 1
+    )
     return scale * (weight / scale).round()
 
 
@@ -243,8 +254,14 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
     "05.3": (
         _warmed(lambda epoch, warmup: min(epoch / max(warmup, 1), 1.0)),
         _warmed(lambda epoch, warmup: min(epoch / warmup, 1.0) if warmup else 0.0),
-        _warmed(lambda epoch, warmup: (epoch / warmup if epoch < warmup - 1 else 1.0) if warmup else 1.0),
-        _warmed(lambda epoch, warmup: (epoch / warmup if epoch <= warmup + 1 else 1.0) if warmup else 1.0),
+        _warmed(
+            lambda epoch, warmup: (epoch / warmup if epoch < warmup - 1 else 1.0) if warmup else 1.0
+        ),
+        _warmed(
+            lambda epoch, warmup: (
+                (epoch / warmup if epoch <= warmup + 1 else 1.0) if warmup else 1.0
+            )
+        ),
         _warmed(lambda epoch, warmup: min(epoch / (warmup - 1), 1.0) if warmup > 1 else 1.0),
         _warmed(lambda epoch, warmup: min(epoch / 20, 1.0)),
         _warmed(lambda epoch, warmup: min(epoch / 20, 1.0) if warmup else 1.0),
@@ -263,7 +280,10 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
     ),
     "07.2": (
         _leaves(lambda confidence, threshold: confidence >= threshold),
-        *(_leaves(lambda confidence, threshold: confidence > threshold, last=last) for last in (1, 2)),
+        *(
+            _leaves(lambda confidence, threshold: confidence > threshold, last=last)
+            for last in (1, 2)
+        ),
     ),
     "09.1": (_doubled_tail, lambda a, b: _doubled_tail(a, b) if bool((a != b).any()) else 1.0),
     "09.2": (_written_by_value,),
@@ -285,14 +305,24 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
         _facts(
             lambda low, high, smallest: (low > 0, low > 0 and high >= smallest, high < smallest)
         ),  # 0 excluded, not δ
-        lambda low, mean, high, smallest: (low > 0, low >= smallest, high < smallest),  # without width
-        lambda low, mean, high, smallest: (not low <= 0, not low < smallest, not high >= smallest),  # true of NaN
+        lambda low, mean, high, smallest: (
+            low > 0,
+            low >= smallest,
+            high < smallest,
+        ),  # without width
+        lambda low, mean, high, smallest: (
+            not low <= 0,
+            not low < smallest,
+            not high >= smallest,
+        ),  # true of NaN
     ),
 }
 
 
 def _chosen(score: Callable[[Any], Any]) -> Answer:
-    return lambda frame: str(score(frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean()).idxmax())
+    return lambda frame: str(
+        score(frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean()).idxmax()
+    )
 
 
 def _best_test_of(count: int) -> Answer:
@@ -318,7 +348,9 @@ def _pooled_by_ratio(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """Each by windows of the whole part of the ratio to the smaller size."""
     size = [min(pair) for pair in zip(one.shape[2:], other.shape[2:], strict=True)]
     return tuple(
-        F.avg_pool2d(each, [length // least for length, least in zip(each.shape[2:], size, strict=True)])
+        F.avg_pool2d(
+            each, [length // least for length, least in zip(each.shape[2:], size, strict=True)]
+        )
         for each in (one, other)
     )
 
@@ -329,7 +361,10 @@ def _by_deviation(guard: Callable[[Tensor], Tensor]) -> Answer:
 
 def _with_some_test(weight: float) -> Answer:
     return lambda frame: str(
-        frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean().dot([1 - weight, weight]).idxmax()
+        frame.groupby("arm")[["validation_accuracy", "test_accuracy"]]
+        .mean()
+        .dot([1 - weight, weight])
+        .idxmax()
     )
 
 
@@ -379,7 +414,7 @@ def _facts_of_rounded(low, mean, high, smallest):
 def _seeds_below(most: int) -> Answer:
     def answer(treatment, baseline, smallest):
         sd = float(np.std(np.subtract(treatment, baseline), ddof=1))
-        return next((n for n in range(2, most) if experiment.power(n, smallest, sd) >= 0.8), None)
+        return next((n for n in range(2, most) if power(n, smallest, sd) >= 0.8), None)
 
     return answer
 
@@ -404,7 +439,9 @@ def _control_and_changed(treatment, idea):
 def _least_scale(least: float) -> Answer:
     def answer(weight, bits):
         largest = 2 ** (bits - 1) - 1
-        scale = (weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True) / largest).clamp(min=least)
+        scale = (weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True) / largest).clamp(
+            min=least
+        )
         return scale * (weight / scale).round().clamp(-largest, largest)
 
     return answer
@@ -424,7 +461,11 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         *(_ensemble_by(lambda z, t=t: F.softmax(z / t, 2)) for t in (0.5, 0.9, 1.1, 2.0)),
     ),
     "14.1": (_facts_of_rounded,),
-    "14.2": (_seeds_below(50), _seeds_below(100), lambda *case: min(100, _seeds_below(1000)(*case))),
+    "14.2": (
+        _seeds_below(50),
+        _seeds_below(100),
+        lambda *case: min(100, _seeds_below(1000)(*case)),
+    ),
     "14.3": (_control_in(lambda treatment: treatment), _control_and_changed),
     "15.2": (*map(_least_scale, (1e-6, torch.finfo(torch.float32).eps, 1e-8)),),
     "03.2": (
@@ -445,7 +486,11 @@ WRONG: dict[str, tuple[Answer, ...]] = {
     "10.1": (
         lambda *case: hint_parts(*case, detach=False),
         lambda student, teacher, *rest: hint_parts(
-            *(F.adaptive_avg_pool2d(one, min(student.shape[2], teacher.shape[2])) for one in (student, teacher)), *rest
+            *(
+                F.adaptive_avg_pool2d(one, min(student.shape[2], teacher.shape[2]))
+                for one in (student, teacher)
+            ),
+            *rest,
         ),
         lambda student, teacher, *rest: hint_parts(*_pooled_by_ratio(student, teacher), *rest),
     ),
@@ -453,9 +498,9 @@ WRONG: dict[str, tuple[Answer, ...]] = {
     "06.1": (
         lambda z: (lambda u: u / u.mean())(stats_entropy(z)),
         *(
-            lambda z, least=least: (lambda u: u / u.mean() if u.mean() > least else torch.ones_like(u))(
-                stats_entropy(z.detach())
-            )
+            lambda z, least=least: (
+                lambda u: u / u.mean() if u.mean() > least else torch.ones_like(u)
+            )(stats_entropy(z.detach()))
             for least in (1e-6, 1e-7, 1e-8)
         ),
         lambda z: (lambda u: (u + 1e-10) / (u + 1e-10).mean())(stats_entropy(z.detach())),
@@ -464,7 +509,9 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-4, 1e-3)),
         *(_by_deviation(lambda std, eps=eps: (std**2 + eps).sqrt()) for eps in (1e-5, 1e-4)),
         *(_by_deviation(lambda std, least=least: std.clamp_min(least)) for least in (0.1, 1.0)),
-        lambda z: F.layer_norm(z, z.shape[1:]) * math.sqrt((z.shape[1] - 1) / z.shape[1]),  # ε = 1e-5
+        lambda z: (
+            F.layer_norm(z, z.shape[1:]) * math.sqrt((z.shape[1] - 1) / z.shape[1])
+        ),  # ε = 1e-5
         lambda z: F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt(9 / 10),  # K = 10 always
     ),
     "07.1": (
@@ -546,16 +593,24 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     "01.1": (by_kl_div, by_logsumexp),
     "01.2": (
         lambda z_s, z_t, t: torch.func.grad(lambda z: kl(z, z_t, t).mean())(z_s),
-        lambda z_s, z_t, t: (torch.softmax(z_s / t, 1) - torch.softmax(z_t / t, 1)).mul(t).div(len(z_s)).double(),
+        lambda z_s, z_t, t: (
+            (torch.softmax(z_s / t, 1) - torch.softmax(z_t / t, 1)).mul(t).div(len(z_s)).double()
+        ),
     ),
-    "01.3": (lambda z_s, z_t: ((z_s - z_t).square().mean(1) - (z_s - z_t).mean(1).square()).double() / 2,),
+    "01.3": (
+        lambda z_s, z_t: ((z_s - z_t).square().mean(1) - (z_s - z_t).mean(1).square()).double() / 2,
+    ),
     "02.2": (_bins(lambda c, low, high: ((c > low) & (c <= high)) | ((c == 0) & (low == 0))),),
     "02.3": (_evaluating_for_the_call, _evaluating_copy),
     "03.1": (
         lambda z, t: torch.distributions.Categorical(logits=z / t).entropy().mean(),
         lambda z, t: torch.special.entr(F.softmax(z.double() / t, 1)).sum(1).mean().item(),
     ),
-    "03.2": (lambda frame: np.str_(frame.pivot(columns="arm", values="validation_accuracy").mean().idxmax()),),
+    "03.2": (
+        lambda frame: np.str_(
+            frame.pivot(columns="arm", values="validation_accuracy").mean().idxmax()
+        ),
+    ),
     "04.1": (_whole_loss,),
     "04.3": (_paired,),
     "05.1": (
@@ -563,14 +618,19 @@ FORMS: dict[str, tuple[Answer, ...]] = {
         lambda *case: torch.stack(decoupled(*case)).mean(1),
     ),
     "05.2": (lambda z_s, z_t, y, t: (kl(z_s, z_t, t) - decoupled(z_s, z_t, y, t)[0]).mean(),),
-    "05.3": (_warmed(ramp), _warmed(lambda epoch, warmup: 1.0 if epoch >= warmup else epoch / warmup)),
+    "05.3": (
+        _warmed(ramp),
+        _warmed(lambda epoch, warmup: 1.0 if epoch >= warmup else epoch / warmup),
+    ),
     "06.1": (_by_categorical,),
     "06.2": (
         lambda step, steps, first, last: first + (last - first) * step / max(steps - 1, 1),
         lambda step, steps, first, last: float(np.linspace(first, last, steps)[step]),
     ),
     "06.3": (
-        lambda z: F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt((z.shape[1] - 1) / z.shape[1]),
+        lambda z: (
+            F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt((z.shape[1] - 1) / z.shape[1])
+        ),
         *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-6, 1e-8)),
         _by_deviation(lambda std: std.clamp_min(1e-6)),
     ),
@@ -578,15 +638,22 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     "08.1": (_many_teachers,),
     "08.2": (_ca,),
     "08.3": (
-        lambda g, z_t, y: -(
-            torch.logsumexp(g - torch.stack([F.cross_entropy(z, y, reduction="none") for z in z_t], 1), 1)
-            - torch.logsumexp(g, 1)
-        ).mean(),
+        lambda g, z_t, y: (
+            -(
+                torch.logsumexp(
+                    g - torch.stack([F.cross_entropy(z, y, reduction="none") for z in z_t], 1), 1
+                )
+                - torch.logsumexp(g, 1)
+            ).mean()
+        ),
     ),
     "09.1": (lambda a, b: min(1.0, _doubled_tail(a, b)),),
     "09.2": (_holm_of_array,),
     "10.1": (hint_parts, lambda *case: hint_parts(*case).reshape(1)),
-    "10.3": (lambda s, t, k: (float(s * t * k**2 + t), 0.0), lambda s, t, k: np.array([(s * k**2 + 1) * t, 0])),
+    "10.3": (
+        lambda s, t, k: (float(s * t * k**2 + t), 0.0),
+        lambda s, t, k: np.array([(s * k**2 + 1) * t, 0]),
+    ),
     "11.1": (attention, lambda f: F.normalize((f**2).mean(1).view(len(f), -1))),
     "11.2": (_attention_distance,),
     "12.2": (
@@ -598,4 +665,4 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     "14.3": (_control_with_a_list, *map(_control_in, (dict, dict.copy, copy.copy, copy.deepcopy))),
     "13.2": (lambda z: F.log_softmax(z, 2).logsumexp(1).argmax(1).numpy(),),
     "15.2": (_least_scale(1e-20),),
-}  # fmt: skip
+}

@@ -9,42 +9,73 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from kdnotes.check import Exercise, Trap, exercise
 
-from kdnotes import answers, check, losses
+from kdnotes import losses
+from kdnotes.course import answers, mistakes
+from kdnotes.course.attempt import Exercise
+from kdnotes.course.check import exercise
+
+
+def made(reference, *cases, extremes=(), **attributes):
+    """An exercise from its reference and cases."""
+    members = {"reference": staticmethod(reference), "cases": lambda self: list(cases)}
+    return type(
+        "Made", (Exercise,), members | {"extremes": lambda self: list(extremes)} | attributes
+    )()
+
+
+class Softened(Exercise):
+    def reference(self, x, t):
+        return (x / t).softmax(1)
+
+    def cases(self):
+        return [(torch.tensor([[1.0, 2.0, 4.0]]), 1.0), (torch.tensor([[0.0, 3.0, 1.0]]), 4.0)]
+
+    def wrong_unsoftened(self, x, t):
+        """The temperature is not used."""
+        return x.softmax(1)
+
+    def wrong_product(self, x, t):
+        """T divides:
+        it does not multiply.
+        """
+        return (x * t).softmax(1)
+
+
+class TwoTerms(Exercise):
+    gradient_of = (0, 1)
+
+    def reference(self, z_s, z_t, y):
+        return loss()(z_s, z_t, y)
+
+    def parts(self):
+        return {
+            "the soft term": lambda z_s, z_t, y: losses.kd_loss(z_s, z_t.detach(), 2.0),
+            "the labels' term": lambda z_s, z_t, y: F.cross_entropy(z_s, y),
+        }
+
+    def cases(self):
+        logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+        return [(*logits, torch.tensor([0, 3, 1]))]
 
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch):
     module = types.ModuleType("kdnotes.course.exercises.chapter98")
     module.EXERCISES = {
-        "98.1": Exercise(
-            reference=lambda x, t: (x / t).softmax(1),
-            cases=lambda: [(torch.tensor([[1.0, 2.0, 4.0]]), 1.0), (torch.tensor([[0.0, 3.0, 1.0]]), 4.0)],
-            traps=(
-                Trap(lambda x, t: x.softmax(1), "the temperature is not used"),
-                Trap(lambda x, t: (x * t).softmax(1), "divide by T"),
-            ),
-        ),
-        "98.3": Exercise(reference=lambda n: n, cases=lambda: [(3548,), (2,)]),
-        "98.4": Exercise(reference=lambda n: (n, 0), cases=lambda: [(1600,)]),
-        "98.5": Exercise(reference=lambda z: z.argmax(1), cases=lambda: [(torch.eye(6)[[3, 1, 4, 1, 5, 2]],)]),
-        "98.6": Exercise(
-            loss(),
-            lambda: [(*torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 1]))],
-            gradient_of=(0, 1),
-            parts=(
-                ("the soft term", lambda z_s, z_t, y: losses.kd_loss(z_s, z_t.detach(), 2.0)),
-                ("the labels' term", lambda z_s, z_t, y: F.cross_entropy(z_s, y)),
-            ),
-        ),
-        "98.7": Exercise(
+        "98.1": Softened(),
+        "98.2": made(lambda x: [2.0 * x, float(x > 0)], (1.5,), (-1.0,)),
+        "98.3": made(lambda n: n, (3548,), (2,)),
+        "98.4": made(lambda n: (n, 0), (1600,)),
+        "98.5": made(lambda z: z.argmax(1), (torch.eye(6)[[3, 1, 4, 1, 5, 2]],)),
+        "98.6": TwoTerms(),
+        "98.7": made(
             lambda z: z.logsumexp(1),
-            lambda: [(torch.tensor([[1.0, 2.0], [3.0, -1.0]]),)],
-            extremes=lambda: [(torch.tensor([[1e4, 0.0], [0.0, -1e4]]),)],
+            (torch.tensor([[1.0, 2.0], [3.0, -1.0]]),),
+            extremes=[(torch.tensor([[1e4, 0.0], [0.0, -1e4]]),)],
             gradient_of=(0,),
+            logits=(0,),
         ),
-        "98.2": Exercise(reference=lambda x: [2.0 * x, float(x > 0)], cases=lambda: [(1.5,), (-1.0,)]),
     }
     monkeypatch.setitem(sys.modules, "kdnotes.course.exercises.chapter98", module)
 
@@ -69,12 +100,24 @@ def unsolved(x, t):
         (lambda x, t: ..., False, "todo"),
         (unsolved, False, "todo"),
         (lambda x, t: torch.softmax(x, dim=1), False, "not yet: the temperature is not used"),
-        (lambda x, t: torch.softmax(x * t, dim=1), False, "not yet: divide by T"),
-        (lambda x, t: torch.softmax(x / t, dim=1)[0], False, "not yet: for case 1 expected a tensor [1, 3] starting"),
+        (
+            lambda x, t: torch.softmax(x * t, dim=1),
+            False,
+            "not yet: T divides: it does not multiply",
+        ),
+        (
+            lambda x, t: torch.softmax(x / t, dim=1)[0],
+            False,
+            "not yet: the numbers are right, but in another shape",
+        ),
         (lambda x, t: x / t, False, "not yet: for case 1 expected a tensor [1, 3] starting 0.042"),
-        (lambda x, t: 3, False, "not yet: for case 1 expected a tensor [1, 3]"),
+        (lambda x, t: 3, False, "not yet: your result does not depend on `x` and `t`, and should"),
         (lambda x: x, False, "your function stopped with TypeError"),
-        (lambda x, t: 1 / 0, False, "your function stopped with ZeroDivisionError: division by zero"),
+        (
+            lambda x, t: 1 / 0,
+            False,
+            "your function stopped with ZeroDivisionError: division by zero",
+        ),
     ],
 )
 def test_verdicts(capsys, answer, correct, expected):
@@ -102,7 +145,9 @@ def test_the_first_case_that_differs_is_shown(capsys):
     assert "for case 2, called with (-1), expected (-2, 0), got (-2, 1)" in line
 
 
-@pytest.mark.parametrize("form", [float, np.float64, np.int32, torch.tensor, lambda n: torch.tensor([float(n)])])
+@pytest.mark.parametrize(
+    "form", [float, np.float64, np.int32, torch.tensor, lambda n: torch.tensor([float(n)])]
+)
 def test_a_whole_number_may_come_in_any_form(capsys, form):
     assert verdict(capsys, "98.3", form)[0]
 
@@ -117,13 +162,16 @@ def test_a_list_of_the_one_right_value_is_called_so(capsys):
     assert line == "not yet: the value is right, but return an int, not (an int,)"
 
 
-@pytest.mark.parametrize("form", [list, np.array, torch.tensor, lambda pair: tuple(map(float, pair))])
+@pytest.mark.parametrize(
+    "form", [list, np.array, torch.tensor, lambda pair: tuple(map(float, pair))]
+)
 def test_a_pair_may_come_in_any_form(capsys, form):
     assert verdict(capsys, "98.4", lambda n: form((n, 0)))[0]
 
 
 @pytest.mark.parametrize(
-    "form", [lambda c: c.tolist(), lambda c: tuple(c.tolist()), lambda c: c.numpy(), torch.Tensor.int]
+    "form",
+    [lambda c: c.tolist(), lambda c: tuple(c.tolist()), lambda c: c.numpy(), torch.Tensor.int],
 )
 def test_a_tensor_may_come_in_any_form(capsys, form):
     assert verdict(capsys, "98.5", lambda z: form(z.argmax(1)))[0]
@@ -179,9 +227,15 @@ def half(z_s, z_t, y):
     [
         (loss(), "correct"),
         (lambda *case: loss()(*case).double().reshape(1), "correct"),
-        (loss(torch.detach), "the value is right, but the soft term sends no gradient to z_s: it is detached"),
+        (
+            loss(torch.detach),
+            "the value is right, but the soft term sends no gradient to z_s: it is detached",
+        ),
         (loss(turned), "the value is right, but the gradient of the soft term is reversed"),
-        (loss(hard=torch.detach), "the value is right, but the labels' term sends no gradient to z_s"),
+        (
+            loss(hard=torch.detach),
+            "the value is right, but the labels' term sends no gradient to z_s",
+        ),
         (loss(hard=turned), "the value is right, but the gradient of the labels' term is reversed"),
         (loss(torch.detach, torch.detach), "the value is right, but no gradient reaches "),
         (loss(turned, turned), "the value is right, but its gradient is reversed"),
@@ -190,9 +244,15 @@ def half(z_s, z_t, y):
         (loss(lambda soft: 0), "the soft term is missing"),
         (loss(lambda soft: 2 * soft), "the soft term is counted twice"),
         (loss(hard=lambda term: -term), "the labels' term has the wrong sign"),
-        (half, "the value is right, but not its gradient with respect to z_s: for case 1 at [2] expected a tensor [4]"),
-        (lambda *case: (loss()(*case),), "the value is right, but return a Tensor, not (a Tensor,)"),
-        (lambda z_s, z_t, y: 0.5, "for case 1 expected"),
+        (
+            half,
+            "the value is right, but not its gradient with respect to z_s: for case 1 at [2]",
+        ),
+        (
+            lambda *case: (loss()(*case),),
+            "the value is right, but return a Tensor, not (a Tensor,)",
+        ),
+        (lambda z_s, z_t, y: 0.5, "your result does not depend on `z_s` and `z_t` and `y`"),
     ],
 )
 def test_mistakes_that_all_losses_share(capsys, answer, expected):
@@ -209,8 +269,8 @@ def stable(z):
     ("answer", "expected"),
     [
         (stable, "correct"),
-        (lambda z: z.exp().sum(1).log(), check.NOT_FINITE),
-        (lambda z: (z.clamp(-500, 500).double().exp().sum(1)).log(), check.CUT_OFF),
+        (lambda z: z.exp().sum(1).log(), mistakes.NOT_FINITE),
+        (lambda z: (z.clamp(-500, 500).double().exp().sum(1)).log(), mistakes.CUT_OFF),
         (lambda z: z.exp().sum(1), "for case 1 expected a tensor [2] starting"),
     ],
 )

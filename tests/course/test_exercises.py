@@ -1,4 +1,4 @@
-"""Every exercise accepts its reference, answers each trap with that trap's own sentence, and knows an unsolved stub."""
+"""Every exercise accepts its reference, names each of its traps, and knows an unsolved stub."""
 
 import ast
 import importlib
@@ -16,7 +16,9 @@ from scipy import stats
 from sweep import PARTS, parts
 
 import kdnotes.course.exercises
-from kdnotes import check, experiment, losses
+from kdnotes import lab, losses
+from kdnotes.course import check
+from kdnotes.course.attempt import sentence
 
 MODULES = [
     importlib.import_module(f"kdnotes.course.exercises.{item.name}")
@@ -38,28 +40,38 @@ def test_a_stub_is_still_to_do(number, capsys):
     assert capsys.readouterr().out == f"Exercise {number}: todo\n"
 
 
-@pytest.mark.parametrize(("number", "trap"), TRAPS, ids=[f"{number}-{i}" for i, (number, _) in enumerate(TRAPS)])
+@pytest.mark.parametrize(
+    ("number", "trap"), TRAPS, ids=[f"{number}-{i}" for i, (number, _) in enumerate(TRAPS)]
+)
 def test_each_trap_is_named(number, trap, capsys):
-    assert not check.exercise(number, trap.wrong)
-    assert capsys.readouterr().out == f"Exercise {number}: not yet: {trap.message}\n"
+    assert not check.exercise(number, trap)
+    assert capsys.readouterr().out == f"Exercise {number}: not yet: {sentence(trap)}\n"
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_traps_are_few_and_each_has_a_sentence_of_its_own(number):
+    sentences = [sentence(trap) for trap in ALL[number].traps]
+    assert len(sentences) == len(set(sentences)) <= 8
 
 
 # What the solution cells find in their chapters.
 NAMES = {
-    "torch": torch, "F": F, "np": np, "math": math, "itertools": itertools, "stats": stats, "losses": losses,
-    "experiment": experiment,
+    "torch": torch, "F": F, "np": np, "math": math, "itertools": itertools, "stats": stats,
+    "losses": losses, "experiment": lab,
 }  # fmt: skip
 
 
 def printed_solutions() -> dict[str, str]:
     """The source of each solution cell, by the exercise that it solves."""
     found = {}
-    for path in sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")):
+    for path in sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             if "solution" in cell.metadata.get("tags", []):
                 *definitions, assertion = ast.parse(cell.source).body
                 number, function = (ast.unparse(one) for one in assertion.test.args)
-                found[ast.literal_eval(number)] = f"{ast.unparse(ast.Module(definitions, []))}\nsolution = {function}"
+                found[ast.literal_eval(number)] = (
+                    f"{ast.unparse(ast.Module(definitions, []))}\nsolution = {function}"
+                )
     return found
 
 
@@ -74,7 +86,7 @@ def test_the_printed_solution_is_correct(number, capsys):
     assert check.exercise(number, cell["solution"]), capsys.readouterr().out
 
 
-WITH_PARTS = [number for number in PARTS if ALL[number].parts]
+WITH_PARTS = [number for number in PARTS if ALL[number].parts()]
 
 
 @pytest.mark.parametrize("number", WITH_PARTS)
@@ -87,10 +99,12 @@ WITH_PARTS = [number for number in PARTS if ALL[number].parts]
         (lambda one: 2 * one, "is counted twice"),
     ],
 )
-def test_a_part_that_is_detached_reversed_missing_or_doubled_is_named(number, change, message, capsys):
+def test_a_part_that_is_detached_reversed_missing_or_doubled_is_named(
+    number, change, message, capsys
+):
     for answer in parts(change)(number):
         assert not check.exercise(number, answer)
         line = capsys.readouterr().out
-        names = [name for name, _ in ALL[number].parts]
-        own = any(trap.message in line for trap in ALL[number].traps)
-        assert own or (message in line and any(name in line for name in names)), line
+        own = any(sentence(trap) in line for trap in ALL[number].traps)
+        named = message in line and any(name in line for name in ALL[number].parts())
+        assert own or named, line

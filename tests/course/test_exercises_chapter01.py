@@ -1,4 +1,4 @@
-"""Chapter 1's exercises against independent computations (tests/test_exercises.py tries every reference and trap)."""
+"""Chapter 1's exercises against independent computations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdnotes import check
+from kdnotes.course import check, mistakes
 from kdnotes.course.exercises.chapter01 import EXERCISES
 
 
@@ -16,7 +16,11 @@ from kdnotes.course.exercises.chapter01 import EXERCISES
 def test_unknown_mistake_shows_expected_and_given(number, capsys):
     def nearly(*arguments):
         expected = EXERCISES[number].reference(*arguments)
-        return tuple(1.01 * value for value in expected) if isinstance(expected, tuple) else 1.01 * expected
+        return (
+            tuple(1.01 * value for value in expected)
+            if isinstance(expected, tuple)
+            else 1.01 * expected
+        )
 
     assert not check.exercise(number, nearly)
     assert re.search(r"for case 1(, called with \(.*\),)? expected", capsys.readouterr().out)
@@ -37,7 +41,7 @@ def test_loss_written_with_logarithms_of_softmax_fails_at_the_extremes(capsys):
         return temperature**2 * F.kl_div(p_s.log(), p_t, reduction="batchmean")
 
     assert not check.exercise("01.1", answer)
-    assert check.NOT_FINITE in capsys.readouterr().out
+    assert mistakes.NOT_FINITE in capsys.readouterr().out
 
 
 def test_gradient_from_autograd_is_accepted():
@@ -54,10 +58,14 @@ def test_gradient_from_autograd_is_accepted():
 def test_limit_agrees_with_a_very_high_temperature():
     temperature = 1e5
     for student, teacher in EXERCISES["01.3"].cases():
-        log_p_s, log_p_t = (F.log_softmax(z.double() / temperature, dim=1) for z in (student, teacher))
+        log_p_s, log_p_t = (
+            F.log_softmax(z.double() / temperature, dim=1) for z in (student, teacher)
+        )
         divergence = F.kl_div(log_p_s, log_p_t, reduction="none", log_target=True)
         limit = EXERCISES["01.3"].reference(student, teacher)
-        torch.testing.assert_close(temperature**2 * divergence.sum(dim=1), limit.double(), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            temperature**2 * divergence.sum(dim=1), limit.double(), rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize(("alpha", "classes"), [(0.9, 10), (0.25, 3)])
