@@ -8,6 +8,8 @@ import pytest
 import torch
 from helpers import own_cache  # noqa: F401
 
+from kdnotes.data import load
+
 # Two threads that wait for each other on a busy machine make a test of small tensors a hundred
 # times slower.
 torch.set_num_threads(1)
@@ -22,3 +24,8 @@ def session_cache(tmp_path_factory):
             patch.delenv(name)
         patch.setenv("KDNOTES_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def fashion(session_cache):
+    return load("fashion-mnist")

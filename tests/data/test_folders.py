@@ -116,7 +116,7 @@ def test_what_nobody_sees_is_no_class_and_no_image(image_folder):
         cat = image_folder / part / "cat"
         (cat / ".ipynb_checkpoints").mkdir()
         Image.new("RGB", (8, 8)).save(cat / ".ipynb_checkpoints" / "0-checkpoint.png")
-        for name in "._0.png .DS_Store Thumbs.db desktop.ini notes.txt .hidden.jpg".split():
+        for name in ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini", "a.txt", ".hidden.jpg"):
             (cat / name).write_bytes(b"no image")
         (image_folder / part / "labels.csv").write_text("0.png,cat")
     sources._load_cached.cache_clear()
