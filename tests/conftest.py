@@ -1,4 +1,4 @@
-"""What all tests share: a cache folder of their own, and none of the caller's KDNOTES_ variables."""
+"""What all tests share: a cache of their own, and none of the caller's KDNOTES_ variables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import os
 
 import pytest
 import torch
+from helpers import own_cache  # noqa: F401
 
-# Two threads that wait for each other on a busy machine make a test of small tensors a hundred times slower.
+from kdnotes.data import load
+
+# Two threads that wait for each other on a busy machine make a test of small tensors a hundred
+# times slower.
 torch.set_num_threads(1)
 
 
@@ -20,3 +24,8 @@ def session_cache(tmp_path_factory):
             patch.delenv(name)
         patch.setenv("KDNOTES_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def fashion(session_cache):
+    return load("fashion-mnist")

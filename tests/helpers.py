@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from joblib.externals.loky import reusable_executor
 from PIL import Image
 from torch import nn
@@ -21,16 +18,20 @@ from torch import nn
 from kdnotes import losses, methods
 from kdnotes.data import Split, Splits, Views
 from kdnotes.methods import Batch, CrossEntropy, Method
-from kdnotes.models import Cohort, MultiExitStudent, StudentNet, TeacherNet
+from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
+from kdnotes.study import Study, compare
 from kdnotes.teachers import Teacher
-from kdnotes.training import Config, build
+from kdnotes.training import Config, Run, build, fit
 
 CLASSES = 4
 STUDENT = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=2)
 MULTI_EXIT = functools.partial(MultiExitStudent, STUDENT)
 COHORT = functools.partial(Cohort, (STUDENT, STUDENT))
 CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
-PAIRS = (("stem", "block1"), ("block1", "block2"))  # stages of STUDENT and of ``tiny_teacher`` of equal size
+# Stages of STUDENT and of ``tiny_teacher`` of equal size.
+PAIRS = (("stem", "block1"), ("block1", "block2"))
+TELLING = ["seconds", "created", "cached"]  # what a run says of itself, in a study's frame
+NETWORKS = pytest.mark.parametrize("network", [TeacherNet, StudentNet, ResidualStudent])
 
 
 class LiveFitNets(methods.FitNets):
@@ -49,20 +50,22 @@ class LiveOwnLoss(methods.OwnLoss):
 
 def hint_written_as_a_function(batch, given):
     """What ``FitNets(teacher, 2.0, 0.5, PAIRS[1:], 0.3)`` does, for ``OwnLoss``."""
+    hint = losses.hint_loss(given.module(batch.features["block1"]), given.features["block2"])
     return {
         "hard": 0.5 * F.cross_entropy(batch.student_logits, batch.targets),
         "soft": 0.5 * losses.kd_loss(batch.student_logits, given.logits, 2.0),
-        "hint": 0.3 * losses.hint_loss(given.module(batch.features["block1"]), given.features["block2"]),
+        "hint": 0.3 * hint,
     }
 
 
 def smaller_logits(batch, given):
     """A loss without a teacher, as one scalar, for ``OwnLoss``."""
-    return F.cross_entropy(batch.student_logits, batch.targets) + 0.1 * batch.student_logits.square().mean()
+    hard = F.cross_entropy(batch.student_logits, batch.targets)
+    return hard + 0.1 * batch.student_logits.square().mean()
 
 
-# Every method of the package, with settings other than the defaults where these would hide a part of it; ``t`` is a
-# list of three teachers.
+# Every method of the package, with settings other than the defaults where these would hide a part
+# of it; ``t`` is a list of three teachers.
 METHODS = {
     "CrossEntropy": lambda t: methods.CrossEntropy(),
     "LabelSmoothing": lambda t: methods.LabelSmoothing(0.2),
@@ -79,7 +82,9 @@ METHODS = {
     "MultiTeacherKD": lambda t: methods.MultiTeacherKD(tuple(t), 2.0, 0.5),
     "CAMKD": lambda t: methods.CAMKD(tuple(t), 2.0, 0.5),
     "GatedKD": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5),
-    "GatedKD, by imitation": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5, train_gate_by="imitation"),
+    "GatedKD, by imitation": lambda t: methods.GatedKD(
+        tuple(t), 2.0, 0.5, train_gate_by="imitation"
+    ),
     "ESKD": lambda t: methods.ESKD(t[0], 2.0, 0.5, until=0.5),
     "FitNets": lambda t: methods.FitNets(t[0], 2.0, 0.5, PAIRS, 0.3),
     "FitNets, alone at first": lambda t: methods.FitNets(t[0], 2.0, 0.5, PAIRS[1:], 3.0, alone=0.5),
@@ -98,43 +103,10 @@ METHODS = {
     ),
 }
 
-few = settings(max_examples=60, deadline=None)
-temperatures = st.floats(0.5, 20)
-
-
-@st.composite
-def logits(draw, number=1, limit=1e4):
-    """``number`` float64 arrays [batch, classes] of one shape, within ±limit."""
-    shape = draw(st.tuples(st.integers(1, 6), st.integers(2, 12)))
-    values = hnp.arrays(np.float64, shape, elements=st.floats(-limit, limit))
-    return tuple(draw(values) for _ in range(number))
-
-
-def log_softmax(z, temperature=1.0):
-    z = z / temperature
-    top = z.max(axis=1, keepdims=True)
-    return z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
-
-
-def closed_kd(z_s, z_t, temperature):
-    """T²·Σ p_t (log p_t − log p_s), one value a sample."""
-    log_s, log_t = log_softmax(z_s, temperature), log_softmax(z_t, temperature)
-    return temperature**2 * (np.exp(log_t) * (log_t - log_s)).sum(axis=1)
-
-
-def random_case(rng, largest=(8, 100)):
-    """A random shape, scale (up to ±1e4) and temperature."""
-    shape = rng.integers(1, largest[0] + 1), rng.integers(2, largest[1] + 1)
-    scale = 10.0 ** rng.uniform(-2, 4)
-    z_s, z_t = (np.clip(scale * rng.standard_normal(shape), -1e4, 1e4) for _ in range(2))
-    if rng.random() < 0.1:  # the extremes themselves
-        z_s, z_t = (1e4 * np.sign(z) for z in (z_s, z_t))
-    return z_s, z_t, float(rng.uniform(0.5, 20))
-
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    """An empty cache folder, also for worker processes (those of an earlier test would use an earlier folder)."""
+    """An empty cache folder, also for worker processes: an earlier test's would use another."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("KDNOTES_CACHE", str(folder))
     for name in ("KDNOTES_FRESH", "KDNOTES_WORKERS"):
@@ -155,8 +127,10 @@ def tiny_split(count: int, seed: int, channels: int = 1) -> Split:
     return Split(images, targets, torch.arange(count))
 
 
-def write_image_folder(path: Path, train: Sequence[int], test: Sequence[int], *, grey: bool = False) -> str:
-    """A data set of PNG files of noise over a pattern that tells the class; its name for ``data.load``.
+def write_image_folder(
+    path: Path, train: Sequence[int], test: Sequence[int], *, grey: bool = False
+) -> str:
+    """A data set of PNG files, noise over a pattern that tells the class; its name for ``load``.
 
     Args:
         train, test: the number of images of each class.
@@ -167,9 +141,8 @@ def write_image_folder(path: Path, train: Sequence[int], test: Sequence[int], *,
         for number, count in enumerate(counts):
             folder = path / part / f"class {number:03d}"
             folder.mkdir(parents=True)
-            pattern = (
-                np.random.default_rng(number).integers(60, 196, (4, 5, 1 if grey else 3)).repeat(6, 0).repeat(6, 1)
-            )
+            pattern = np.random.default_rng(number).integers(60, 196, (4, 5, 1 if grey else 3))
+            pattern = pattern.repeat(6, 0).repeat(6, 1)
             for image in range(count):
                 pixels = (pattern + rng.normal(0, 40, pattern.shape)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(pixels.squeeze()).save(folder / f"{image}.png")
@@ -178,14 +151,16 @@ def write_image_folder(path: Path, train: Sequence[int], test: Sequence[int], *,
 
 @functools.lru_cache(maxsize=4)
 def tiny_data(channels: int = 1) -> Splits:
-    """60 training, 20 validation and 40 test images of 4 classes; not from ``load``, so pickled as they are."""
+    """60 training, 20 validation, 40 test images of 4 classes: not from ``load``, no recipe."""
     parts = [tiny_split(count, seed, channels) for seed, count in enumerate((60, 20, 40))]
-    return Splits(*parts, classes=("a", "b", "c", "d"), mean=(0.0,) * channels, std=(1.0,) * channels, name="tiny")
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    return Splits(*parts, classes=("a", "b", "c", "d"), mean=mean, std=std, name="tiny")
 
 
 def tiny_teacher(seed: int = 0) -> Teacher:
     """An untrained teacher with distinctive outputs: enough for everything but accuracy."""
-    return Teacher(build(functools.partial(TeacherNet, num_classes=CLASSES, in_channels=1, width=2), seed), {})
+    network = functools.partial(TeacherNet, num_classes=CLASSES, in_channels=1, width=2)
+    return Teacher(build(network, seed), {})
 
 
 @dataclass(eq=False)
@@ -202,6 +177,19 @@ def student_of(method):
     """Builds the student that this method needs."""
     needs = {methods.BYOT: MULTI_EXIT, methods.DML: COHORT}
     return next((student for kind, student in needs.items() if isinstance(method, kind)), STUDENT)
+
+
+def train(method=None, config=CONFIG, student=None, data=None) -> Run:
+    """The tiny training of a method, of the student that it needs."""
+    method = method or CrossEntropy()
+    student = build(student or student_of(method), config.seed)
+    return fit(student, method, data or tiny_data(), config)
+
+
+def study(arms, seeds: int = 2, **changes) -> Study:
+    """A comparison on the tiny data."""
+    shared = {"student": STUDENT, "data": tiny_data(), "config": CONFIG, "workers": 1}
+    return compare(arms, seeds, **(shared | {"report": None} | changes))
 
 
 def batch_of(view=0, count=6, **changes):
@@ -223,7 +211,8 @@ def batch_of(view=0, count=6, **changes):
 
 
 def equal_states(first: dict, second: dict) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    same = first.keys() == second.keys()
+    return same and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @dataclass(eq=False)
@@ -240,7 +229,7 @@ class Drawing(CrossEntropy):
 
 @dataclass(eq=False)
 class Scaled(Method):
-    """Cross-entropy of logits times a scale that is trained: a method with a parameter of its own."""
+    """Cross-entropy of logits times a trained scale: a method with a parameter of its own."""
 
     def prepare(self, student, train, views, device):
         self.scale = nn.Parameter(torch.ones((), device=device))
@@ -249,7 +238,7 @@ class Scaled(Method):
         return [self.scale]
 
     def terms(self, batch):
-        return {"hard": nn.functional.cross_entropy(batch.student_logits * self.scale, batch.targets)}
+        return {"hard": F.cross_entropy(batch.student_logits * self.scale, batch.targets)}
 
 
 class DrawingStudent(StudentNet):
@@ -258,3 +247,30 @@ class DrawingStudent(StudentNet):
     def __init__(self, **sizes):
         torch.rand(1)
         super().__init__(**sizes)
+
+
+class TinySettings:
+    """Stands for ``course.profiles.Settings``, with the data of the tests."""
+
+    seeds = 2
+
+    def splits(self):
+        return tiny_data()
+
+    def student(self):
+        return STUDENT
+
+    def config(self):
+        return CONFIG
+
+    def teacher(self):
+        return self.timed(tiny_teacher(0), 100.0)
+
+    def more_teachers(self):
+        wide = Teacher(build(functools.partial(STUDENT, width=4), 1), {})
+        return {"wide": self.timed(wide, 10.0), "third": self.timed(tiny_teacher(2), 1.0)}
+
+    @staticmethod
+    def timed(teacher, seconds):
+        teacher.record["seconds"] = seconds
+        return teacher

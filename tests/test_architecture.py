@@ -72,7 +72,9 @@ def test_imports_point_down(path):
     assert faults(path, imports_of(path)) == []
 
 
-@pytest.mark.parametrize("upward", ["kdnotes.course.check", "kdnotes.training.loop", "kdnotes.methods"])
+@pytest.mark.parametrize(
+    "upward", ["kdnotes.course.check", "kdnotes.training.loop", "kdnotes.methods"]
+)
 def test_an_arrow_upwards_is_seen(upward):
     assert faults(PACKAGE / "losses" / "logits.py", {upward}) == [upward.split(".")[1]]
 
@@ -89,6 +91,10 @@ def test_a_module_is_read_in_one_sitting(path):
     assert max(map(len, lines), default=0) <= 100 or path.name == "pages.py"  # its style sheet
 
 
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_reaches_into_another(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -97,17 +103,22 @@ def test_no_module_reaches_into_another(path):
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kdnotes")
         for alias in node.names
-        if alias.name.startswith("_")
+        if is_private(alias.name)
     ]
-    modules = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
-               and node.module and f"{node.module}.{node.names[0].name}" in NAMES for alias in node.names}  # fmt: skip
+    modules = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if f"{node.module}.{alias.name}" in NAMES
+    }
     taken += [
         f"{node.value.id}.{node.attr}"
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id in modules
-        and node.attr.startswith("_")
+        and is_private(node.attr)
     ]
     assert taken == []
 
@@ -119,10 +130,15 @@ def test_arguments_are_checked_in_one_place():
     elsewhere = {
         name_of(path)
         for path in MODULES
-        if not path.is_relative_to(PACKAGE / "checks") and VALIDATION.search(path.read_text(encoding="utf-8"))
+        if not path.is_relative_to(PACKAGE / "checks")
+        and VALIDATION.search(path.read_text(encoding="utf-8"))
     }
     # These ask what a value is, and refuse none.
-    assert elsewhere <= {"kdnotes.course.answers", "kdnotes.course.chapters", "kdnotes.data.sources"}
+    assert elsewhere <= {
+        "kdnotes.course.answers",
+        "kdnotes.course.chapters",
+        "kdnotes.data.sources",
+    }
 
 
 def imported_by_chapters() -> list[str]:
@@ -131,16 +147,18 @@ def imported_by_chapters() -> list[str]:
         for cell in nbformat.read(path, 4).cells:
             if cell.cell_type == "code":
                 tree = ast.parse(cell.source)
-                nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-                lines |= {ast.unparse(node) for node in nodes if "kdnotes" in ast.unparse(node)}
+                kinds = (ast.Import, ast.ImportFrom)
+                found = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, kinds)]
+                lines |= {line for line in found if "kdnotes" in line}
     return sorted(lines)
 
 
 def test_what_chapters_import_is_there_and_is_the_same_module():
     lines = imported_by_chapters()
     assert len(lines) > 20
-    check = "import kdnotes.course.check, kdnotes.lab; assert kdnotes.course.check is check and kdnotes.lab is experiment"
-    code = "\n".join([*lines, "from kdnotes import check, experiment", check])
+    same = "assert kdnotes.course.check is check and kdnotes.lab is experiment"
+    short = ["from kdnotes import check, experiment", "import kdnotes.course.check, kdnotes.lab"]
+    code = "\n".join([*lines, *short, same])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -1,4 +1,4 @@
-"""Teachers: the bank against a live forward, identity, training records, and the teacher that ships."""
+"""Teachers: the bank against a live forward, identity, records, and the teacher that ships."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 import torch
-from helpers import CONFIG, STUDENT, equal_states, own_cache, tiny_data, tiny_teacher  # noqa: F401
+from helpers import CONFIG, STUDENT, equal_states, tiny_data, tiny_teacher
 
 from kdnotes import metrics, store, teachers, training
 from kdnotes.data import Views, load
@@ -29,13 +29,15 @@ def test_bank_equals_a_live_forward_of_the_same_views_in_eval_mode():
         images = views.take(data.train, torch.arange(60), view)
         torch.testing.assert_close(bank[view], teacher.model(images), rtol=1e-4, atol=1e-6)
         some = torch.tensor([9, 3])
-        torch.testing.assert_close(bank[view, some], teacher.model(images[some]), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            bank[view, some], teacher.model(images[some]), rtol=1e-4, atol=1e-6
+        )
     assert not torch.allclose(bank[0], bank[1])
     teacher.model.train()
     assert not torch.allclose(bank[0], teacher.model(views.take(data.train, torch.arange(60), 0)))
 
 
-def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cache, monkeypatch):  # noqa: F811
+def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cache, monkeypatch):
     computed, honest = [], runs.write
     monkeypatch.setattr(runs, "write", lambda *given: computed.append(1) or honest(*given))
     data = tiny_data()
@@ -50,13 +52,17 @@ def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cac
     assert len(computed) == 4 and len(list((own_cache / "banks").glob("*.safetensors"))) == 4
 
 
-@pytest.mark.parametrize(("stage", "shape"), [("block1", (2, 16, 16)), ("block3", (8, 4, 4)), ("block4", (16, 2, 2))])
+@pytest.mark.parametrize(
+    ("stage", "shape"), [("block1", (2, 16, 16)), ("block3", (8, 4, 4)), ("block4", (16, 2, 2))]
+)
 def test_features_equal_a_live_forward_of_the_same_views_in_eval_mode(stage, shape):
     teacher, data, views = tiny_teacher(), tiny_data(), Views(2)
     state = copy.deepcopy(teacher.model.state_dict())
     assert teacher.feature_shape(stage) == shape
     features = teacher.features(data.train, views, stage)
-    assert features.shape == (2, 60, *shape) and features.dtype == torch.float32 and not features.requires_grad
+    assert features.shape == (2, 60, *shape)
+    assert features.dtype == torch.float32
+    assert not features.requires_grad
     assert not any(module.training for module in teacher.model.modules())
     assert equal_states(teacher.model.state_dict(), state)
     for view in range(2):
@@ -66,7 +72,7 @@ def test_features_equal_a_live_forward_of_the_same_views_in_eval_mode(stage, sha
     assert not torch.allclose(features[0], features[1])
 
 
-def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, monkeypatch):  # noqa: F811
+def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, monkeypatch):
     computed, honest = [], runs.write
     monkeypatch.setattr(runs, "write", lambda *given: computed.append(1) or honest(*given))
     data, views = tiny_data(), Views(2)
@@ -83,12 +89,15 @@ def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, 
 
 def test_logits_are_those_of_the_plain_images():
     teacher, data = tiny_teacher(), tiny_data()
-    torch.testing.assert_close(teacher.logits(data.test), teacher.model(data.test.images), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        teacher.logits(data.test), teacher.model(data.test.images), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_a_teacher_is_in_eval_mode_and_frozen_and_known_by_its_weights():
     teacher = tiny_teacher()
-    assert not teacher.model.training and not any(p.requires_grad for p in teacher.model.parameters())
+    assert not teacher.model.training
+    assert not any(p.requires_grad for p in teacher.model.parameters())
     assert teacher.key == tiny_teacher().key != tiny_teacher(1).key
     changed = copy.deepcopy(teacher.model)
     changed.stages.block1[1].running_mean += 1e-3  # a buffer counts too
@@ -105,36 +114,41 @@ def test_train_or_load_trains_once_and_records_how():
     assert first.record == second.record and first.key == second.key != smooth.key
     assert first.record["config"] == dataclasses.asdict(CONFIG)
     assert (first.record["method"], smooth.record["method"]) == ("CrossEntropy", "LabelSmoothing")
-    assert first.record["data"] == "tiny, 60 training images" and "StudentNet" in first.record["architecture"]
+    assert first.record["data"] == "tiny, 60 training images"
+    assert "StudentNet" in first.record["architecture"]
     assert len(first.record["history"]["loss"]) == 2
     fresh = metrics.evaluate(first.logits(tiny_data().test), tiny_data().test.targets)
     assert fresh["accuracy"] == first.record["metrics"]["test_accuracy"]
     assert fresh["nll"] == pytest.approx(first.record["metrics"]["test_nll"], rel=1e-5)
 
 
-def test_a_teacher_that_is_not_finite_is_named_where_it_is_asked_and_nothing_of_it_is_stored(own_cache):  # noqa: F811
+def test_a_teacher_that_is_not_finite_is_named_where_it_is_asked_and_nothing_of_it_is_stored(
+    own_cache,
+):
     """In the two images that are looked at first, or only later."""
     data, teacher = tiny_data(), tiny_teacher()
     teacher.model.stages.block4[1].weight.data[0] = float("nan")
-    with pytest.raises(
-        ValueError, match=r"teacher \(TeacherNet\) must give .*'stages\.block4\.1\.weight' is not finite"
-    ):
+    message = r"teacher \(TeacherNet\) must give .*'stages\.block4\.1\.weight' is not finite"
+    with pytest.raises(ValueError, match=message):
         teacher.logits(data.test)
-    with pytest.raises(ValueError, match=r"the outputs of 'block4' of the teacher \(TeacherNet\) must be finite"):
+    message = r"the outputs of 'block4' of the teacher \(TeacherNet\) must be finite"
+    with pytest.raises(ValueError, match=message):
         teacher.features(data.train, Views(2), "block4")
     later = dataclasses.replace(data.test, images=data.test.images.clone())
     later.images[7] = float("inf")
-    with pytest.raises(ValueError, match=r"the logits of the teacher \(TeacherNet\) must be finite, but 4 of 160"):
+    message = r"the logits of the teacher \(TeacherNet\) must be finite, but 4 of 160"
+    with pytest.raises(ValueError, match=message):
         tiny_teacher().logits(later)
     assert not list(own_cache.rglob("*.safetensors"))
-    assert teacher.features(data.train, Views(2), "block3").isfinite().all()  # the stages before are as they were
+    # The stages before are as they were.
+    assert teacher.features(data.train, Views(2), "block3").isfinite().all()
 
 
 # The shipped teacher
 
 
 def test_shipped_teacher_is_as_good_as_its_record_says():
-    """All 10,000 test images, evaluated again; another machine may round a few predictions the other way."""
+    """All 10,000 test images, evaluated again; another machine may round a few to the other way."""
     teacher, data = teachers.lesson_teacher(), load("fashion-mnist")
     logits = training.predict(teacher.model, data.test.images)
     record = teacher.record["metrics"]
@@ -178,8 +192,12 @@ def test_a_damaged_or_foreign_checkpoint_is_named_in_one_line(tmp_path):
     path.write_bytes(raw[:-100] + bytes([raw[-100] ^ 1]) + raw[-99:])
     with pytest.raises(ValueError, match="its checksum differs"):
         teachers.lesson_teacher(path)
-    for model in (TeacherNet(in_channels=1, width=8), TeacherNet(num_classes=9, in_channels=1, width=16)):
+    for model in (
+        TeacherNet(in_channels=1, width=8),
+        TeacherNet(num_classes=9, in_channels=1, width=16),
+    ):
         store.write(path, {name: t.contiguous() for name, t in model.state_dict().items()}, {})
-        with pytest.raises(ValueError, match="checkpoint of another architecture than TeacherNet") as caught:
+        message = "checkpoint of another architecture than TeacherNet"
+        with pytest.raises(ValueError, match=message) as caught:
             teachers.lesson_teacher(path)
         assert "\n" not in str(caught.value) and "tensors differ" in str(caught.value)

@@ -1,4 +1,4 @@
-"""What chapters 5 to 9 may say: differences that are named together are judged together, in one way."""
+"""What chapters 5 to 9 may say: differences named together are judged together, in one way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ each = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
 # Sentences that the runs beside them do not carry.
 RETIRED = [
     "nothing differs but the images",  # number, dependence and augmentation differed too
-    "What the image's own softness brings",  # the arms do not tell it from its growth and its strength
+    "What the image's own softness brings",  # or its growth, or its strength: the arms do not tell
     "more than a dozen",  # over fifty
     "one comparison at a time",
     "each at 95 %; chapter 9 corrects",
@@ -35,7 +35,7 @@ def summary(path: Path) -> str:
 
 @each
 def test_no_chapter_corrects_by_hand(path):
-    """The only way is ``differences`` or ``study.together``; the simulation of chapter 9 shows what they do."""
+    """By ``differences`` or ``study.together`` alone; chapter 9's simulation shows what they do."""
     by_hand = re.compile(r"0\.05 */|\blevel=")
     for cell in cells(path, "code"):
         if "def false_alarms" not in cell.source:
@@ -67,6 +67,8 @@ def test_retired_sentences_stay_away(path):
 
 def test_an_arm_whose_gain_is_zero_by_definition_is_in_no_correlation():
     (cell,) = (
-        cell for cell in cells(PATHS[0], "code") if 'method="spearman"' in cell.source and "arm_weights" in cell.source
+        cell
+        for cell in cells(PATHS[0], "code")
+        if 'method="spearman"' in cell.source and "arm_weights" in cell.source
     )
     assert 'arm_weights = {"CE"' not in cell.source and 'assert "CE" not in gains' in cell.source

@@ -9,7 +9,7 @@ import os
 import warnings
 
 import pytest
-from helpers import CONFIG, STUDENT, equal_states, own_cache, tiny_data, tiny_teacher  # noqa: F401
+from helpers import CONFIG, STUDENT, equal_states, tiny_data, tiny_teacher
 
 from kdnotes import files, store
 from kdnotes.methods import KD, CrossEntropy
@@ -38,13 +38,16 @@ def half(path, raw):
 
 
 @pytest.mark.parametrize("step", ["create", "write", "rename"])
-def test_a_full_disk_is_named_and_leaves_earlier_results_and_no_partial_file(own_cache, monkeypatch, step):  # noqa: F811
+def test_a_full_disk_is_named_and_leaves_earlier_results_and_no_partial_file(
+    own_cache, monkeypatch, step
+):
     run()
     before = {path: path.read_bytes() for path in entries(own_cache)}
     if step == "write":
         monkeypatch.setattr(tensorfile.Path, "write_bytes", half)
     else:
-        monkeypatch.setattr(*((files.tempfile, "mkstemp") if step == "create" else (files.os, "replace")), full)
+        target = (files.tempfile, "mkstemp") if step == "create" else (files.os, "replace")
+        monkeypatch.setattr(*target, full)
     for options in ({"fresh": True}, {"config": dataclasses.replace(QUICK, seed=5)}):
         with pytest.raises(OSError, match=r"cannot write .*\.safetensors: No space left on device"):
             run(**options)
@@ -59,9 +62,8 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / "file" / "cache"))
     for call in (run, store.check_store):
-        with pytest.raises(
-            OSError, match=r"cannot create the cache folder .*; set the variable KDNOTES_CACHE to a folder"
-        ):
+        message = r"cannot create the cache folder .*; set the variable KDNOTES_CACHE to a folder"
+        with pytest.raises(OSError, match=message):
             call()
 
 
@@ -69,7 +71,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
 
 
 @pytest.fixture(params=["another user's", "read-only disk", "another user's locks alone"])
-def not_ours(request, own_cache, monkeypatch):  # noqa: F811
+def not_ours(request, own_cache, monkeypatch):
     """A store with one run and one bank, in which nothing can be written from now on."""
     run(KD(tiny_teacher(), 2.0, 0.5))
     number = errno.EROFS if request.param == "read-only disk" else errno.EACCES
@@ -93,16 +95,15 @@ def test_what_another_user_stored_is_read_without_a_lock(not_ours):
         tiny_teacher().bank(tiny_data().train, QUICK.views)
 
 
-def test_what_cannot_be_stored_is_computed_and_said_once_with_the_remedy(not_ours, own_cache):  # noqa: F811
+def test_what_cannot_be_stored_is_computed_and_said_once_with_the_remedy(not_ours, own_cache):
     before = entries(own_cache)
     with pytest.warns(store.NotStoredWarning) as said:
         first, again = run(), run()
         tiny_teacher(1).bank(tiny_data().train, QUICK.views)
         run(fresh=True)
     assert len(said) == 1 and not_ours in str(said[0].message)
-    assert str(own_cache) in str(said[0].message) and "set the variable KDNOTES_CACHE to a folder" in str(
-        said[0].message
-    )
+    assert str(own_cache) in str(said[0].message)
+    assert "set the variable KDNOTES_CACHE to a folder" in str(said[0].message)
     assert not first.cached and not again.cached and equal_states(first.state, again.state)
     assert entries(own_cache) == before
 
@@ -116,7 +117,7 @@ def test_a_store_that_cannot_be_written_to_is_said_at_the_start(not_ours, reques
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user")
 @pytest.mark.parametrize("which", ["filled", "cannot be made"])
-def test_another_user_reads_computes_and_is_told(which, own_cache, tmp_path, monkeypatch):  # noqa: F811
+def test_another_user_reads_computes_and_is_told(which, own_cache, tmp_path, monkeypatch):
     run()
     for path in (*tmp_path.parents, tmp_path, own_cache):
         if path.stat().st_uid == 0 and str(path).startswith("/tmp/"):
@@ -134,9 +135,8 @@ def _as_nobody(place):
     os.setuid(65534)
     os.environ["KDNOTES_CACHE"] = place
     if place.endswith("below"):
-        with pytest.raises(
-            OSError, match=r"cannot create the cache folder .*Permission denied; set the variable KDNOTES_"
-        ):
+        message = r"cannot create the cache folder .*Permission denied; set the variable KDNOTES_"
+        with pytest.raises(OSError, match=message):
             store.check_store()
         with pytest.raises(OSError, match="cannot create the cache folder"):
             run()

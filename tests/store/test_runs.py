@@ -17,7 +17,6 @@ from helpers import (
     STUDENT,
     Scaled,
     equal_states,
-    own_cache,  # noqa: F401
     student_of,
     tiny_data,
     tiny_teacher,
@@ -40,10 +39,11 @@ def entries(folder):
     return sorted(folder.rglob("*.safetensors"))
 
 
-def test_a_second_call_is_read_not_computed_and_equal_in_every_bit(own_cache, monkeypatch):  # noqa: F811
-    first = run(KD(tiny_teacher(), 2.0, 0.5), dataclasses.replace(QUICK, epochs=3, validate_every=2), key="k")
+def test_a_second_call_is_read_not_computed_and_equal_in_every_bit(own_cache, monkeypatch):
+    config = dataclasses.replace(QUICK, epochs=3, validate_every=2)
+    first = run(KD(tiny_teacher(), 2.0, 0.5), config, key="k")
     monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("computed again"))
-    second = run(KD(tiny_teacher(), 2.0, 0.5), dataclasses.replace(QUICK, epochs=3, validate_every=2), key="k")
+    second = run(KD(tiny_teacher(), 2.0, 0.5), config, key="k")
     assert (first.cached, second.cached) == (False, True)
     assert equal_states(first.state, second.state) and first.history.equals(second.history)
     for name in ("metrics", "seconds", "start", "order", "created"):
@@ -60,11 +60,14 @@ def test_what_a_method_kept_and_observed_comes_back_in_every_bit(monkeypatch, na
     first = call()
     monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("computed again"))
     second = call()
-    assert second.cached and first.history.equals(second.history) and equal_states(first.state, second.state)
+    assert second.cached
+    assert first.history.equals(second.history)
+    assert equal_states(first.state, second.state)
     assert list(first.history.columns) == list(second.history.columns)
     observed = {"AnnealedKD": {"temperature", "alpha"}, "CTKD": {"temperature"}}.get(name, set())
     assert observed <= set(second.history.columns)
-    assert first.kept.keys() == second.kept.keys() and bool(first.kept) == (name in ("UncertaintyKD", "GatedKD"))
+    assert first.kept.keys() == second.kept.keys()
+    assert bool(first.kept) == (name in ("UncertaintyKD", "GatedKD"))
     for key, tensor in first.kept.items():
         assert tensor.dtype == second.kept[key].dtype and tensor.shape == second.kept[key].shape
         assert tensor.numpy().tobytes() == second.kept[key].numpy().tobytes()
@@ -72,7 +75,7 @@ def test_what_a_method_kept_and_observed_comes_back_in_every_bit(monkeypatch, na
         assert second.kept["weights"].isnan().any()
 
 
-def test_fresh_computes_again_and_replaces(own_cache):  # noqa: F811
+def test_fresh_computes_again_and_replaces(own_cache):
     run()
     path = entries(own_cache)[0]
     before = path.stat().st_mtime_ns
@@ -98,8 +101,10 @@ def damage(path: Path, harm: str) -> None:
         path.write_text("not a safetensors file")
 
 
-@pytest.mark.parametrize("harm", ["cut", "empty", "flipped tensor byte", "flipped digit of the record", "text"])
-def test_a_damaged_entry_is_reported_and_computed_again(own_cache, harm):  # noqa: F811
+@pytest.mark.parametrize(
+    "harm", ["cut", "empty", "flipped tensor byte", "flipped digit of the record", "text"]
+)
+def test_a_damaged_entry_is_reported_and_computed_again(own_cache, harm):
     first = run()
     path = entries(own_cache)[0]
     sound = path.read_bytes()
@@ -107,13 +112,15 @@ def test_a_damaged_entry_is_reported_and_computed_again(own_cache, harm):  # noq
     assert path.read_bytes() != sound
     with pytest.warns(UserWarning, match=r"damaged \(.*computed again"):
         again = run()
-    assert not again.cached and equal_states(first.state, again.state) and first.metrics == again.metrics
+    assert not again.cached
+    assert equal_states(first.state, again.state)
+    assert first.metrics == again.metrics
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run().cached
 
 
-def test_a_damaged_bank_is_computed_again(own_cache):  # noqa: F811
+def test_a_damaged_bank_is_computed_again(own_cache):
     teacher, data = tiny_teacher(), tiny_data()
     first = teacher.bank(data.train, Views(2))
     damage(entries(own_cache / "banks")[0], "flipped tensor byte")
@@ -144,10 +151,11 @@ def test_two_processes_at_once_compute_once(tmp_path):
         process.join(30)
     assert [process.exitcode for process in processes] == [0, 0]
     assert (tmp_path / "computed").read_text() == "x"
-    assert torch.equal(compute_slowly(tmp_path), torch.ones(3)) and (tmp_path / "computed").read_text() == "x"
+    assert torch.equal(compute_slowly(tmp_path), torch.ones(3))
+    assert (tmp_path / "computed").read_text() == "x"
 
 
-def test_entries_are_safetensors_and_hold_no_pickle(own_cache):  # noqa: F811
+def test_entries_are_safetensors_and_hold_no_pickle(own_cache):
     run(Scaled())
     for path in own_cache.rglob("*"):
         assert path.is_dir() or path.suffix in (".safetensors", ".lock")

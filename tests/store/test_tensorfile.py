@@ -11,7 +11,8 @@ from kdnotes.store import tensorfile
 
 def test_any_flipped_bit_is_noticed(tmp_path):
     path = tmp_path / "entry.safetensors"
-    tensors, record = {"a": torch.arange(5.0), "b": torch.tensor([True, False])}, {"seconds": 1.25, "created": "2026"}
+    tensors = {"a": torch.arange(5.0), "b": torch.tensor([True, False])}
+    record = {"seconds": 1.25, "created": "2026"}
     tensorfile.write(path, tensors, record)
     loaded, again = tensorfile.read(path)
     assert equal_states(loaded, tensors) and again == record

@@ -1,48 +1,20 @@
-"""The comparison of all methods: what is trained, what is chosen, what is reported; on tiny data."""
+"""The comparison of all methods: what is trained, chosen and reported; on tiny data."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
 import torch
-from helpers import CLASSES, CONFIG, STUDENT, tiny_data, tiny_teacher
-from kdnotes.comparison import BASELINE
+from helpers import CONFIG, STUDENT, TinySettings, study, tiny_data
 
-from kdnotes import comparison, metrics, study, teachers
-from kdnotes.methods import KD, CrossEntropy, GatedKD
-from kdnotes.models import StudentNet
-from kdnotes.study import Study
+from kdnotes import metrics, teachers
+from kdnotes.course import comparison
+from kdnotes.course.comparison import BASELINE
+from kdnotes.methods import KD, CrossEntropy
+from kdnotes.study import Arm, Study
 from kdnotes.training import build, state_key
-
-
-class TinySettings:
-    """Stands for ``profiles.Settings``, with the data of the tests."""
-
-    seeds = 2
-
-    def splits(self):
-        return tiny_data()
-
-    def student(self):
-        return STUDENT
-
-    def config(self):
-        return CONFIG
-
-    def teacher(self):
-        return timed(tiny_teacher(0), 100.0)
-
-    def more_teachers(self):
-        wide = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=4)
-        return {"wide": timed(teachers.Teacher(build(wide, 1), {}), 10.0), "third": timed(tiny_teacher(2), 1.0)}
-
-
-def timed(teacher, seconds):
-    teacher.record["seconds"] = seconds
-    return teacher
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +27,11 @@ def arms_of(result):
 
 
 def test_every_setting_of_every_method_is_trained_once_for_each_seed(result):
-    assert sorted(result.study.runs) == sorted((arm, seed) for arm in arms_of(result) for seed in range(2))
-    assert next(iter(result.settings)) == BASELINE and len(arms_of(result)) == len(set(arms_of(result)))
+    assert sorted(result.study.runs) == sorted(
+        (arm, seed) for arm in arms_of(result) for seed in range(2)
+    )
+    assert next(iter(result.settings)) == BASELINE
+    assert len(arms_of(result)) == len(set(arms_of(result)))
 
 
 def test_all_arms_see_the_same_batches_and_start_from_the_same_backbone(result):
@@ -69,7 +44,10 @@ def test_all_arms_see_the_same_batches_and_start_from_the_same_backbone(result):
 
 def test_each_setting_is_the_best_of_its_method_on_validation(result):
     for method, settings in result.settings.items():
-        means = {setting: result.study.values(arm, "validation_accuracy").mean() for setting, arm in settings.items()}
+        means = {
+            setting: result.study.values(arm, "validation_accuracy").mean()
+            for setting, arm in settings.items()
+        }
         assert means[result.chosen[method]] == max(means.values())
 
 
@@ -77,10 +55,7 @@ def test_a_generation_is_taught_by_the_one_before_it_of_the_next_seed(result):
     for seed in range(2):
         before = result.study.runs[result.settings[BASELINE]["labels alone"], (seed + 1) % 2]
         teacher = teachers.from_run(before, STUDENT, tiny_data(), CONFIG, CrossEntropy())
-        again = study.compare(
-            {"again": study.Arm(lambda _, teacher=teacher: KD(teacher, 2.0, 0.1))},
-            2, student=STUDENT, data=tiny_data(), config=CONFIG, workers=1, report=None,
-        )  # fmt: skip
+        again = study({"again": Arm(lambda _, teacher=teacher: KD(teacher, 2.0, 0.1))})
         stored = result.study.runs[result.settings["born again"]["generation 1"], seed]
         assert torch.equal(again.runs["again", seed].test_logits, stored.test_logits)
         assert not torch.equal(again.runs["again", 1 - seed].test_logits, stored.test_logits)
@@ -92,20 +67,24 @@ def test_the_numbers_are_those_of_the_study(result):
     for method, row in numbers.iterrows():
         arm = result.arm(method)
         assert row["accuracy"] == result.study.values(arm).mean()
-        own = [run.test_logits.argmax(1) for (name, _), run in result.study.runs.items() if name == arm]
+        runs = [run for (name, _), run in result.study.runs.items() if name == arm]
         theirs = result.teacher.logits(result.data.test).argmax(1)
-        assert row["agreement"] == pytest.approx(np.mean([float((a == theirs).double().mean()) for a in own]))
+        shares = [float((run.test_logits.argmax(1) == theirs).double().mean()) for run in runs]
+        assert row["agreement"] == pytest.approx(np.mean(shares))
         if method != BASELINE:
             difference = result.study.values(arm) - result.study.values(result.arm(BASELINE))
             assert row["difference"] == pytest.approx(difference.mean())
-            assert row["corrected low"] <= row["difference low"] <= row["difference high"] <= row["corrected high"]
+            assert row["corrected low"] <= row["difference low"]
+            assert row["difference high"] <= row["corrected high"]
 
 
 def test_the_correction_is_bonferronis_over_all_methods_but_the_baseline(result):
     gains = result.gains()
     assert list(gains) == list(result.settings)[1:]
     for method, gain in gains.items():
-        assert gain == result.difference(method, BASELINE, level=1 - 0.05 / (len(result.settings) - 1))
+        assert gain == result.difference(
+            method, BASELINE, level=1 - 0.05 / (len(result.settings) - 1)
+        )
     pairs = {"a": ("KD", "label smoothing"), "b": ("KD", BASELINE)}
     expected = {name: result.difference(*pair, level=1 - 0.05 / 2) for name, pair in pairs.items()}
     assert result.differences(pairs) == expected
@@ -116,7 +95,10 @@ def test_what_must_be_trained_before_is_counted(result):
     assert before["KD"] == before["annealed"] == 100.0
     assert before["teachers averaged"] == before["teachers by a gate"] == 111.0
     assert before[BASELINE] == before["label smoothing"] == before["previous epoch (PS-KD)"] == 0.0
-    generations = [result.settings[BASELINE]["labels alone"], result.settings["born again"]["generation 1"]]
+    generations = [
+        result.settings[BASELINE]["labels alone"],
+        result.settings["born again"]["generation 1"],
+    ]
     count = int(result.chosen["born again"][-1])
     expected = sum(result.study.values(arm, "seconds").min() for arm in generations[:count])
     assert before["born again"] == pytest.approx(expected) and expected > 0
@@ -124,11 +106,14 @@ def test_what_must_be_trained_before_is_counted(result):
 
 def test_the_table_says_whether_a_difference_survives_the_correction(result):
     table, numbers = result.table(), result.numbers()
-    assert table.loc[BASELINE, "resolved"] == "" and set(table["resolved"]) <= {"", "yes", "no", "only uncorrected"}
+    assert table.loc[BASELINE, "resolved"] == ""
+    assert set(table["resolved"]) <= {"", "yes", "no", "only uncorrected"}
     for method in table.index.drop(BASELINE):
         row = numbers.loc[method]
         corrected, alone = result.gains()[method], result.difference(method, BASELINE)
-        assert table.loc[method, f"minus {BASELINE}"] == corrected.points(), "the corrected interval leads"
+        assert table.loc[method, f"minus {BASELINE}"] == corrected.points(), (
+            "the corrected interval leads"
+        )
         assert table.loc[method, "taken alone"] == f"± {100 * alone.half_width:.2f}"
         assert (row["corrected low"], row["corrected high"]) == (corrected.low, corrected.high)
         survives = corrected.has_spread and (corrected.low > 0 or corrected.high < 0)
@@ -138,52 +123,48 @@ def test_the_table_says_whether_a_difference_survives_the_correction(result):
 def test_what_all_differences_share_is_said_once_whoever_asks(session_cache):
     lines = []
     found = comparison.compare_methods(TinySettings(), workers=1, report=lines.append)
-    said = (
-        "Every difference from CE subtracts the same 2 runs of it, here and in chapters 4 to 8, so their luck is in all"
-    )
-    assert found.shared.startswith(said) and lines.count(found.shared) == 1 and lines[-1] == found.shared
+    said = "Every difference from CE subtracts the same 2 runs of it, here and in chapters 4 to 8, "
+    assert found.shared.startswith(f"{said}so their luck is in all")
+    assert lines.count(found.shared) == 1 and lines[-1] == found.shared
 
 
 def test_a_method_that_is_ahead_by_the_same_amount_in_every_seed_is_not_resolved(result):
     frame = result.study.frame.copy()
     for method, ahead in ((BASELINE, 0.0), ("KD", 0.0125)):
-        frame.loc[frame["arm"] == result.arm(method), "test_accuracy"] = [
-            0.7785 + 0.0125 * seed + ahead for seed in (0, 1)
-        ]
+        accuracies = [0.7785 + 0.0125 * seed + ahead for seed in (0, 1)]
+        frame.loc[frame["arm"] == result.arm(method), "test_accuracy"] = accuracies
     table = dataclasses.replace(result, study=Study(frame, result.study.runs)).table()
-    assert table.loc["KD", f"minus {BASELINE}"] == "+1.25 ± 0.00" and table.loc["KD", "resolved"] == "no"
-
-
-def test_all_three_teachers_are_used_by_the_methods_with_many():
-    s = TinySettings()
-    methods = comparison.candidates(s, s.teacher(), tuple(s.more_teachers().values()), {})
-    gate = methods["teachers by a gate"]["labels"].method
-    assert isinstance(gate, GatedKD) and len(gate.teachers) == 3
+    assert table.loc["KD", f"minus {BASELINE}"] == "+1.25 ± 0.00"
+    assert table.loc["KD", "resolved"] == "no"
 
 
 def test_equal_classes_need_no_balanced_accuracy(result):
-    assert not any("balanced" in name for frame in (result.numbers(), result.table()) for name in frame.columns)
+    names = [*result.numbers().columns, *result.table().columns]
+    assert not any("balanced" in name for name in names)
     assert list(result.table().index) == list(result.settings)
 
 
 def test_where_classes_are_unequal_the_largest_and_the_balanced_accuracy_are_shown(result):
-    few = tiny_data().test.take(torch.tensor([*range(0, 40, 4), 1, 2, 3]))  # 10, 1, 1 and 1 images
+    # 10, 1, 1 and 1 images
+    few = tiny_data().test.take(torch.tensor([*range(0, 40, 4), 1, 2, 3]))
     unequal = dataclasses.replace(result.data, test=few)
     runs = {
-        key: dataclasses.replace(run, test_logits=run.test_logits[few.index]) for key, run in result.study.runs.items()
+        key: dataclasses.replace(run, test_logits=run.test_logits[few.index])
+        for key, run in result.study.runs.items()
     }
-    seen = dataclasses.replace(result, data=unequal, study=dataclasses.replace(result.study, runs=runs))
+    seen = dataclasses.replace(
+        result, data=unequal, study=dataclasses.replace(result.study, runs=runs)
+    )
     numbers, table = seen.numbers(), seen.table()
     assert list(table.index) == [*result.settings, comparison.LARGEST]
-    assert (
-        table.loc[comparison.LARGEST, "accuracy %"] == "76.92"
-        and table.loc[comparison.LARGEST, "balanced %"] == "25.00"
-    )
+    largest = table.loc[comparison.LARGEST]
+    assert (largest["accuracy %"], largest["balanced %"]) == ("76.92", "25.00")
     for method, row in numbers.iterrows():
         own = [run.test_logits for (name, _), run in runs.items() if name == result.arm(method)]
         expected = np.mean([metrics.balanced_accuracy(logits, few.targets) for logits in own])
         assert row["balanced accuracy"] == pytest.approx(expected)
-        assert row["balanced accuracy low"] <= expected + 1e-12 and expected - 1e-12 <= row["balanced accuracy high"]
+        low, high = row["balanced accuracy low"], row["balanced accuracy high"]
+        assert low - 1e-12 <= expected <= high + 1e-12
         assert table.loc[method, "balanced %"].startswith(f"{100 * expected:.2f} ± ")
 
 

@@ -1,0 +1,129 @@
+"""What is said of a training that cannot be: terms, weights and images that are not finite."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import COHORT, CONFIG, PAIRS, STUDENT, Scaled, tiny_data, tiny_teacher, train
+
+from kdnotes import training
+from kdnotes.methods import DML, KD, CrossEntropy, FitNets, Method
+from kdnotes.training import build, fit
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+class Diverging(CrossEntropy):
+    def terms(self, batch):
+        return {
+            "hard": super().terms(batch)["hard"] * (float("nan") if batch.progress > 0.5 else 1)
+        }
+
+
+class Detached(CrossEntropy):
+    def terms(self, batch):
+        return {"hard": super().terms(batch)["hard"].detach()}
+
+
+class Broken(CrossEntropy):
+    """Its derivative is NaN where its value is not: that of √x at 0."""
+
+    def terms(self, batch):
+        return {"hard": super().terms(batch)["hard"] + (0 * batch.student_logits).sum().sqrt()}
+
+
+class Unlucky(Scaled):
+    """Its own parameter is NaN after the first step."""
+
+    def terms(self, batch):
+        if batch.progress:
+            self.scale.data.fill_(float("nan"))
+        return super().terms(batch)
+
+
+class Vector(CrossEntropy):
+    def terms(self, batch):
+        return {"hard": F.cross_entropy(batch.student_logits, batch.targets, reduction="none")}
+
+
+class Nothing(Method):
+    def terms(self, batch):
+        return {}
+
+
+class Bare(Method):
+    def terms(self, batch):
+        return F.cross_entropy(batch.student_logits, batch.targets)
+
+
+@pytest.mark.parametrize(
+    ("method", "fragment"),
+    [
+        (
+            Diverging(),
+            r"the term 'hard' of Diverging became nan in epoch 1 \(step 6 of 8\): look at what it "
+            r"is comput",
+        ),
+        (
+            Detached(),
+            "terms of Detached must depend on the student's weights, but none has a gradient",
+        ),
+        (
+            Broken(),
+            r"finite in epoch 0 \(step 2 of 8\) through the gradient of the step before, .* Broken "
+            r"has no finite d",
+        ),
+        (
+            Unlucky(),
+            r"parameters of Unlucky itself became NaN or infinite in epoch 0 \(step 2 of 8\): "
+            r"lower learning",
+        ),
+        (Vector(), r"terms of Vector must be scalar tensors, but 'hard' has shape \[16\]"),
+        (Nothing(), "terms of Nothing must be"),
+        (Bare(), "terms of Bare must be"),
+    ],
+)
+def test_methods_that_cannot_be_minimised_are_named(method, fragment):
+    states = torch.get_rng_state(), torch.get_num_threads()
+    with pytest.raises((TypeError, ValueError), match=fragment):
+        train(method)
+    assert torch.equal(torch.get_rng_state(), states[0]) and torch.get_num_threads() == states[1]
+
+
+@pytest.mark.parametrize("method", ["CE", "KD", "hints", "peers"])
+def test_a_student_that_diverges_is_told_to_learn_more_slowly(method):
+    made = {
+        "CE": CrossEntropy,
+        "KD": lambda: KD(tiny_teacher(), 2.0, 0.5),
+        "hints": lambda: FitNets(tiny_teacher(), pairs=PAIRS),
+        "peers": DML,
+    }[method]()
+    student = COHORT if method == "peers" else STUDENT
+    message = r"in epoch 0 \(step [23] of 8\): .*lower learning_rate \(1e\+30\)"
+    with pytest.raises(ValueError, match=message):
+        train(made, dataclasses.replace(CONFIG, learning_rate=1e30), student)
+
+
+def test_images_that_are_not_finite_are_not_blamed_on_the_learning_rate():
+    data = tiny_data()
+    images = data.train.images.clone()
+    images[30] = float("nan")
+    train_part = dataclasses.replace(data.train, images=images)
+    message = r"images of data\.train are NaN or infinite, seen in epoch 0"
+    with pytest.raises(ValueError, match=message):
+        train(data=dataclasses.replace(data, train=train_part))
+    test_part = dataclasses.replace(data.test, images=data.test.images * float("inf"))
+    message = r"logits on data\.test became NaN or infinite: as its images are"
+    with pytest.raises(ValueError, match=message):
+        train(data=dataclasses.replace(data, test=test_part))
+
+
+def test_the_check_before_a_training_leaves_no_trace():
+    """The student is asked in training mode, too: on a copy, so that no running statistic moves."""
+    student = build(STUDENT, 0)
+    run = fit(student, CrossEntropy(), tiny_data(), CONFIG)
+    assert run.start == training.state_key(student)
+    assert run.state["stages.stem.1.num_batches_tracked"] == 8
