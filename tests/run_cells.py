@@ -1,9 +1,10 @@
-"""Runs chapters' cells one after the other in this process, far cheaper than in a kernel each, and prints what failed.
+"""Runs chapters' cells in this process, cheaper than in a kernel each, and prints what failed.
 
     python run_cells.py DATASET NOTEBOOK…
 
-One line of JSON a chapter: its name, the seconds of CPU, and the errors as [cell, message]. After an error the chapter
-goes on, so that one run finds them all. What the cells print goes to standard error.
+One line of JSON a chapter: its name, the seconds of CPU, and the errors as [cell, message]. After
+an error the chapter goes on, so that one run finds them all. What the cells print goes to standard
+error.
 """
 
 from __future__ import annotations

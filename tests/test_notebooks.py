@@ -1,7 +1,9 @@
-"""Every chapter: lint, a run in the smoke profile by the command, and nbval on the executed copy and on the source.
+"""Every chapter: lint, a run in the smoke profile by the command, and nbval on the executed copy
+and on the source.
 
-nbval executes a notebook again and compares what it prints. On the executed copies every output must come out again; on
-the sources, whose outputs are of the lesson profile, those of cells marked ``# NBVAL_CHECK_OUTPUT``.
+nbval executes a notebook again and compares what it prints. On the executed copies every output
+must come out again; on the sources, whose outputs are of the lesson profile, those of cells marked
+``# NBVAL_CHECK_OUTPUT``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in PATHS]
 SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
-ABSOLUTE = re.compile(r"(?<![\w.~+/:<\\])/(?:home|root|Users|opt|tmp|work|usr|var|mnt)/\w|\b[A-Z]:\\\\")
+ABSOLUTE = re.compile(
+    r"(?<![\w.~+/:<\\])/(?:home|root|Users|opt|tmp|work|usr|var|mnt)/\w|\b[A-Z]:\\\\"
+)
 each = pytest.mark.parametrize("path", PATHS, ids=NAMES)
 
 
@@ -48,7 +52,11 @@ def texts(path: Path) -> list[str]:
         found.append(cell.source)
         for output in cell.get("outputs", []):
             found.append(output.get("text", ""))
-            found += [str(text) for kind, text in output.get("data", {}).items() if not kind.startswith("image/")]
+            found += [
+                str(text)
+                for kind, text in output.get("data", {}).items()
+                if not kind.startswith("image/")
+            ]
     return found
 
 
@@ -68,7 +76,9 @@ def test_one_cell_of_literal_parameters_with_the_common_three(path):
     (cell,) = tagged(path, "parameters")
     statements = ast.parse(cell.source).body
     assert all(isinstance(statement, ast.Assign) for statement in statements)
-    values = {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
+    values = {
+        statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements
+    }
     assert values.items() >= {"profile": None, "dataset": "fashion-mnist", "seeds": None}.items()
 
 
@@ -85,7 +95,9 @@ def test_every_exercise_is_checked_and_has_a_hidden_solution(path):
     for cell in solutions:
         for name in number.findall(cell.source):
             printed = "".join(output.get("text", "") for output in cell.outputs)
-            assert f"Exercise {name}: correct" in printed, f"the solution of {name} does not pass its own check"
+            assert f"Exercise {name}: correct" in printed, (
+                f"the solution of {name} does not pass its own check"
+            )
 
 
 @each
@@ -115,9 +127,16 @@ def test_no_line_of_code_is_longer_than_88_characters(path):
 
 @each
 def test_where_an_interval_lies_is_asked_of_the_interval(path):
-    """Not of its ends: an interval without spread has ends on one side of 0, and resolves nothing."""
+    """Not of its ends: an interval without spread has ends on one side of 0, and resolves
+    nothing.
+    """
     compared = re.compile(r"\.(?:low|high) *[<>]|[<>]=? *[\w.\[\]\"' ]+\.(?:low|high)\b")
-    assert [line for cell in code_cells(path) for line in cell.source.splitlines() if compared.search(line)] == []
+    assert [
+        line
+        for cell in code_cells(path)
+        for line in cell.source.splitlines()
+        if compared.search(line)
+    ] == []
 
 
 @each
@@ -139,7 +158,12 @@ def test_text_comes_before_nearly_every_code_cell(path):
 
 @each
 def test_every_figure_has_alternative_text(path):
-    figures = [output for cell in code_cells(path) for output in cell.outputs if "image/png" in output.get("data", {})]
+    figures = [
+        output
+        for cell in code_cells(path)
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
     for output in figures:
         metadata = output.metadata
         assert len(metadata.get("alt") or metadata.get("image/png", {}).get("alt") or "") > 20
@@ -154,17 +178,28 @@ def test_formulas_can_be_shown_without_a_network(path):
 
 @pytest.fixture(scope="session")
 def small(session_cache, tmp_path_factory):
-    """The whole course in the smoke profile on a folder of few images of two unequal classes: chapter → its errors.
+    """The whole course in the smoke profile on a folder of few images of two unequal classes:
+    chapter → its errors.
 
-    Of all the folders that were tried (2, 12, 120 classes; grey, colour; equal, unequal) it is the cheapest, and the
-    one on which most cells failed: no non-target class but one, two equal means, a teacher that never errs.
+    Of all the folders that were tried (2, 12, 120 classes; grey, colour; equal, unequal) it is the
+    cheapest, and the
+    one on which most cells failed: no non-target class but one, two equal means, a teacher that
+    never errs.
     """
     dataset = write_image_folder(tmp_path_factory.mktemp("small"), train=(14, 9), test=(7, 4))
-    environment = os.environ | {"KDNOTES_CACHE": str(tmp_path_factory.mktemp("small-cache")), "KDNOTES_WORKERS": "1"}
+    environment = os.environ | {
+        "KDNOTES_CACHE": str(tmp_path_factory.mktemp("small-cache")),
+        "KDNOTES_WORKERS": "1",
+    }
+    script = str(ROOT / "tests" / "run_cells.py")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(ROOT / "tests" / "run_cells.py"), dataset, *map(str, PATHS)],
-        capture_output=True, text=True, check=False, env=environment, cwd=tmp_path_factory.mktemp("small-run"),
-    )  # fmt: skip
+        [sys.executable, "-W", "ignore", script, dataset, *map(str, PATHS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=tmp_path_factory.mktemp("small-run"),
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     entries = [json.loads(line) for line in done.stdout.splitlines()]
     print(f"\nchapters on a small data set: {sum(entry['cpu'] for entry in entries):.0f} s of CPU")
@@ -178,17 +213,32 @@ def test_the_chapter_runs_on_a_small_data_set_of_two_classes(path, small):
 
 @pytest.fixture(scope="session")
 def smoke(session_cache, tmp_path_factory):
-    """The whole course in the smoke profile, by the command, into fresh folders: (processes, output, environment).
+    """The whole course in the smoke profile, by the command, into fresh folders: (processes,
+    output, environment).
 
-    In two parts: chapters run at the same time, and the comparison is to find the runs of all chapters before it.
+    In two parts: chapters run at the same time, and the comparison is to find the runs of all
+    chapters before it.
     """
     output = tmp_path_factory.mktemp("smoke")
     environment = os.environ | {"KDNOTES_CACHE": str(tmp_path_factory.mktemp("smoke-cache"))}
     options = ["--profile", "smoke", "--output", str(output), "--chapter-timeout", "180"]
-    command = [sys.executable, "-m", "kdnotes.cli", "run", "--notebooks", str(ROOT / "notebooks"), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "kdnotes.cli",
+        "run",
+        "--notebooks",
+        str(ROOT / "notebooks"),
+        *options,
+    ]
     parts = [
-        subprocess.run([*command, *numbers], capture_output=True, text=True, check=False, env=environment)
-        for numbers in ([name[:2] for name in NAMES if name < "09"], [name[:2] for name in NAMES if name > "09"])
+        subprocess.run(
+            [*command, *numbers], capture_output=True, text=True, check=False, env=environment
+        )
+        for numbers in (
+            [name[:2] for name in NAMES if name < "09"],
+            [name[:2] for name in NAMES if name > "09"],
+        )
     ]
     return parts, output, environment
 
@@ -197,7 +247,9 @@ def test_the_course_passes_in_the_smoke_profile(smoke):
     parts, output, _ = smoke
     entries = json.loads((output / "results.json").read_text())["chapters"]
     assert [done.returncode for done in parts] == [0, 0], [done.stderr for done in parts]
-    assert [(entry["chapter"], entry["status"]) for entry in entries] == [(name, "passed") for name in NAMES]
+    assert [(entry["chapter"], entry["status"]) for entry in entries] == [
+        (name, "passed") for name in NAMES
+    ]
 
 
 def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
@@ -211,7 +263,16 @@ def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
 def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
     _, output, environment = smoke
     file = tmp_path / "numbers.csv"
-    command = [sys.executable, "-m", "kdnotes.cli", "compare", "--profile", "smoke", "--output", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "kdnotes.cli",
+        "compare",
+        "--profile",
+        "smoke",
+        "--output",
+        str(file),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     numbers = pd.read_csv(file, index_col="method")
@@ -226,14 +287,25 @@ def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
 def test_the_page_is_complete_and_needs_no_network(path, smoke):
     page = (smoke[1] / f"{path.stem}.html").read_text(encoding="utf-8")
     body = page[page.index("<body>") :]
-    assert not re.search(r"<script[^>]*\ssrc|<link\s|@import|<iframe|<img[^>]+src=[\"'](?!data:)", page)
-    assert "math-source" not in page and "$$" not in re.sub(r"<(pre|code).*?</\1>", "", body, flags=re.DOTALL)
+    assert not re.search(
+        r"<script[^>]*\ssrc|<link\s|@import|<iframe|<img[^>]+src=[\"'](?!data:)", page
+    )
+    assert "math-source" not in page and "$$" not in re.sub(
+        r"<(pre|code).*?</\1>", "", body, flags=re.DOTALL
+    )
     assert body.count("<details><summary>Solution") == len(tagged(path, "solution"))
-    assert page.count("<img") == len(re.findall(r'<img[^>]+alt="(?!No description)[^"]{20,}"', page))
+    assert page.count("<img") == len(
+        re.findall(r'<img[^>]+alt="(?!No description)[^"]{20,}"', page)
+    )
 
 
 def nbval(target: Path, mode: str, environment: dict[str, str]) -> None:
-    options = [mode, f"--nbval-sanitize-with={SANITIZE}", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    options = [
+        mode,
+        f"--nbval-sanitize-with={SANITIZE}",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=120",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-q", "-p", "no:cacheprovider", str(target)],
         capture_output=True, text=True, check=False, env=environment,
@@ -251,4 +323,6 @@ def test_a_second_run_prints_the_same(path, smoke):
 @each
 def test_marked_outputs_of_the_source_come_out_in_the_smoke_profile_too(path, smoke):
     nbval(path, "--nbval-lax", smoke[2] | {"KDNOTES_PROFILE": "smoke"})
-    assert "NBVAL_CHECK_OUTPUT" in path.read_text(encoding="utf-8"), "nbval-lax would compare nothing"
+    assert "NBVAL_CHECK_OUTPUT" in path.read_text(encoding="utf-8"), (
+        "nbval-lax would compare nothing"
+    )

@@ -1,4 +1,6 @@
-"""The set-up agrees with itself: pyproject.toml, requirements.lock, environment.yml, Makefile, licences."""
+"""The set-up agrees with itself: pyproject.toml, requirements.lock, environment.yml, Makefile,
+licences.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WANTED = {
     requirement.name: requirement.specifier
-    for requirement in map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
+    for requirement in map(
+        Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    )
 }
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "nbconvert": "nbconvert-core", "seaborn": "seaborn-base", "torch": "pytorch"}  # noqa: E501  # fmt: skip
 
@@ -45,8 +49,12 @@ def test_the_lock_is_exact_portable_and_holds_no_address():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert not [line for line in lines if re.search(r"^-|^\.|://|\s/", line)]
     names = {requirement.name for requirement in locked()}
-    assert {"colorama", "appnope"} <= names, "the lock must be universal (colorama: Windows, appnope: macOS)"
-    assert not [name for name in names if re.match("nvidia-|cuda-|triton", name)], "torch pins these itself"
+    assert {"colorama", "appnope"} <= names, (
+        "the lock must be universal (colorama: Windows, appnope: macOS)"
+    )
+    assert not [name for name in names if re.match("nvidia-|cuda-|triton", name)], (
+        "torch pins these itself"
+    )
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
@@ -68,21 +76,29 @@ def test_each_platform_gets_one_version_of_each_package(platform, python):
 def test_the_running_environment_is_within_the_ranges():
     from importlib.metadata import version
 
-    assert {name for name, specifier in WANTED.items() if not specifier.contains(version(name))} == set()
+    assert {
+        name for name, specifier in WANTED.items() if not specifier.contains(version(name))
+    } == set()
 
 
 def test_the_conda_environment_has_the_same_ranges():
-    lines = re.findall(r"^  - ([a-z0-9-]+)(\S*)$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    lines = re.findall(
+        r"^  - ([a-z0-9-]+)(\S*)$", (ROOT / "environment.yml").read_text(), re.MULTILINE
+    )
     conda = {name: ranges for name, ranges in lines if name not in ("conda-forge", "pip")}
     assert conda.pop("python") == PROJECT["requires-python"]
-    assert conda == {CONDA_NAMES.get(name, name): str(specifier) for name, specifier in WANTED.items()}
+    assert conda == {
+        CONDA_NAMES.get(name, name): str(specifier) for name, specifier in WANTED.items()
+    }
 
 
 def test_licences_are_there_and_packaged():
     notice = (ROOT / "kdnotes" / "assets" / "FASHION_MNIST_LICENSE.txt").read_text(encoding="utf-8")
     assert "2017 Zalando SE" in notice and "Permission is hereby granted" in notice
     assert "MIT License" in (ROOT / "LICENSE").read_text()
-    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["kdnotes"]
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]["kdnotes"]
     assert "assets/*.txt" in data
 
 
@@ -101,7 +117,8 @@ def test_no_file_holds_an_absolute_path_of_someones_machine():
 
 
 def test_importing_the_command_is_quick_and_loads_no_torch():
-    code = "import sys, kdnotes.cli; sys.exit(bool({'torch', 'papermill', 'nbconvert', 'numpy'} & set(sys.modules)))"
+    heavy = "{'torch', 'papermill', 'nbconvert', 'numpy'}"
+    code = f"import sys, kdnotes.cli; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -110,15 +127,25 @@ make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not inst
 
 def dry(*arguments: str) -> str:
     done = subprocess.run(
-        ["make", "-n", "-o", ".venv/.ready", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-n", "-o", ".venv/.ready", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
 
 @make
 def test_make_passes_its_variables_on():
-    assert "kdnotes run 1 3 --profile smoke --seeds 3" in dry("run", "PROFILE=smoke", "CHAPTERS=1 3", "ARGS=--seeds 3")
-    assert "-m pytest" in dry("test") and "kdnotes lab" in dry("lab") and "kdnotes bench" in dry("bench")
+    assert "kdnotes run 1 3 --profile smoke --seeds 3" in dry(
+        "run", "PROFILE=smoke", "CHAPTERS=1 3", "ARGS=--seeds 3"
+    )
+    assert (
+        "-m pytest" in dry("test")
+        and "kdnotes lab" in dry("lab")
+        and "kdnotes bench" in dry("bench")
+    )
 
 
 @make
@@ -129,11 +156,22 @@ def test_make_says_which_python_it_needs(tmp_path):
     old = tmp_path / "python-old"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.2 && exit 0\nexit 1\n')
     old.chmod(0o755)
-    for python, message in (("./python-old", "is Python 3.9.2"), ("no-such-python", "there is no no-such-python")):
+    for python, message in (
+        ("./python-old", "is Python 3.9.2"),
+        ("no-such-python", "there is no no-such-python"),
+    ):
         done = subprocess.run(
-            ["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
+            ["make", "setup", f"PYTHON={python}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        assert done.returncode and "Python 3.11 or later is needed" in done.stderr and message in done.stderr
+        assert (
+            done.returncode
+            and "Python 3.11 or later is needed" in done.stderr
+            and message in done.stderr
+        )
         assert not (tmp_path / ".venv").exists()
 
 
