@@ -1,0 +1,67 @@
+"""What a run prints: a line a chapter, and on a terminal one that says what is running."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Elapsed and remaining time, the latter from earlier runs, or from the share of cells done.
+
+    Args:
+        names: the chapters of this run, in order.
+        seconds: how long some of them took in an earlier run.
+        jobs: chapters at a time.
+    """
+
+    def __init__(self, names: list[str], seconds: dict[str, float], jobs: int) -> None:
+        self.names, self.seconds, self.jobs = names, dict(seconds), jobs
+        self.began, self.left, self.running = time.monotonic(), list(names), []
+        self.live = Console(force_terminal=sys.stdout.isatty()).status("")
+
+    def __enter__(self) -> Progress:
+        self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def show(self, running: list[Any]) -> None:
+        """Say what is running: its ``name``, when it ``began``, cells ``done`` and ``total``."""
+        self.running = running
+        cells = [f"{self._number(one.name)} cell {one.done + 1}/{one.total}" for one in running]
+        self.live.update("; ".join([*cells, self._times()]))
+
+    def end(self, name: str, status: str, seconds: float, error: str) -> None:
+        self.seconds[name] = seconds
+        self.left.remove(name)
+        print(f"{self._number(name)} {status} in {seconds:.1f} s; {self._times()}", flush=True)
+        if error:
+            print("  " + error.replace("\n", "\n  "), file=sys.stderr, flush=True)
+
+    def _number(self, name: str) -> str:
+        return f"[{self.names.index(name) + 1}/{len(self.names)}] {name}"
+
+    def _times(self) -> str:
+        now = time.monotonic()
+        spent = {one.name: now - one.began for one in self.running}
+        shares = {one.name: one.done / one.total for one in self.running if one.done}
+        known = {name: spent[name] / share for name, share in shares.items()} | self.seconds
+        text = f"{_clock(now - self.began)} elapsed"
+        if not self.left or not known:
+            return text
+        mean = sum(known.values()) / len(known)
+        rest = sum(known.get(name, mean) - spent.get(name, 0) for name in self.left)
+        return f"{text}, about {_clock(max(rest, 0) / self.jobs)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
