@@ -14,11 +14,6 @@ from typing import Any
 import kdnotes
 from kdnotes.files import write_text
 
-__all__ = [
-    "check_file", "check_folder", "check_store", "check_update", "describe", "number", "parameters",
-    "share_cores",
-]  # fmt: skip
-
 
 def number(option: str, text: str | None, kind: type, most: float = math.inf) -> Any:
     """The number that an option gives, above 0 (``None`` stays)."""

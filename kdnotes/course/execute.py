@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from kdnotes.course import chapters
 from kdnotes.files import write_text
 
@@ -32,7 +34,7 @@ def execute(path: Path, home: str, timeout: float | None, chapter_timeout: float
     """
     began = time.monotonic()
     manager = _start_kernel(path, home)
-    threading.Thread(target=_end_with_input, args=(manager,), daemon=True).start()
+    threading.Thread(target=_end_with_input, args=(path,), daemon=True).start()
     from jupyter_core.utils import run_sync  # these take as long as the kernel's beginning
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -41,13 +43,10 @@ def execute(path: Path, home: str, timeout: float | None, chapter_timeout: float
         left = chapter_timeout and max(chapter_timeout - (time.monotonic() - began), 0.01)
         return min((seconds for seconds in (timeout, left) if seconds), default=None)
 
-    def count(cell: Any, cell_index: int) -> None:
-        print(".", end="", flush=True)  # the runner looks at the length
-
     notebook, status, error = chapters.read(path), "passed", ""
     client = NotebookClient(
         notebook, km=manager, timeout_func=limit, iopub_timeout=60, raise_on_iopub_timeout=True,
-        on_cell_start=count,
+        on_cell_start=lambda **_: print(".", end="", flush=True),  # the runner counts them
     )  # fmt: skip
     try:
         client.execute()
@@ -65,7 +64,7 @@ def execute(path: Path, home: str, timeout: float | None, chapter_timeout: float
     chapters.write(path, notebook)
     write_text(path.with_suffix(".json"), json.dumps([status, error]))
     run_sync(manager.shutdown_kernel)()
-    _kill(manager)
+    end_kernel(path)
 
 
 def _start_kernel(path: Path, home: str) -> Any:
@@ -88,26 +87,29 @@ def _start_kernel(path: Path, home: str) -> Any:
     no_file = ["--HistoryManager.hist_file=:memory:"]
     start = run_sync(manager.start_kernel)
     start(cwd=home, extra_arguments=no_file, stdout=subprocess.DEVNULL)  # not of its cells
+    path.with_name("kernel.pid").write_text(str(manager.provisioner.pid))
     return manager
 
 
-def _end_with_input(manager: Any) -> None:
+def _end_with_input(path: Path) -> None:
     while os.read(0, 1):  # not sys.stdin, whose lock would keep this process from its own end
         pass
-    _kill(manager)
+    end_kernel(path)
     os._exit(1)
 
 
-def _kill(manager: Any) -> None:
-    """End the kernel and all that it started."""
-    if group := getattr(manager.provisioner, "pgid", None):
-        with contextlib.suppress(OSError):  # all have ended
-            os.killpg(group, signal.SIGKILL)
-    else:  # Windows
-        import psutil
+def end_kernel(path: Path) -> None:
+    """End the kernel beside a notebook and all that it started, as far as they have not ended.
 
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
+    Without this, joblib's workers would stay for five minutes.
+    """
+    with contextlib.suppress(OSError, psutil.Error):
+        pid = int(path.with_name("kernel.pid").read_text())
+        if os.name == "posix":
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            kernel = psutil.Process(pid)
+            for process in [*kernel.children(recursive=True), kernel]:
                 process.kill()
 
 

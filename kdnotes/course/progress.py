@@ -21,32 +21,21 @@ class Progress:
     """
 
     def __init__(self, names: list[str], seconds: dict[str, float], jobs: int) -> None:
-        self.names, self.seconds, self.jobs = names, dict(seconds), jobs
-        self.began, self.left, self.running = time.monotonic(), list(names), []
+        self.left = {name: f"[{n}/{len(names)}] {name}" for n, name in enumerate(names, 1)}
+        self.seconds, self.jobs, self.began, self.running = seconds, jobs, time.monotonic(), []
         self.live = Console(force_terminal=sys.stdout.isatty()).status("")
-
-    def __enter__(self) -> Progress:
-        self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.live.stop()
 
     def show(self, running: list[Any]) -> None:
         """Say what is running: its ``name``, when it ``began``, cells ``done`` and ``total``."""
-        self.running = running
-        cells = [f"{self._number(one.name)} cell {one.done + 1}/{one.total}" for one in running]
+        self.running = list(running)
+        cells = [f"{self.left[one.name]} cell {one.done + 1}/{one.total}" for one in running]
         self.live.update("; ".join([*cells, self._times()]))
 
     def end(self, name: str, status: str, seconds: float, error: str) -> None:
         self.seconds[name] = seconds
-        self.left.remove(name)
-        print(f"{self._number(name)} {status} in {seconds:.1f} s; {self._times()}", flush=True)
+        print(f"{self.left.pop(name)} {status} in {seconds:.1f} s; {self._times()}", flush=True)
         if error:
             print("  " + error.replace("\n", "\n  "), file=sys.stderr, flush=True)
-
-    def _number(self, name: str) -> str:
-        return f"[{self.names.index(name) + 1}/{len(self.names)}] {name}"
 
     def _times(self) -> str:
         now = time.monotonic()

@@ -10,7 +10,7 @@ from kdnotes.course import chapters
 from kdnotes.course.chapters import Chapter
 from kdnotes.files import write_text
 
-__all__ = ["read", "write", "write_chapter"]
+__all__ = ["read", "update", "write", "write_chapter"]
 
 
 def read(output: Path, everything: list[Chapter]) -> dict[str, dict[str, Any]]:
@@ -54,6 +54,15 @@ def write(
         rows.append(row | entry | (files if entry["status"] else dict.fromkeys(files, "")))
     heading = f"Profile {about['profile']}, data set {about['dataset']}"
     write_text(output / "index.html", index_page(rows, heading))
+
+
+def update(chapter: Chapter, source: bytes, notebook: Any) -> None:
+    """Write the outputs back to a chapter that is still as it was when it began."""
+    if chapter.path.read_bytes() != source:
+        raise ValueError(
+            f"--update: {chapter.path} was changed while it ran; its new text is kept, run it again"
+        )
+    chapters.write(chapter.path, notebook)
 
 
 def _stem(chapter: Chapter, status: str) -> str:

@@ -68,8 +68,10 @@ class Execution:
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()  # which its kernel sees, and ends
+            self.process.kill()
             self.process.wait()
+        if self.process.returncode:  # it was killed, and did not end its kernel
+            execute.end_kernel(self.path)
         self.folder.cleanup()
 
 
@@ -93,7 +95,7 @@ def run(
     seconds = {name: e["seconds"] for name, e in entries.items() if like.items() <= e.items()}
     progress = Progress([chapter.name for chapter in chapters], seconds, jobs)
     passed, waiting, running = True, list(chapters), []
-    with _signals() as signals, progress:
+    with _signals() as signals, progress.live:
         try:
             while waiting or running:
                 ended = [one for one in running if one.ended()]
@@ -107,7 +109,7 @@ def run(
                     results.write_chapter(output, one.chapter, one.notebook, one.status)
                     results.write(output, everything, entries, about)
                     if update and one.status == "passed":
-                        _update(one.chapter, one.source, one.notebook)
+                        results.update(one.chapter, one.source, one.notebook)
                     passed &= one.status == "passed"
                     progress.end(one.name, **entry)
                 if signals:
@@ -123,20 +125,12 @@ def run(
 def _signals() -> Iterator[list[int]]:
     """The numbers of the signals to end that have come: none cuts short what this process does."""
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:  # as a shell's background job has it
-            signal.signal(number, lambda number, _: came.append(number))
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's background job has it
+        numbers.append(signal.SIGINT)
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
     try:
         yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _update(chapter: Chapter, source: bytes, notebook: Any) -> None:
-    if chapter.path.read_bytes() != source:
-        raise ValueError(
-            f"--update: {chapter.path} was changed while it ran; its new text is kept, run it again"
-        )
-    files.write(chapter.path, notebook)

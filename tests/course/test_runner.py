@@ -421,7 +421,7 @@ def test_update_keeps_a_notebook_that_was_edited_meanwhile(tmp_path):
     stale, edited = chapter.path.read_bytes(), chapter.path.read_text().replace('"1"', '"2"')
     chapter.path.write_text(edited)
     with pytest.raises(ValueError, match="changed while it ran"):
-        runner._update(chapter, stale, nbformat.reads(stale.decode(), 4))
+        runner.results.update(chapter, stale, nbformat.reads(stale.decode(), 4))
     assert chapter.path.read_text() == edited
 
 
