@@ -59,12 +59,13 @@ def execute(path: Path, home: str, timeout: float | None, chapter_timeout: float
         status, error = "failed", _shorten(caught, notebook)
     except DeadKernelError:
         status, error = "failed", "DeadKernelError: the kernel died (out of memory?)"
-    except Exception as caught:
-        status, error = "failed", f"{type(caught).__name__}: {caught}"
     chapters.write(path, notebook)
-    write_text(path.with_suffix(".json"), json.dumps([status, error]))
+    _report(path, status, error)
     run_sync(manager.shutdown_kernel)()
-    end_kernel(path)
+
+
+def _report(path: Path, status: str, error: str) -> None:
+    write_text(path.with_suffix(".json"), json.dumps([status, error]))
 
 
 def _start_kernel(path: Path, home: str) -> Any:
@@ -125,7 +126,17 @@ def _shorten(error: Any, notebook: Any) -> str:
     return f"{error.ename}: {text}\n  in [{cell.execution_count}]{number}: {line}"
 
 
-if __name__ == "__main__":
-    job = json.loads(sys.argv[1])
-    execute(Path(job.pop("path")), **job)
+def main(job: str) -> None:
+    options = json.loads(job)
+    path = Path(options.pop("path"))
+    try:
+        execute(path, **options)
+    except Exception as error:  # no kernel, or no room for a file
+        _report(path, "failed", f"{type(error).__name__}: {error}")
+    finally:
+        end_kernel(path)
     os._exit(0)  # nothing waits for threads that watch over an ended kernel
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
