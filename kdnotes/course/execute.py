@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,7 @@ def _end_with_input(path: Path) -> None:
     while os.read(0, 1):  # not sys.stdin, whose lock would keep this process from its own end
         pass
     end_kernel(path)
+    shutil.rmtree(path.parent, ignore_errors=True)
     os._exit(1)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from commands import course_of_three, write  # noqa: F401
@@ -59,3 +62,10 @@ def test_title_and_promise_lose_their_marks(tmp_path):
     path.write_text(text.replace("# 1. The", "## Chapter 1 · The"))
     (chapter,) = chapters.find(tmp_path)
     assert (chapter.title, chapter.promise) == ("The first chapter", "You see T and code.")
+
+
+def test_reading_a_notebook_compiles_no_grammar():
+    """It would take 1.5 seconds in each chapter's process."""
+    code = "import sys; from kdnotes.course import chapters; import nbformat; "
+    code += "sys.exit('lark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -303,14 +303,17 @@ def test_nothing_is_left_when_the_command_is_killed(tmp_path):
         f"open({str(begun)!r}, 'w').close()",
         "time.sleep(300)",
     )
-    process = start("run", "--notebooks", folder, "--output", tmp_path, KDNOTES_TEST=tag)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    options = "--notebooks", folder, "--output", tmp_path
+    process = start("run", *options, KDNOTES_TEST=tag, TMPDIR=str(scratch))
     wait_for(begun.exists)
     assert len(tagged_processes(tag)) >= 4, (
         "the command, the chapter, its kernel and what that started"
     )
     process.kill()
     process.communicate()
-    wait_for(lambda: tagged_processes(tag) == [], 5)
+    wait_for(lambda: tagged_processes(tag) == [] and not list(scratch.glob("kdnotes-*")), 5)
 
 
 def test_a_chapter_whose_process_is_killed_fails_and_the_others_go_on(tmp_path):
