@@ -1,7 +1,8 @@
 """kdnotes: the executable course on knowledge distillation.
 
-The folders are floors, and imports point down: ``checks``, ``losses``, ``models``, ``data`` and ``metrics`` on the
-ground; ``methods``; ``training``; ``store``; ``teachers``; ``study``; ``show``; ``lab`` and ``edge``; ``course``; ``cli``.
+The folders are floors, and imports point down: ``checks``, ``losses``, ``models``, ``data`` and
+``metrics`` on the ground; ``methods``; ``training``; ``store``; ``teachers``; ``study``; ``show``;
+``lab`` and ``edge``; ``course``; ``cli``.
 """
 
 import importlib
@@ -12,18 +13,19 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-# Names that chapters import, and where they live: ``from kdnotes import check`` gives ``kdnotes.course.check``.
+# Names that chapters import, and the modules that they are.
 SHORT_NAMES = {
-    f"kdnotes.{place.rpartition('.')[2]}": f"kdnotes.{place}"
-    for place in (
-        "course.answers", "course.bench", "course.check", "course.comparison", "course.profiles",
-        "course.runner", "lab.proposals", "show.pages", "show.plots", "data.folders",
-    )
-} | {"kdnotes.cache": "kdnotes.store", "kdnotes.experiment": "kdnotes.lab"}  # fmt: skip
+    "kdnotes.cache": "kdnotes.store",
+    "kdnotes.check": "kdnotes.course.check",
+    "kdnotes.comparison": "kdnotes.course.comparison",
+    "kdnotes.experiment": "kdnotes.lab",
+    "kdnotes.plots": "kdnotes.show.plots",
+    "kdnotes.profiles": "kdnotes.course.profiles",
+}
 
 
 class _ShortNames(MetaPathFinder, Loader):
-    """Imports a module under its short name: the very same module, which knows its own name alone."""
+    """Imports a module under its short name: the same module, which knows its own name alone."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name in SHORT_NAMES else None

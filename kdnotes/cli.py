@@ -202,8 +202,7 @@ def compare(
 @app.command()
 def propose(
     name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="attention, hints, progressive, mutual or blank."),
+        str, typer.Argument(metavar="NAME", help="attention, hints, progressive, mutual or blank.")
     ],
     output: Annotated[Path, _option("Folder to write the notebook to.")] = Path("."),
 ) -> None:

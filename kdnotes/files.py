@@ -8,7 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replacing", "write_text"]
+__all__ = ["cache_folder", "replacing", "write_text"]
+
+
+def cache_folder() -> Path:
+    """Where runs, banks and downloads are kept: KDNOTES_CACHE, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("KDNOTES_CACHE") or user_cache_path("kdnotes"))
 
 
 @contextlib.contextmanager

@@ -33,13 +33,13 @@ CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
 PAIRS = (("stem", "block1"), ("block1", "block2"))  # stages of STUDENT and of ``tiny_teacher`` of equal size
 
 
-class LiveHintKD(methods.HintKD):
+class LiveFitNets(methods.FitNets):
     """Hints from a teacher that looks at every image again: nothing of it is stored."""
 
     STORE_AT_MOST = 0
 
 
-class LiveAttentionKD(methods.AttentionKD):
+class LiveAT(methods.AT):
     STORE_AT_MOST = 0
 
 
@@ -48,7 +48,7 @@ class LiveOwnLoss(methods.OwnLoss):
 
 
 def hint_written_as_a_function(batch, given):
-    """What ``HintKD(teacher, 2.0, 0.5, PAIRS[1:], 0.3)`` does, for ``OwnLoss``."""
+    """What ``FitNets(teacher, 2.0, 0.5, PAIRS[1:], 0.3)`` does, for ``OwnLoss``."""
     return {
         "hard": 0.5 * F.cross_entropy(batch.student_logits, batch.targets),
         "soft": 0.5 * losses.kd_loss(batch.student_logits, given.logits, 2.0),
@@ -67,28 +67,28 @@ METHODS = {
     "CrossEntropy": lambda t: methods.CrossEntropy(),
     "LabelSmoothing": lambda t: methods.LabelSmoothing(0.2),
     "KD": lambda t: methods.KD(t[0], 2.0, 0.5),
-    "DecoupledKD": lambda t: methods.DecoupledKD(t[0], warmup=0.5),
+    "DKD": lambda t: methods.DKD(t[0], warmup=0.5),
     "UncertaintyKD": lambda t: methods.UncertaintyKD(t[0], 2.0, 0.5),
     "UncertaintyKD, selecting": lambda t: methods.UncertaintyKD(t[0], 2.0, 0.5, keep_share=0.5),
     "AnnealedKD": lambda t: methods.AnnealedKD(t[0], (4.0, 1.0), (0.0, 0.5)),
     "StandardizedKD": lambda t: methods.StandardizedKD(t[0], 2.0, 0.5),
-    "CurriculumKD": lambda t: methods.CurriculumKD(t[0], 4.0, 0.5),
-    "CurriculumKD, not adversarial": lambda t: methods.CurriculumKD(t[0], 4.0, 0.5, adversarial=False),
-    "SelfKD": lambda t: methods.SelfKD(),
-    "BeYourOwnTeacher": lambda t: methods.BeYourOwnTeacher(),
+    "CTKD": lambda t: methods.CTKD(t[0], 4.0, 0.5),
+    "CTKD, not adversarial": lambda t: methods.CTKD(t[0], 4.0, 0.5, adversarial=False),
+    "PSKD": lambda t: methods.PSKD(),
+    "BYOT": lambda t: methods.BYOT(),
     "MultiTeacherKD": lambda t: methods.MultiTeacherKD(tuple(t), 2.0, 0.5),
-    "ConfidenceKD": lambda t: methods.ConfidenceKD(tuple(t), 2.0, 0.5),
+    "CAMKD": lambda t: methods.CAMKD(tuple(t), 2.0, 0.5),
     "GatedKD": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5),
     "GatedKD, by imitation": lambda t: methods.GatedKD(tuple(t), 2.0, 0.5, train_gate_by="imitation"),
-    "EarlyStoppedKD": lambda t: methods.EarlyStoppedKD(t[0], 2.0, 0.5, until=0.5),
-    "HintKD": lambda t: methods.HintKD(t[0], 2.0, 0.5, PAIRS, 0.3),
-    "HintKD, alone at first": lambda t: methods.HintKD(t[0], 2.0, 0.5, PAIRS[1:], 3.0, alone=0.5),
-    "HintKD, live": lambda t: LiveHintKD(t[0], 2.0, 0.5, PAIRS, 0.3),
-    "AttentionKD": lambda t: methods.AttentionKD(t[0], 2.0, 0.5, PAIRS, 100.0),
-    "AttentionKD, as in the paper": lambda t: methods.AttentionKD(t[0], 2.0, 0.5, PAIRS, 1.0, form="paper"),
-    "AttentionKD, live": lambda t: LiveAttentionKD(t[0], 2.0, 1.0, PAIRS, 100.0),
-    "MutualLearning": lambda t: methods.MutualLearning(0.7, 2.0),
-    "MutualLearning, with a teacher": lambda t: methods.MutualLearning(1.0, 1.0, t[0], 2.0, 0.5),
+    "ESKD": lambda t: methods.ESKD(t[0], 2.0, 0.5, until=0.5),
+    "FitNets": lambda t: methods.FitNets(t[0], 2.0, 0.5, PAIRS, 0.3),
+    "FitNets, alone at first": lambda t: methods.FitNets(t[0], 2.0, 0.5, PAIRS[1:], 3.0, alone=0.5),
+    "FitNets, live": lambda t: LiveFitNets(t[0], 2.0, 0.5, PAIRS, 0.3),
+    "AT": lambda t: methods.AT(t[0], 2.0, 0.5, PAIRS, 100.0),
+    "AT, as in the paper": lambda t: methods.AT(t[0], 2.0, 0.5, PAIRS, 1.0, form="paper"),
+    "AT, live": lambda t: LiveAT(t[0], 2.0, 1.0, PAIRS, 100.0),
+    "DML": lambda t: methods.DML(0.7, 2.0),
+    "DML, with a teacher": lambda t: methods.DML(1.0, 1.0, t[0], 2.0, 0.5),
     "OwnLoss": lambda t: methods.OwnLoss(smaller_logits),
     "OwnLoss, with a teacher and a module, live": lambda t: LiveOwnLoss(
         hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 4, 4, 1)
@@ -200,7 +200,7 @@ class Outputs:
 
 def student_of(method):
     """Builds the student that this method needs."""
-    needs = {methods.BeYourOwnTeacher: MULTI_EXIT, methods.MutualLearning: COHORT}
+    needs = {methods.BYOT: MULTI_EXIT, methods.DML: COHORT}
     return next((student for kind, student in needs.items() if isinstance(method, kind)), STUDENT)
 
 

@@ -127,10 +127,7 @@ BAD = {
         ["train-teacher", "--output", "nowhere/t.safetensors"],
         "folder nowhere does not exist",
     ),
-    "port out of range": (
-        ["lab", "--port", "99999"],
-        "at least 1, at most 65535, not '99999'",
-    ),
+    "port out of range": (["lab", "--port", "99999"], "at least 1, at most 65535, not '99999'"),
 }
 
 

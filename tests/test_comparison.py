@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import CLASSES, CONFIG, STUDENT, tiny_data, tiny_teacher
+from kdnotes.comparison import BASELINE
 
 from kdnotes import comparison, metrics, study, teachers
-from kdnotes.comparison import BASELINE
 from kdnotes.methods import KD, CrossEntropy, GatedKD
 from kdnotes.models import StudentNet
 from kdnotes.study import Study

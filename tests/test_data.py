@@ -13,8 +13,8 @@ import torch
 from helpers import own_cache, tiny_data, write_image_folder  # noqa: F401
 from PIL import Image, ImageCms
 
-from kdnotes import data, folders
-from kdnotes.data import Split, Views, load
+from kdnotes.data import Split, Views, folders, load, pictures, sources, subsets
+from kdnotes.data import views as views_module
 
 OFFICIAL = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion-mnist
 
@@ -38,7 +38,7 @@ def test_train_is_normalised_with_its_own_statistics(fashion):
     assert abs(mean) < 1e-5 and abs(std - 1) < 1e-5
     assert abs(fashion.test.images.mean()) > 1e-4  # by train's statistics, not its own
     pixels = fashion.pixels(fashion.test.images[:50]) * 255
-    with np.load(data.EMBEDDED) as arrays:
+    with np.load(sources.EMBEDDED) as arrays:
         official = torch.from_numpy(arrays["test_images"][:50]).float()
     assert (pixels[:, 0, 2:30, 2:30] - official).abs().max() < 1e-2
     border = torch.cat([pixels[:, 0, :2], pixels[:, 0, 30:]], 1)
@@ -53,14 +53,14 @@ def test_no_image_is_in_two_splits(fashion):
 
 
 def test_embedded_file_has_its_checksum_and_damage_is_reported(tmp_path):
-    raw = data.EMBEDDED.read_bytes()
+    raw = sources.EMBEDDED.read_bytes()
     damaged = tmp_path / "fashion_mnist.npz"
     damaged.write_bytes(raw[:5000] + bytes([raw[5000] ^ 1]) + raw[5001:])
     with pytest.raises(ValueError, match=r"fashion_mnist\.npz is damaged"):
-        data._embedded(damaged, data.EMBEDDED_SHA256)
+        sources._embedded(damaged, sources.EMBEDDED_SHA256)
     with pytest.raises(ValueError, match="missing from the package"):
-        data._embedded(tmp_path / "nothing.npz", data.EMBEDDED_SHA256)
-    assert data._embedded(data.EMBEDDED, data.EMBEDDED_SHA256)["train"][0].shape == (10_000, 28, 28)
+        sources._embedded(tmp_path / "nothing.npz", sources.EMBEDDED_SHA256)
+    assert sources._embedded(sources.EMBEDDED, sources.EMBEDDED_SHA256)["train"][0].shape == (10_000, 28, 28)
 
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not installed")
@@ -70,7 +70,7 @@ def test_build_script_makes_the_embedded_arrays(tmp_path, monkeypatch):
     kept = {}
     monkeypatch.setattr(np, "savez_compressed", lambda target, **arrays: (kept.update(arrays), target.touch()))
     build_fashion_mnist.build(OFFICIAL, tmp_path / "again.npz")
-    with np.load(data.EMBEDDED) as arrays:
+    with np.load(sources.EMBEDDED) as arrays:
         assert set(arrays) == set(kept)
         assert all(np.array_equal(arrays[name], kept[name]) for name in kept)
 
@@ -86,13 +86,13 @@ def test_subsets_are_stratified_keep_index_and_normalisation_and_depend_on_the_s
     other = load(train_images=53, validation_images=20, test_images=10, subset_seed=1)
     assert not torch.equal(other.train.index, subset.train.index)
     assert len({fashion.key, subset.key, other.key}) == 3
-    data._load_cached.cache_clear()
+    sources._load_cached.cache_clear()
     assert load(train_images=53, validation_images=20, test_images=10).key == subset.key
 
 
 def test_stratified_gives_uneven_classes_their_share():
     targets = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
-    chosen = data._stratified(targets, 10, 3, seed=0)
+    chosen = subsets.stratified(targets, 10, 3, seed=0)
     assert torch.bincount(targets[chosen]).tolist() == [6, 3, 1]
     assert len(set(chosen.tolist())) == 10 and chosen.tolist() == sorted(chosen.tolist())
 
@@ -110,7 +110,7 @@ def test_loaded_data_is_pickled_as_its_recipe():
     subset = load(train_images=50, test_images=20)
     raw = pickle.dumps(subset)
     assert len(raw) < 1_000
-    data._load_cached.cache_clear()
+    sources._load_cached.cache_clear()
     assert pickle.loads(raw).key == subset.key
 
 
@@ -159,7 +159,7 @@ def test_views_equal_a_slow_reference(views, channels):
 def test_a_reader_gives_what_take_gives_also_in_memory(channels, limit, monkeypatch):
     split, views, taken = tiny_data(channels).train, Views(3), []
     original = Views.take
-    monkeypatch.setattr(data, "_KEPT_BYTES", limit)
+    monkeypatch.setattr(views_module, "_KEPT_BYTES", limit)
     monkeypatch.setattr(Views, "take", lambda *args: taken.append(len(args[2])) or original(*args))
     read = views.reader(split)
     for positions in (torch.tensor([3]), torch.tensor([5, 0, 5, 19]), torch.arange(20)):
@@ -184,7 +184,7 @@ def test_views_are_deterministic_leave_generators_alone_and_differ():
     states = torch.get_rng_state(), np.random.get_state()[1].copy()
     taken = [views.take(split, everything, view) for view in range(8)]
     assert torch.equal(torch.get_rng_state(), states[0]) and np.array_equal(np.random.get_state()[1], states[1])
-    data._draws.cache_clear()
+    views_module._draws.cache_clear()
     assert torch.equal(views.take(split, everything, 5), taken[5])
     assert torch.equal(views.take(split, everything, 8 + 5), taken[5])
     distinct = len({tuple(v.flatten().tolist()) for v in taken})
@@ -196,7 +196,7 @@ def test_plain_view_is_the_image_and_shifts_and_flips_are_uniform():
     split = tiny_data().train
     plain = Views(count=1, padding=0, flip=False).take(split, torch.arange(60), 0)
     assert torch.equal(plain, split.images)
-    draws = data._draws(0, 0, 50_000)
+    draws = views_module._draws(0, 0, 50_000)
     for shift in (0, 16):
         shares = np.bincount((draws >> shift) % 5) / len(draws)
         assert np.abs(shares - 0.2).max() < 0.01
@@ -308,8 +308,8 @@ def test_what_nobody_sees_is_no_class_and_no_image(image_folder):
         for name in ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini", "notes.txt", ".hidden.jpg"):
             (cat / name).write_bytes(b"no image")
         (image_folder / part / "labels.csv").write_text("0.png,cat")
-    data._load_cached.cache_clear()
-    data._load_full.cache_clear()
+    sources._load_cached.cache_clear()
+    sources._load_full.cache_clear()
     found = load(f"folder:{image_folder}")
     assert found.classes == ("cat", "dog") and found.key == expected.key
 
@@ -341,7 +341,7 @@ def test_grey_of_more_than_8_bits_is_scaled(tmp_path, name, change, mode):
     with Image.open(tmp_path / name) as image:
         assert image.mode in (mode, "I")  # of a PNG file older releases of Pillow make the second
     assert np.array_equal(
-        folders.pixels(tmp_path / name), np.round(values / 257).astype(np.uint8)[..., None].repeat(3, 2)
+        pictures.pixels(tmp_path / name), np.round(values / 257).astype(np.uint8)[..., None].repeat(3, 2)
     )
 
 
@@ -351,9 +351,9 @@ def test_grey_of_more_than_8_bits_in_rare_forms(tmp_path):
     Image.frombytes("I;16B", (32, 32), values.astype(">u2").tobytes()).save(tmp_path / "big endian.tif")
     (tmp_path / "10 bits.pgm").write_bytes(b"P5 32 32 1023\n" + (values // 64).astype(">u2").tobytes())
     for name in ("big endian.tif", "10 bits.pgm"):
-        assert np.array_equal(folders.pixels(tmp_path / name)[..., 1], grey), name
+        assert np.array_equal(pictures.pixels(tmp_path / name)[..., 1], grey), name
     Image.fromarray(values).save(tmp_path / "white is 0.tif", tiffinfo={262: 0})
-    assert np.array_equal(folders.pixels(tmp_path / "white is 0.tif")[..., 1], 255 - grey)
+    assert np.array_equal(pictures.pixels(tmp_path / "white is 0.tif")[..., 1], 255 - grey)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_grey_of_more_than_8_bits_in_rare_forms(tmp_path):
 def test_values_without_a_white_are_refused(tmp_path, values, message):
     Image.fromarray(values).save(tmp_path / "a.tif")
     with pytest.raises(ValueError, match=rf"a\.tif cannot be read as an image .*{message}.*convert it to PNG"):
-        folders.pixels(tmp_path / "a.tif")
+        pictures.pixels(tmp_path / "a.tif")
 
 
 HALVES = np.zeros((32, 32, 4), np.uint8)  # left: transparent black; right: opaque red
@@ -385,7 +385,7 @@ def test_transparency_lies_on_white(tmp_path, name):
         image.save(tmp_path / name, transparency=0)
     else:
         image.save(tmp_path / name, lossless=True)
-    found = folders.pixels(tmp_path / name)
+    found = pictures.pixels(tmp_path / name)
     assert found[5, 3].tolist() == [255, 255, 255] and found[5, 28].tolist() == [200, 0, 0]
 
 
@@ -396,20 +396,20 @@ def test_exif_orientation_is_followed(tmp_path, name):
     upper = np.zeros((32, 32, 3), np.uint8)
     upper[:16] = 255
     Image.fromarray(upper).save(tmp_path / name, exif=exif)
-    found = folders.pixels(tmp_path / name).astype(int)
+    found = pictures.pixels(tmp_path / name).astype(int)
     assert found[:, 20:].min() > 240 and found[:, :12].max() < 15  # above before, to the right now
 
 
 def test_other_kinds_of_images(tmp_path):
     cyan = Image.fromarray(np.tile(np.array([255, 0, 0, 0], np.uint8), (8, 8, 1)), "CMYK")
     cyan.save(tmp_path / "cmyk.jpg", quality=95)
-    assert np.abs(folders.pixels(tmp_path / "cmyk.jpg").astype(int) - (0, 255, 255)).max() < 5
+    assert np.abs(pictures.pixels(tmp_path / "cmyk.jpg").astype(int) - (0, 255, 255)).max() < 5
     first, second = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
     for name in ("animation.gif", "pages.tiff"):
         first.save(tmp_path / name, save_all=True, append_images=[second])
-        assert folders.pixels(tmp_path / name)[0, 0].tolist() == [255, 0, 0]
+        assert pictures.pixels(tmp_path / name)[0, 0].tolist() == [255, 0, 0]
     first.save(tmp_path / "strange.jpg", exif=b"Exif\0\0no such thing")
-    assert folders.pixels(tmp_path / "strange.jpg")[0, 0, 0] > 250
+    assert pictures.pixels(tmp_path / "strange.jpg")[0, 0, 0] > 250
 
 
 def test_a_colour_profile_is_applied(tmp_path):
@@ -418,9 +418,9 @@ def test_a_colour_profile_is_applied(tmp_path):
     red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png", icc_profile=bytes(profile))
-    assert folders.pixels(tmp_path / "a.png")[0, 0].tolist() == [0, 0, 255]
+    assert pictures.pixels(tmp_path / "a.png")[0, 0].tolist() == [0, 0, 255]
     Image.new("RGB", (8, 8), "red").save(tmp_path / "b.png", icc_profile=b"damaged")
-    assert folders.pixels(tmp_path / "b.png")[0, 0].tolist() == [255, 0, 0]
+    assert pictures.pixels(tmp_path / "b.png")[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("train", [(40, 40, 2), (200, 3, 2), (2, 2, 2), (2, 90, 2, 2, 30, 3)])
@@ -469,6 +469,6 @@ def test_cifar10_from_files_sets_5000_validation_images_aside(tmp_path, monkeypa
             self.data = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 32, 32, 3))
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", Fake)
-    arrays, classes = data._cifar10(tmp_path, download=False)
+    arrays, classes = sources._cifar10(tmp_path, download=False)
     assert [len(arrays[part][1]) for part in ("train", "validation", "test")] == [45_000, 5_000, 10_000]
     assert np.bincount(arrays["validation"][1]).tolist() == [500] * 10 and classes == tuple(Fake.classes)

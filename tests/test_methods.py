@@ -19,7 +19,7 @@ from helpers import (
     MULTI_EXIT,
     PAIRS,
     STUDENT,
-    LiveHintKD,
+    LiveFitNets,
     Outputs,
     batch_of,
     equal_states,
@@ -30,29 +30,29 @@ from helpers import (
     tiny_teacher,
 )
 
-from kdnotes import cache, losses, methods, training
+from kdnotes import losses, methods, store, training
 from kdnotes.methods import (
+    AT,
+    BYOT,
+    CAMKD,
+    CTKD,
+    DKD,
+    DML,
+    ESKD,
     KD,
+    PSKD,
     AnnealedKD,
-    AttentionKD,
-    BeYourOwnTeacher,
-    ConfidenceKD,
     CrossEntropy,
-    CurriculumKD,
-    DecoupledKD,
-    EarlyStoppedKD,
+    FitNets,
     GatedKD,
-    HintKD,
     MultiTeacherKD,
-    MutualLearning,
     OwnLoss,
-    SelfKD,
     StandardizedKD,
     UncertaintyKD,
 )
 from kdnotes.models import Cohort, ResidualStudent, forward_features
 from kdnotes.teachers import Teacher
-from kdnotes.training import build, fit
+from kdnotes.training import build, fit, loop
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 EVERY = pytest.mark.parametrize("name", list(METHODS))
@@ -120,7 +120,7 @@ def given_logits(method, batch):
 
 def test_the_list_of_methods_is_complete():
     kinds = {name for name in methods.__all__ if inspect.isclass(getattr(methods, name))}
-    kinds -= {"Batch", "Given", "Method"}  # what a method sees, and the base class
+    kinds -= {"Batch", "Given", "Method", "TeacherFeatures", "TeacherOutputs"}  # what a method sees, and the base class
     assert {name.partition(",")[0] for name in METHODS} == kinds
 
 
@@ -203,7 +203,7 @@ def test_a_methods_own_parameters_are_in_the_optimiser_get_gradients_and_change(
     train(method)
     parameters = list(found[0].parameters())
     assert {id(parameter) for parameter in parameters} == owned(found[0]).keys() == moved
-    assert bool(parameters) == name.startswith(("CurriculumKD", "GatedKD", "HintKD", "OwnLoss, with"))
+    assert bool(parameters) == name.startswith(("CTKD", "GatedKD", "FitNets", "OwnLoss, with"))
     assert not any(torch.equal(*pair) for pair in zip(parameters, starts, strict=True))
 
 
@@ -214,10 +214,10 @@ def test_own_parameters_get_gradients_and_change_in_one_step(method, monkeypatch
         "labels": GatedKD(tuple(teachers)),
         "imitation": GatedKD(tuple(teachers), train_gate_by="imitation"),
         # λ is 0 in the first step of a ramp, so that T rests there (see below); without a ramp it is 1 from the start
-        "adversarial": CurriculumKD(teachers[0], ramp=0.0),
-        "with the student": CurriculumKD(teachers[0], adversarial=False),
-        "exits": BeYourOwnTeacher(),
-        "hints": METHODS["HintKD"](teachers),
+        "adversarial": CTKD(teachers[0], ramp=0.0),
+        "with the student": CTKD(teachers[0], adversarial=False),
+        "exits": BYOT(),
+        "hints": METHODS["FitNets"](teachers),
         "own": METHODS["OwnLoss, with a teacher and a module"](teachers),
     }[method]
     own, starts = [], []
@@ -238,9 +238,9 @@ def test_own_parameters_get_gradients_and_change_in_one_step(method, monkeypatch
 @EVERY
 def test_own_parameters_do_not_decay(name):
     method = make(name)
-    student = build(COHORT if isinstance(method, MutualLearning) else MULTI_EXIT, 0)
+    student = build(COHORT if isinstance(method, DML) else MULTI_EXIT, 0)
     method.prepare(student, tiny_data().train, CONFIG.views, CPU)
-    optimizer, _ = training._optimizer(student, method, dataclasses.replace(CONFIG, weight_decay=0.3), 20)
+    optimizer, _ = loop._optimizer(student, method, dataclasses.replace(CONFIG, weight_decay=0.3), 20)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert all(decay[id(parameter)] == 0.0 for parameter in owned(method).values())
     assert all(decay[id(p)] == (0.3 if p.ndim > 1 else 0.0) for p in student.parameters())
@@ -258,7 +258,7 @@ def test_a_gate_is_the_same_for_any_weight_decay():
 def test_what_is_kept_is_detached_and_on_the_cpu(name):
     kept = train(make(name), ONE_STEP).kept
     assert all(not tensor.requires_grad and tensor.device.type == "cpu" for tensor in kept.values())
-    assert bool(kept) == name.startswith(("UncertaintyKD", "GatedKD", "HintKD", "MutualLearning"))
+    assert bool(kept) == name.startswith(("UncertaintyKD", "GatedKD", "FitNets", "DML"))
 
 
 # Decoupled
@@ -268,7 +268,7 @@ def test_what_is_kept_is_detached_and_on_the_cpu(name):
     ("warmup", "progress", "ramp"), [(0.5, 0.0, 0), (0.5, 0.125, 0.25), (0.5, 0.8, 1), (0.0, 0.0, 1)]
 )
 def test_decoupled_terms_of_the_method(warmup, progress, ramp):
-    method = prepared(DecoupledKD(*outputs(), 3.0, alpha=0.7, beta=5.0, warmup=warmup))
+    method = prepared(DKD(*outputs(), 3.0, alpha=0.7, beta=5.0, warmup=warmup))
     batch = batch_of(view=1, progress=progress)
     target_class, others = losses.decoupled_terms(
         batch.student_logits, given_logits(method, batch)[0], batch.targets, 3.0
@@ -371,7 +371,7 @@ def test_standardised_soft_term_is_blind_to_the_students_scale_and_the_hard_term
 
 
 def curriculum(**changes):
-    return prepared(CurriculumKD(*outputs(), **({"temperature": 4.0, "alpha": 0.2} | changes)))
+    return prepared(CTKD(*outputs(), **({"temperature": 4.0, "alpha": 0.2} | changes)))
 
 
 def test_a_learned_temperature_starts_where_it_should_and_the_loss_is_that_of_kd():
@@ -430,14 +430,14 @@ def test_a_step_of_the_temperature_raises_the_loss_if_adversarial_and_lowers_it_
 def test_in_a_fit_the_two_temperatures_part():
     teacher = three_teachers()[0]
     against, along = (
-        train(CurriculumKD(teacher, 4.0, ramp=0.0, adversarial=adversarial), ONE_STEP).history["temperature"].item()
+        train(CTKD(teacher, 4.0, ramp=0.0, adversarial=adversarial), ONE_STEP).history["temperature"].item()
         for adversarial in (True, False)
     )
     assert (against - 4) * (along - 4) < 0
 
 
 def test_the_temperature_rests_in_the_first_step_of_a_ramp(monkeypatch):
-    method, temperatures = CurriculumKD(three_teachers()[0], 4.0), []
+    method, temperatures = CTKD(three_teachers()[0], 4.0), []
     caught(monkeypatch, method, lambda method, batch, terms: temperatures.append(method.learned().item()))
     run = train(method)
     assert temperatures[0] == temperatures[1] == pytest.approx(4.0) and len(set(temperatures[1:])) == 7
@@ -448,7 +448,7 @@ def test_the_temperature_rests_in_the_first_step_of_a_ramp(monkeypatch):
 
 
 def test_targets_follow_the_image_whatever_the_order_of_the_batch():
-    method = prepared(SelfKD(alpha=0.6))
+    method = prepared(PSKD(alpha=0.6))
     torch.manual_seed(1)
     probabilities, logits = torch.softmax(torch.randn(60, CLASSES), 1), torch.randn(6, CLASSES)
     method.remember(batch_of(positions=torch.arange(60)), probabilities)
@@ -470,10 +470,10 @@ def test_targets_follow_the_image_whatever_the_order_of_the_batch():
 
 
 def test_in_a_fit_each_image_is_taught_by_its_own_prediction_an_epoch_ago(monkeypatch):
-    method, predicted, orders = SelfKD(alpha=0.8), {}, []
-    recall, onehot = SelfKD.recall, F.one_hot(tiny_data().train.targets, CLASSES).float()
+    method, predicted, orders = PSKD(alpha=0.8), {}, []
+    recall, onehot = PSKD.recall, F.one_hot(tiny_data().train.targets, CLASSES).float()
     recalled = {}
-    monkeypatch.setattr(SelfKD, "recall", lambda self, batch: recalled.setdefault(batch.progress, recall(self, batch)))
+    monkeypatch.setattr(PSKD, "recall", lambda self, batch: recalled.setdefault(batch.progress, recall(self, batch)))
 
     def look(method, batch, terms):
         orders.append(tuple(batch.positions.tolist()))
@@ -497,7 +497,7 @@ def test_in_a_fit_each_image_is_taught_by_its_own_prediction_an_epoch_ago(monkey
 
 
 def test_the_targets_carry_no_gradient():
-    method, batch = prepared(SelfKD(alpha=1.0)), batch_of(epoch=0, epochs=2)
+    method, batch = prepared(PSKD(alpha=1.0)), batch_of(epoch=0, epochs=2)
     method.terms(batch)
     later = batch_of(epoch=1, student_logits=torch.randn(6, CLASSES, requires_grad=True))
     both = [later.student_logits, batch.student_logits]
@@ -508,10 +508,10 @@ def test_the_targets_carry_no_gradient():
 
 
 def test_without_a_number_of_classes_the_labels_tell_it():
-    assert prepared(SelfKD(), torch.nn.Identity()).previous.shape == (60, CLASSES)
+    assert prepared(PSKD(), torch.nn.Identity()).previous.shape == (60, CLASSES)
     student = build(STUDENT, 0)
     student.num_classes = 7  # such as a class that the training images lack
-    assert prepared(SelfKD(), student).previous.shape == (60, 7)
+    assert prepared(PSKD(), student).previous.shape == (60, 7)
 
 
 # Be your own teacher
@@ -534,7 +534,7 @@ def test_terms_of_the_exits_by_hand():
     hint = 0.1 * sum(
         F.mse_loss(exit.bottleneck(batch.features[name]), last) for name, exit in batch.student.exits.items()
     )
-    terms = BeYourOwnTeacher(temperature=2.0, alpha=0.4, hint=0.1).terms(batch)
+    terms = BYOT(temperature=2.0, alpha=0.4, hint=0.1).terms(batch)
     assert list(exits) == ["block1", "block2", "block3"] and set(terms) == {"hard", "soft", "hint"}
     for name, expected in (("hard", hard), ("soft", soft), ("hint", hint)):
         torch.testing.assert_close(terms[name], expected)
@@ -544,7 +544,7 @@ def test_terms_of_the_exits_by_hand():
 def test_the_deepest_exit_teaches_and_does_not_learn_from_the_shallow_ones(term):
     batch = own_teacher_batch()
     student = batch.student
-    BeYourOwnTeacher(hint=0.1).terms(batch)[term].backward()
+    BYOT(hint=0.1).terms(batch)[term].backward()
     for part in (student.stages.block3, student.head):
         assert all(parameter.grad is None for parameter in part.parameters())
     for exit in student.exits.values():
@@ -553,13 +553,13 @@ def test_the_deepest_exit_teaches_and_does_not_learn_from_the_shallow_ones(term)
 
 
 def test_deep_supervision_is_the_control():
-    terms = BeYourOwnTeacher(alpha=0.0, hint=0.0).terms(own_teacher_batch())
+    terms = BYOT(alpha=0.0, hint=0.0).terms(own_teacher_batch())
     assert terms["soft"] == 0 and terms["hint"] == 0
 
 
 def test_a_student_without_exits_is_refused():
     with pytest.raises(TypeError, match=r"student must be a models\.MultiExitStudent, which has exits, not StudentNet"):
-        train(BeYourOwnTeacher(), student=STUDENT)
+        train(BYOT(), student=STUDENT)
 
 
 # Many teachers
@@ -574,7 +574,7 @@ def test_equal_weights_are_the_mean_over_teachers():
 
 
 def test_confidence_weights_are_by_sample():
-    method, batch = prepared(ConfidenceKD(outputs(3), 2.0, 0.3)), batch_of(view=1)
+    method, batch = prepared(CAMKD(outputs(3), 2.0, 0.3)), batch_of(view=1)
     teachers = given_logits(method, batch)
     total = 0
     for i, y in enumerate(batch.targets.tolist()):
@@ -666,17 +666,17 @@ def assert_equal_runs(first, second):
 
 def test_kd_stopped_at_the_end_is_kd_and_at_the_start_cross_entropy():
     teacher = three_teachers()[0]
-    assert_equal_runs(train(EarlyStoppedKD(teacher, 2.0, 0.5, until=1.0)), train(KD(teacher, 2.0, 0.5)))
-    assert_equal_runs(train(EarlyStoppedKD(teacher, 2.0, 0.5, until=0.0)), train(CrossEntropy()))
+    assert_equal_runs(train(ESKD(teacher, 2.0, 0.5, until=1.0)), train(KD(teacher, 2.0, 0.5)))
+    assert_equal_runs(train(ESKD(teacher, 2.0, 0.5, until=0.0)), train(CrossEntropy()))
 
 
 @pytest.mark.parametrize(("progress", "taught"), [(0.0, True), (0.29, True), (0.3, False), (0.9, False)])
 def test_kd_stops_when_its_share_of_the_training_is_over(progress, taught):
     batch = batch_of(view=1, progress=progress)
-    terms = prepared(EarlyStoppedKD(*outputs(), 2.0, 0.4, until=0.3)).terms(batch)
+    terms = prepared(ESKD(*outputs(), 2.0, 0.4, until=0.3)).terms(batch)
     expected = prepared(KD(*outputs(), 2.0, 0.4)).terms(batch)
     assert terms == (expected if taught else {"hard": F.cross_entropy(batch.student_logits, batch.targets)})
-    assert EarlyStoppedKD(*outputs()).until == 0.5
+    assert ESKD(*outputs()).until == 0.5
 
 
 # Features
@@ -706,7 +706,7 @@ def assert_kd_terms(terms, batch, teacher, temperature, alpha):
     close(terms["hard"], alpha * F.cross_entropy(batch.student_logits, batch.targets))
 
 
-@pytest.mark.parametrize("kind", [HintKD, LiveHintKD])
+@pytest.mark.parametrize("kind", [FitNets, LiveFitNets])
 @pytest.mark.parametrize("view", [0, 1])
 def test_terms_of_hints_by_hand(kind, view):
     teacher, batch = three_teachers()[0], feature_batch(view)
@@ -732,7 +732,7 @@ def test_two_stages_of_hints_by_hand():
     teacher = three_teachers()[0]
     for progress, names in ((0.0, ["hint"]), (0.39, ["hint"]), (0.4, ["hard", "soft"]), (0.9, ["hard", "soft"])):
         batch = feature_batch(progress=progress)
-        method = prepared(HintKD(teacher, 2.0, 0.3, PAIRS[1:], 0.7, alone=0.4), batch.student)
+        method = prepared(FitNets(teacher, 2.0, 0.3, PAIRS[1:], 0.7, alone=0.4), batch.student)
         terms = method.terms(batch)
         assert list(terms) == names
         if names == ["hint"]:
@@ -754,7 +754,7 @@ def test_the_hint_alone_trains_the_student_up_to_its_stage_and_then_kd_alone_the
         grads = {group: {p.grad is not None for p in parameters.values()} for group, parameters in groups.items()}
         steps.append((now, grads))
 
-    method = METHODS["HintKD, alone at first"](three_teachers())
+    method = METHODS["FitNets, alone at first"](three_teachers())
     caught(monkeypatch, method, look)
     config = dataclasses.replace(CONFIG, weight_decay=0.3)  # what has no gradient does not decay either
     run = train(method, config)
@@ -768,7 +768,7 @@ def test_the_hint_alone_trains_the_student_up_to_its_stage_and_then_kd_alone_the
     assert run.history["hint"].isna().tolist() == [False, True] and run.history["soft"].isna().tolist() == [True, False]
 
 
-@pytest.mark.parametrize("kind", [HintKD, AttentionKD])
+@pytest.mark.parametrize("kind", [FitNets, AT])
 def test_a_feature_term_of_weight_0_leaves_kd_bit_for_bit_whatever_is_drawn_for_it(kind, monkeypatch):
     """Regressors, and any further draw in ``prepare``, shift neither the student's weights nor dropout."""
     teacher = three_teachers()[0]
@@ -780,11 +780,11 @@ def test_a_feature_term_of_weight_0_leaves_kd_bit_for_bit_whatever_is_drawn_for_
     for other in (run, drawn):
         assert_equal_runs(other, expected)
         assert (other.start, other.order) == (expected.start, expected.order)
-    if kind is HintKD:
+    if kind is FitNets:
         assert not torch.equal(run.kept["0.weight"], drawn.kept["0.weight"])
 
 
-@pytest.mark.parametrize("name", ["HintKD", "AttentionKD"])
+@pytest.mark.parametrize("name", ["FitNets", "AT"])
 def test_live_features_equal_stored_ones(name, own_cache):  # noqa: F811
     teachers = three_teachers()
     stored = METHODS[name](teachers)
@@ -806,19 +806,19 @@ def test_live_features_equal_stored_ones(name, own_cache):  # noqa: F811
 
 
 def test_features_are_stored_up_to_the_limit():
-    method = METHODS["HintKD"](three_teachers())
+    method = METHODS["FitNets"](three_teachers())
     size = 2 * 16 * 16 * 4 * 2 * 60  # block1: channels, places, bytes, views, images
     for limit, live in ((size, False), (size - 1, True)):
-        limited = type("Limited", (HintKD,), {"STORE_AT_MOST": limit})(*vars(method).values())
+        limited = type("Limited", (FitNets,), {"STORE_AT_MOST": limit})(*vars(method).values())
         assert prepared(limited, build(STUDENT, 0)).live == live
-    assert HintKD.STORE_AT_MOST == AttentionKD.STORE_AT_MOST == 2**28
+    assert FitNets.STORE_AT_MOST == AT.STORE_AT_MOST == 2**28
 
 
 @pytest.mark.parametrize(("form", "alpha"), [("code", 0.3), ("paper", 1.0)])
 @pytest.mark.parametrize("view", [0, 1])
 def test_terms_of_attention_by_hand(form, alpha, view):
     teacher, batch = three_teachers()[0], feature_batch(view)
-    method = prepared(AttentionKD(teacher, 2.0, alpha, UNEQUAL, 70.0, form=form), batch.student)
+    method = prepared(AT(teacher, 2.0, alpha, UNEQUAL, 70.0, form=form), batch.student)
     theirs, distance = forward_features(teacher.model, batch.images)[1], 0
     for ours, stage in UNEQUAL:
         feature = batch.features[ours]
@@ -832,10 +832,10 @@ def test_terms_of_attention_by_hand(form, alpha, view):
     assert list(terms) == ["hard", "soft", "attention"]
     close(terms["attention"], 70.0 * distance)
     assert_kd_terms(terms, batch, teacher, 2.0, alpha)
-    assert (AttentionKD(teacher, pairs=PAIRS).weight, AttentionKD(teacher, pairs=PAIRS).form) == (1000.0, "code")
+    assert (AT(teacher, pairs=PAIRS).weight, AT(teacher, pairs=PAIRS).form) == (1000.0, "code")
 
 
-@pytest.mark.parametrize("name", ["HintKD", "AttentionKD"])
+@pytest.mark.parametrize("name", ["FitNets", "AT"])
 def test_a_feature_term_reaches_no_stage_beyond_its_own(name):
     batch = feature_batch()
     method = prepared(METHODS[name](three_teachers()), batch.student)
@@ -857,7 +857,7 @@ def test_peers_of_weight_0_learn_as_they_would_alone(taught):
     cohort, teacher = functools.partial(Cohort, (STUDENT, RESIDUAL, RESIDUAL)), tiny_teacher()
     with_teacher = {"teacher": teacher, "teacher_temperature": 2.0, "alpha": 0.3} if taught else {}
     by_itself = KD(teacher, 2.0, 0.3) if taught else CrossEntropy()
-    together = train(MutualLearning(weight=0.0, **with_teacher), student=cohort)
+    together = train(DML(weight=0.0, **with_teacher), student=cohort)
     apart = [build(STUDENT, 0), *build(cohort, 0).peers[1:]]
     for number, student in enumerate(apart):
         alone = fit(student, by_itself, tiny_data(), CONFIG)
@@ -885,7 +885,7 @@ def test_a_cohort_trained_by_cross_entropy_trains_its_first_peer():
 
 
 def test_peers_change_what_each_learns():
-    plain, together = train(CrossEntropy()), train(MutualLearning())
+    plain, together = train(CrossEntropy()), train(DML())
     assert not torch.equal(plain.test_logits, together.test_logits) and (together.history["peers"] > 0).all()
 
 
@@ -909,7 +909,7 @@ def kl_by_hand(z_from, z_to, temperature):
 @pytest.mark.parametrize("taught", [False, True])
 def test_terms_of_peers_by_hand(count, taught):
     teacher = outputs()[0] if taught else None
-    method = prepared_peers(MutualLearning(0.6, 1.7, teacher, 3.0, 0.3), count)
+    method = prepared_peers(DML(0.6, 1.7, teacher, 3.0, 0.3), count)
     batch, logits = peer_batch(count)
     z = logits.unbind(1)
     alpha = 0.3 if taught else 1.0
@@ -935,7 +935,7 @@ def test_terms_of_peers_by_hand(count, taught):
 def test_what_is_learned_among_peers_can_be_replaced():
     """Such as by the form without detaching, which chapter 13 compares."""
 
-    class Other(MutualLearning):
+    class Other(DML):
         def among_peers(self, logits):
             return torch.stack(logits).square().mean()
 
@@ -945,8 +945,8 @@ def test_what_is_learned_among_peers_can_be_replaced():
 
 def test_predictions_of_all_peers_are_kept_and_come_back_from_the_cache():
     cohort = functools.partial(Cohort, (STUDENT, RESIDUAL, STUDENT))
-    arguments = (cohort, MutualLearning(), tiny_data(), CONFIG)
-    run, again = cache.cached_run(*arguments), cache.cached_run(*arguments)
+    arguments = (cohort, DML(), tiny_data(), CONFIG)
+    run, again = store.cached_run(*arguments), store.cached_run(*arguments)
     assert not run.cached and again.cached
     assert set(run.kept) == {"peers.validation", "peers.test"}
     assert run.kept["peers.validation"].shape == (20, 3, CLASSES) and run.kept["peers.test"].shape == (40, 3, CLASSES)
@@ -999,7 +999,7 @@ def test_hints_written_as_a_function_are_hints_bit_for_bit(monkeypatch):
     teacher = three_teachers()[0]
     own = OwnLoss(hint_written_as_a_function, teacher, ("block2",), functools.partial(torch.nn.Conv2d, 4, 4, 1))
     found = caught(monkeypatch, own)
-    run, expected = train(own), train(HintKD(teacher, 2.0, 0.5, PAIRS[1:], 0.3))
+    run, expected = train(own), train(FitNets(teacher, 2.0, 0.5, PAIRS[1:], 0.3))
     assert_equal_runs(run, expected)
     assert torch.equal(found[0].built.weight, expected.kept["0.weight"])
     assert torch.equal(found[0].built.bias, expected.kept["0.bias"]) and run.kept == {}
@@ -1051,7 +1051,7 @@ def test_a_stage_that_was_not_asked_for_is_named():
 
 def test_functions_enter_the_key_of_a_run():
     def key(*given):
-        return cache.run_key(STUDENT, OwnLoss(*given), tiny_data(), CONFIG)
+        return store.run_key(STUDENT, OwnLoss(*given), tiny_data(), CONFIG)
 
     teacher, other = three_teachers()[:2]
     keys = [

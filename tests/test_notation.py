@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-EXERCISES = sorted((ROOT / "kdnotes" / "exercises").glob("chapter*.py"))
+EXERCISES = sorted((ROOT / "kdnotes" / "course" / "exercises").glob("chapter*.py"))
 TITLE = "## Notation\n"  # of the cell with the table
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "varepsilon": "ε", "lambda": "λ", "tau": "τ"}
 FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+?\$", re.DOTALL)

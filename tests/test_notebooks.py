@@ -107,6 +107,13 @@ def test_the_source_uses_no_shell_no_magic_and_expects_no_exception(path):
 
 
 @each
+def test_no_line_of_code_is_longer_than_88_characters(path):
+    """So that no cell scrolls sideways; ruff has one line length, the package's."""
+    lines = [line for cell in code_cells(path) for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > 88] == []
+
+
+@each
 def test_where_an_interval_lies_is_asked_of_the_interval(path):
     """Not of its ends: an interval without spread has ends on one side of 0, and resolves nothing."""
     compared = re.compile(r"\.(?:low|high) *[<>]|[<>]=? *[\w.\[\]\"' ]+\.(?:low|high)\b")

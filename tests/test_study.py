@@ -25,12 +25,13 @@ from helpers import (
 )
 from scipy import stats
 
-from kdnotes import cache, teachers, training
-from kdnotes import study as study_module
+from kdnotes import store, teachers, training
+from kdnotes import study as study_package
 from kdnotes.data import load
-from kdnotes.methods import KD, CrossEntropy, CurriculumKD, GatedKD, HintKD, LabelSmoothing, MutualLearning
+from kdnotes.methods import CTKD, DML, KD, CrossEntropy, FitNets, GatedKD, LabelSmoothing
 from kdnotes.models import Cohort, ResidualStudent, StudentNet
-from kdnotes.study import Arm, NotPairedError, PerSeed, Study, compare, each
+from kdnotes.study import Arm, NotPairedError, PerSeed, Study, compare, comparing, each, engine
+from kdnotes.training import loop
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 BIT_EQUAL = ["seconds", "created", "cached"]
@@ -55,9 +56,9 @@ def made_up(**columns):
 
 
 def test_the_longest_runs_start_first_and_the_result_keeps_the_order_of_the_arms(monkeypatch):
-    begun, original = [], study_module.cache.cached_run
+    begun, original = [], engine.store.cached_run
     monkeypatch.setattr(
-        study_module.cache,
+        engine.store,
         "cached_run",
         lambda *args, **kwargs: begun.append((args[3].epochs, args[3].seed)) or original(*args, **kwargs),
     )
@@ -92,7 +93,7 @@ def test_arms_start_from_equal_weights_and_see_equal_batches(monkeypatch):
             return {"hard": 0.5 * super().terms(batch)["hard"]}
 
     arms = {"first": Arm(First(), config=CONFIG), "second": Arm(Second(), config=CONFIG)}
-    monkeypatch.setattr("kdnotes.cache.fingerprint", lambda value: f"{id(value[2])} {value[4].seed}")
+    monkeypatch.setattr("kdnotes.store.runs.fingerprint", lambda value: f"{id(value[2])} {value[4].seed}")
     result = study(arms)
     assert all(equal_states(a, b) for a, b in zip(starts["first"], starts["second"], strict=True))
     assert len(batches["first"]) == len(batches["second"]) == 2 * 2 * 4
@@ -117,13 +118,13 @@ def test_one_extra_draw_at_construction_is_refused(draws):
 
 
 def test_other_batches_are_refused(monkeypatch):
-    honest, calls = training._batches, []
+    honest, calls = loop._batches, []
 
     def shifted(count, config, epoch):
         calls.append(epoch)
         return honest(count, config, epoch + (len(calls) > CONFIG.epochs))  # the second run's epochs come one early
 
-    monkeypatch.setattr(training, "_batches", shifted)
+    monkeypatch.setattr(loop, "_batches", shifted)
     with pytest.raises(NotPairedError, match="see other batches at seed 0"):
         study({"plain": CrossEntropy(), "smooth": LabelSmoothing(0.2)}, 1)
 
@@ -262,18 +263,18 @@ def test_a_stored_run_and_a_fresh_one_are_checked_for_equal_starts():
 
 
 def test_a_stored_run_lists_its_tensors_in_the_order_of_a_fresh_one():
-    arm = {"arm": Arm(MutualLearning(), student=functools.partial(Cohort, (STUDENT, STUDENT)))}
+    arm = {"arm": Arm(DML(), student=functools.partial(Cohort, (STUDENT, STUDENT)))}
     fresh, stored = (study(arm, 1).runs["arm", 0] for _ in range(2))
     assert stored.cached and not fresh.cached
     assert list(stored.state) == list(fresh.state) and list(stored.kept) == list(fresh.kept)
-    assert cache.fingerprint([fresh.state, fresh.kept]) == cache.fingerprint([stored.state, stored.kept])
+    assert store.fingerprint([fresh.state, fresh.kept]) == store.fingerprint([stored.state, stored.kept])
 
 
 def test_cohorts_are_paired_with_cohorts_and_come_back_with_all_peers():
     cohort = functools.partial(Cohort, (STUDENT, STUDENT))
     arms = {
-        "alone": Arm(MutualLearning(weight=0.0), student=cohort),
-        "mutual": Arm(MutualLearning(), student=cohort),
+        "alone": Arm(DML(weight=0.0), student=cohort),
+        "mutual": Arm(DML(), student=cohort),
         "plain": CrossEntropy(),
     }
     first, again = study(arms, 1), study(arms, 1)
@@ -305,9 +306,9 @@ def test_frames_are_bit_equal_for_1_and_2_workers_and_when_run_again(tmp_path, m
     arms = {
         "mine": scope["Mine"](),
         "gated": GatedKD(tuple(taught), 2.0, 0.5),  # with parameters of its own
-        "by seed": Arm(lambda seed: CurriculumKD(taught[seed], 2.0, 0.5)),
-        "hints": HintKD(taught[0], 2.0, 0.5, (("block1", "block2"),), alone=0.5),
-        "peers": Arm(MutualLearning(), student=functools.partial(Cohort, (student, student))),
+        "by seed": Arm(lambda seed: CTKD(taught[seed], 2.0, 0.5)),
+        "hints": FitNets(taught[0], 2.0, 0.5, (("block1", "block2"),), alone=0.5),
+        "peers": Arm(DML(), student=functools.partial(Cohort, (student, student))),
     }
     shared = {"student": student, "data": data, "config": CONFIG, "report": None}
     results = []
@@ -383,8 +384,8 @@ def test_differences_judged_together_are_corrected_for_their_number():
         expected = stats.ttest_rel(result.values(arm), result.values(other)).confidence_interval(1 - 0.05 / 3)
         assert tuple(corrected[name])[1:] == pytest.approx((expected.low, expected.high), rel=1e-9)
     assert result.differences({"a − ce": ("a", "ce")}) == {"a − ce": result.difference("a", "ce")}
-    uneven = study_module.together({"five": [1.0, 2.0, 3.0, 4.0, 5.5], "three": [1.0, 2.0, 3.5]})
-    assert [interval.n for interval in uneven.values()] == [5, 3] and study_module.together({}) == {}
+    uneven = study_package.together({"five": [1.0, 2.0, 3.0, 4.0, 5.5], "three": [1.0, 2.0, 3.5]})
+    assert [interval.n for interval in uneven.values()] == [5, 3] and study_package.together({}) == {}
 
 
 def test_table_judges_its_differences_together():
@@ -435,7 +436,7 @@ def test_stored_runs_need_no_worker(own_cache, monkeypatch):  # noqa: F811
             handed_over.append(len(work))
             return super().__call__(work)
 
-    monkeypatch.setattr(study_module, "Parallel", Counted)
+    monkeypatch.setattr(engine, "Parallel", Counted)
     first = study({"plain": CrossEntropy()})
     again, more = study({"plain": CrossEntropy()}), study({"smooth": LabelSmoothing(0.1), "plain": CrossEntropy()}, 3)
     assert handed_over == [2, 3 + 1], "the stored runs went to the workers too"
@@ -444,10 +445,8 @@ def test_stored_runs_need_no_worker(own_cache, monkeypatch):  # noqa: F811
 
 
 def test_workers_come_from_the_environment_and_fresh_too(monkeypatch):
-    from kdnotes.study import _workers
-
     monkeypatch.setenv("KDNOTES_WORKERS", "3")
-    assert _workers(None) == 3 and _workers(2) == 2
+    assert engine.number_of_workers(None) == 3 and engine.number_of_workers(2) == 2
     first = study({"ce": CrossEntropy()}, 1).frame
     monkeypatch.setenv("KDNOTES_FRESH", "1")
     assert not study({"ce": CrossEntropy()}, 1).frame["cached"].any() and not first["cached"].any()
@@ -506,7 +505,7 @@ def test_whatever_starts_trainings_as_threads_stores_nothing_wrong(own_cache):  
 
     def train(seed):
         try:
-            return cache.cached_run(STUDENT, CrossEntropy(), tiny_data(), dataclasses.replace(CONFIG, seed=seed))
+            return store.cached_run(STUDENT, CrossEntropy(), tiny_data(), dataclasses.replace(CONFIG, seed=seed))
         except RuntimeError as error:
             return str(error)
 
@@ -531,6 +530,6 @@ def test_a_failed_run_tells_its_arm_and_seed(workers):
 def test_a_store_that_cannot_be_made_ends_a_comparison_at_once(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr(study_module, "_finished", lambda *_: pytest.fail("something was computed"))
+    monkeypatch.setattr(comparing, "finish", lambda *_: pytest.fail("something was computed"))
     with pytest.raises(OSError, match=r"cannot create the cache folder .*set the variable KDNOTES_CACHE"):
         study({"ce": CrossEntropy()})

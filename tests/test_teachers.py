@@ -11,10 +11,11 @@ import pytest
 import torch
 from helpers import CONFIG, STUDENT, equal_states, own_cache, tiny_data, tiny_teacher  # noqa: F401
 
-from kdnotes import cache, metrics, teachers, training
+from kdnotes import metrics, store, teachers, training
 from kdnotes.data import Views, load
 from kdnotes.methods import LabelSmoothing
 from kdnotes.models import TeacherNet, forward_features
+from kdnotes.store import runs
 from kdnotes.teachers import Teacher
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -35,8 +36,8 @@ def test_bank_equals_a_live_forward_of_the_same_views_in_eval_mode():
 
 
 def test_bank_is_computed_once_and_again_for_other_views_data_or_weights(own_cache, monkeypatch):  # noqa: F811
-    computed, honest = [], teachers.outputs
-    monkeypatch.setattr(teachers, "outputs", lambda *given: computed.append(1) or honest(*given))
+    computed, honest = [], runs.write
+    monkeypatch.setattr(runs, "write", lambda *given: computed.append(1) or honest(*given))
     data = tiny_data()
     for teacher, split, views in (
         (tiny_teacher(), data.train, Views(2)),
@@ -66,8 +67,8 @@ def test_features_equal_a_live_forward_of_the_same_views_in_eval_mode(stage, sha
 
 
 def test_features_are_computed_once_for_each_stage_split_and_teacher(own_cache, monkeypatch):  # noqa: F811
-    computed, honest = [], teachers.outputs
-    monkeypatch.setattr(teachers, "outputs", lambda *given: computed.append(1) or honest(*given))
+    computed, honest = [], runs.write
+    monkeypatch.setattr(runs, "write", lambda *given: computed.append(1) or honest(*given))
     data, views = tiny_data(), Views(2)
     teacher, again, other = tiny_teacher(), tiny_teacher(), tiny_teacher(1)
     first = teacher.features(data.train, views, "block2")
@@ -178,7 +179,7 @@ def test_a_damaged_or_foreign_checkpoint_is_named_in_one_line(tmp_path):
     with pytest.raises(ValueError, match="its checksum differs"):
         teachers.lesson_teacher(path)
     for model in (TeacherNet(in_channels=1, width=8), TeacherNet(num_classes=9, in_channels=1, width=16)):
-        cache.write(path, {name: t.contiguous() for name, t in model.state_dict().items()}, {})
+        store.write(path, {name: t.contiguous() for name, t in model.state_dict().items()}, {})
         with pytest.raises(ValueError, match="checkpoint of another architecture than TeacherNet") as caught:
             teachers.lesson_teacher(path)
         assert "\n" not in str(caught.value) and "tensors differ" in str(caught.value)

@@ -28,11 +28,11 @@ from helpers import (
     tiny_teacher,
 )
 
-from kdnotes import losses, teachers, training
+from kdnotes import losses, machine, teachers, training
 from kdnotes.data import Views
-from kdnotes.methods import KD, CrossEntropy, HintKD, LabelSmoothing, Method, MutualLearning
+from kdnotes.methods import DML, KD, CrossEntropy, FitNets, LabelSmoothing, Method
 from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StridedPointwise, StudentNet, TeacherNet
-from kdnotes.training import Config, build, fit, predict
+from kdnotes.training import Config, build, fit, loop, predict
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -179,7 +179,7 @@ def test_dropout_is_on_while_training_and_differs_between_steps_and_seeds():
 
 def test_batch_order_depends_on_seed_and_epoch_and_holds_every_image_once():
     def order(seed, epoch, **changes):
-        return list(training._batches(50, dataclasses.replace(CONFIG, seed=seed, **changes), epoch))
+        return list(loop._batches(50, dataclasses.replace(CONFIG, seed=seed, **changes), epoch))
 
     first = order(0, 0)
     assert [len(part) for part in first] == [16, 16, 16, 2]
@@ -322,7 +322,7 @@ def test_dropout_is_seeded_on_every_kind_of_device(kind, seeder, monkeypatch):
     monkeypatch.setattr(getattr(torch, kind), seeder, given.append)
     with training.isolated():
         for step in (0, 1, 0):
-            training._seed(torch.device(kind, 0), 5, f"dropout {step}")
+            machine.seed_generators(torch.device(kind, 0), 5, f"dropout {step}")
             assert torch.initial_seed() == given[-1]
     assert given[0] == given[2] != given[1]
 
@@ -359,10 +359,10 @@ def test_channels_come_last_unless_that_would_corrupt_memory():
     networks = [TeacherNet(CLASSES, 1, 2), StudentNet(CLASSES, 1, 2), ResidualStudent(CLASSES, 1, 2)]
     networks.append(Cohort((functools.partial(ResidualStudent, CLASSES, 1, 2),) * 2))
     for network in (*networks, MultiExitStudent(functools.partial(ResidualStudent, CLASSES, 1, 2))):
-        assert training._layout(network) is torch.channels_last
-    assert training._layout(own(StridedPointwise)) is torch.channels_last
+        assert loop._layout(network) is torch.channels_last
+    assert loop._layout(own(StridedPointwise)) is torch.channels_last
     plain = own(torch.nn.Conv2d)
-    assert training._layout(plain) is torch.contiguous_format
+    assert loop._layout(plain) is torch.contiguous_format
     for network, kept in ((plain, True), (own(StridedPointwise), False)):
         layouts = []
         network[1].register_forward_hook(lambda module, given, output, to=layouts: to.append(output.is_contiguous()))
@@ -379,7 +379,7 @@ def test_every_weight_of_the_student_changes():
 def test_only_matrices_and_kernels_decay():
     model, method = build(STUDENT, 0), Scaled()
     method.prepare(model, None, None, torch.device("cpu"))
-    optimizer, scheduler = training._optimizer(model, method, dataclasses.replace(CONFIG, weight_decay=0.3), 20)
+    optimizer, scheduler = loop._optimizer(model, method, dataclasses.replace(CONFIG, weight_decay=0.3), 20)
     groups = {
         id(parameter): (group["weight_decay"], group["lr"])
         for group in optimizer.param_groups
@@ -531,8 +531,8 @@ def test_a_student_that_diverges_is_told_to_learn_more_slowly(method):
     made = {
         "CE": CrossEntropy,
         "KD": lambda: KD(tiny_teacher(), 2.0, 0.5),
-        "hints": lambda: HintKD(tiny_teacher(), pairs=PAIRS),
-        "peers": MutualLearning,
+        "hints": lambda: FitNets(tiny_teacher(), pairs=PAIRS),
+        "peers": DML,
     }[method]()
     student = COHORT if method == "peers" else STUDENT
     with pytest.raises(ValueError, match=r"in epoch 0 \(step [23] of 8\): .*lower learning_rate \(1e\+30\)"):

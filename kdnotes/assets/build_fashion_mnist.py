@@ -1,9 +1,10 @@
 """Build fashion_mnist.npz, the embedded data set, from the official Fashion-MNIST files.
 
-10,000 training and 2,000 validation images, stratified, from the official training set, and the complete official test
-set. The four ``*-ubyte.gz`` files come from Debian's package dataset-fashion-mnist or, with a network, from
-``torchvision.datasets.FashionMNIST(root, download=True)`` (folder ``root/FashionMNIST/raw``). The bytes written
-depend on the zlib version; the arrays do not.
+10,000 training and 2,000 validation images, stratified, from the official training set, and the
+complete official test set. The four ``*-ubyte.gz`` files come from Debian's package
+dataset-fashion-mnist or, with a network, from ``torchvision.datasets.FashionMNIST(root,
+download=True)`` (folder ``root/FashionMNIST/raw``). The bytes written depend on the zlib version;
+the arrays do not.
 
     python -m kdnotes.assets.build_fashion_mnist /usr/share/datasets/fashion-mnist
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdnotes.data import EMBEDDED
+from kdnotes.data.sources import EMBEDDED
 
 TRAIN_PER_CLASS, VALIDATION_PER_CLASS = 1000, 200
 
@@ -32,7 +33,10 @@ def read(path: Path) -> np.ndarray:
 
 def build(source: Path, target: Path = EMBEDDED) -> str:
     """Write the archive and return its SHA-256."""
-    images, targets = read(source / "train-images-idx3-ubyte.gz"), read(source / "train-labels-idx1-ubyte.gz")
+    images, targets = (
+        read(source / "train-images-idx3-ubyte.gz"),
+        read(source / "train-labels-idx1-ubyte.gz"),
+    )
     rng = np.random.default_rng(20150309)
     train, validation = [], []
     for label in range(10):

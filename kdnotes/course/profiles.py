@@ -1,4 +1,6 @@
-"""The three sizes in which the course runs: smoke (seconds), lesson (minutes), full (hours on a CPU)."""
+"""The three sizes in which the course runs: smoke (seconds), lesson (minutes), full (hours on a
+CPU).
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from kdnotes import checks, models, study, teachers
 from kdnotes import data as data_module
-from kdnotes import models, study, teachers
 from kdnotes.data import Splits, Views
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config
@@ -27,8 +29,8 @@ Choice = TypeVar("Choice")
 class Profile:
     """Sizes of a profile. ``None`` images means all there are.
 
-    The lesson's student is a narrow ``ResidualStudent``, which trains on few images in seconds, so that five seeds of
-    several arms fit a lesson; full trains ``StudentNet``.
+    The lesson's student is a narrow ``ResidualStudent``, which trains on few images in seconds, so
+    that five seeds of several arms fit a lesson; full trains ``StudentNet``.
     """
 
     name: str
@@ -47,19 +49,40 @@ def _residual(width: int) -> Callable[..., nn.Module]:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", 2, 200, 200, 300, _residual(width=4), Config(epochs=2, batch_size=20, views=Views(2))),
-        # Width 8 trains in three quarters of the time, but the gain of KD (T = 2, α = 0.1) falls from 1.34 ± 0.27 to
-        # 0.88 ± 0.16 points, and of chapter 6's five methods one instead of four is resolved above cross-entropy.
-        # Batches of 100 save a quarter too, and leave 1.11 ± 0.41. Measured with the lesson's five seeds.
-        Profile("lesson", 5, 500, 2000, 10_000, _residual(width=12), Config(epochs=36, batch_size=50)),
-        Profile("full", 5, None, None, None, models.StudentNet, Config(epochs=120, batch_size=128, views=Views(120))),
+        Profile(
+            "smoke",
+            2,
+            200,
+            200,
+            300,
+            _residual(width=4),
+            Config(epochs=2, batch_size=20, views=Views(2)),
+        ),
+        # Width 8 trains in three quarters of the time, but the gain of KD (T = 2, α = 0.1) falls
+        # from 1.34 ± 0.27 to 0.88 ± 0.16 points, and of chapter 6's five methods one instead of
+        # four is resolved above cross-entropy. Batches of 100 save a quarter too, and leave 1.11 ±
+        # 0.41. Measured with the lesson's five seeds.
+        Profile(
+            "lesson", 5, 500, 2000, 10_000, _residual(width=12), Config(epochs=36, batch_size=50)
+        ),
+        Profile(
+            "full",
+            5,
+            None,
+            None,
+            None,
+            models.StudentNet,
+            Config(epochs=120, batch_size=128, views=Views(120)),
+        ),
     )
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A profile on a data set, with the number of seeds: what a chapter builds its experiments from."""
+    """A profile on a data set, with the number of seeds: what a chapter builds its experiments
+    from.
+    """
 
     profile: Profile
     dataset: str
@@ -70,15 +93,25 @@ class Settings:
         return {"smoke": smoke, "lesson": lesson, "full": full}[self.profile.name]
 
     def splits(self, **changes: object) -> Splits:
-        """The student's data: a subset of the training images, with validation and test (see ``data.load``).
+        """The student's data: a subset of the training images, with validation and test (see
+        ``data.load``).
 
         Of a small data set all images, of one of many classes at least one of each.
         """
-        sizes = {name: getattr(self.profile, name) for name in ("train_images", "validation_images", "test_images")}
+        sizes = {
+            name: getattr(self.profile, name)
+            for name in ("train_images", "validation_images", "test_images")
+        }
         available = data_module.load(self.dataset)
-        for name, part in (("train_images", "train"), ("validation_images", "validation"), ("test_images", "test")):
+        for name, part in (
+            ("train_images", "train"),
+            ("validation_images", "validation"),
+            ("test_images", "test"),
+        ):
             if sizes[name] is not None:
-                sizes[name] = min(max(sizes[name], available.num_classes), len(getattr(available, part)))
+                sizes[name] = min(
+                    max(sizes[name], available.num_classes), len(getattr(available, part))
+                )
         return data_module.load(self.dataset, **(sizes | changes))
 
     def config(self, **changes: object) -> Config:
@@ -86,21 +119,33 @@ class Settings:
         device = "cuda" if self.profile.name == "full" and torch.cuda.is_available() else "cpu"
         return dataclasses.replace(self.profile.config, device=device, **changes)
 
-    def student(self, architecture: Callable[..., nn.Module] | None = None) -> Callable[[], nn.Module]:
-        """Builds an untrained student for this data set: the profile's, or one of another ``architecture``."""
+    def student(
+        self, architecture: Callable[..., nn.Module] | None = None
+    ) -> Callable[[], nn.Module]:
+        """Builds an untrained student for this data set: the profile's, or one of another
+        ``architecture``.
+        """
         splits = data_module.load(self.dataset)
         return functools.partial(
-            architecture or self.profile.student, num_classes=splits.num_classes, in_channels=splits.in_channels
+            architecture or self.profile.student,
+            num_classes=splits.num_classes,
+            in_channels=splits.in_channels,
         )
 
     def teacher_factory(self) -> Callable[[], nn.Module]:
-        """Builds an untrained teacher for this data set: TeacherNet, of the paper's width in the full profile."""
+        """Builds an untrained teacher for this data set: TeacherNet, of the paper's width in the
+        full profile.
+        """
         splits = data_module.load(self.dataset)
         sizes = {"num_classes": splits.num_classes, "in_channels": splits.in_channels}
-        return functools.partial(models.TeacherNet, width=self.pick(smoke=16, lesson=16, full=64), **sizes)
+        return functools.partial(
+            models.TeacherNet, width=self.pick(smoke=16, lesson=16, full=64), **sizes
+        )
 
     def teacher_config(self, **changes: object) -> Config:
-        """The teacher's schedule: that of the shipped teacher, shorter in smoke and longer in full."""
+        """The teacher's schedule: that of the shipped teacher, shorter in smoke and longer in
+        full.
+        """
         epochs = self.pick(smoke=1, lesson=teachers.LESSON_CONFIG.epochs, full=120)
         changes = {"epochs": epochs, "device": self.config().device} | changes
         measured = min(teachers.LESSON_CONFIG.validate_every, changes["epochs"])  # at least once
@@ -108,7 +153,8 @@ class Settings:
         return dataclasses.replace(teachers.LESSON_CONFIG, **changes)
 
     def teacher(self) -> Teacher:
-        """The data-rich teacher: the shipped one, or one trained on all training images on first use and stored.
+        """The data-rich teacher: the shipped one, or one trained on all training images on first
+        use and stored.
 
         In the smoke profile a teacher for another data set is trained on the student's few images.
         """
@@ -118,28 +164,39 @@ class Settings:
         return teachers.train_or_load(self.teacher_factory(), splits, self.teacher_config())
 
     def more_teachers(self) -> dict[str, Teacher]:
-        """Teachers that differ from ``teacher()`` and from each other in architecture, width and data, by name.
+        """Teachers that differ from ``teacher()`` and from each other in architecture, width and
+        data, by name.
 
-        A residual network that saw the student's images alone, and a depthwise-separable one that saw others; trained
-        on first use and stored.
+        A residual network that saw the student's images alone, and a depthwise-separable one that
+        saw others; trained on first use and stored.
         """
         own = self.student(functools.partial(models.ResidualStudent, width=24))
-        other = self.student(functools.partial(models.StudentNet, width=self.pick(smoke=8, lesson=24, full=32)))
+        other = self.student(
+            functools.partial(models.StudentNet, width=self.pick(smoke=8, lesson=24, full=32))
+        )
         everything = data_module.load(self.dataset)
         available = len(everything.train)
         wanted = self.pick(smoke=300, lesson=2000, full=available // 2)
         images = min(max(wanted, everything.num_classes), available)
         elsewhere = self.splits(train_images=images, subset_seed=1)
-        epochs = {"own": self.pick(smoke=1, lesson=40, full=120), "other": self.pick(smoke=1, lesson=16, full=120)}
+        epochs = {
+            "own": self.pick(smoke=1, lesson=40, full=120),
+            "other": self.pick(smoke=1, lesson=16, full=120),
+        }
         trainings = {
             "residual, own images": (own, self.splits(), self.config(epochs=epochs["own"])),
             "separable, other images": (other, elsewhere, self.config(epochs=epochs["other"])),
         }
-        study.each(teachers.train_or_load, [one for one in trainings.values() if not teachers.is_stored(*one)])
+        study.each(
+            teachers.train_or_load,
+            [one for one in trainings.values() if not teachers.is_stored(*one)],
+        )
         return {name: teachers.train_or_load(*one) for name, one in trainings.items()}
 
 
-def settings(profile: str | None = None, dataset: str = "fashion-mnist", seeds: int | None = None) -> Settings:
+def settings(
+    profile: str | None = None, dataset: str = "fashion-mnist", seeds: int | None = None
+) -> Settings:
     """Settings of a chapter.
 
     Args:
@@ -154,6 +211,6 @@ def settings(profile: str | None = None, dataset: str = "fashion-mnist", seeds: 
     if name not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, not {name!r}")
     chosen = PROFILES[name]
-    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
-        raise ValueError(f"seeds must be a whole number of at least 1, or None, not {seeds!r}")
+    if seeds is not None:
+        checks.count("seeds", seeds)
     return Settings(chosen, dataset, seeds or chosen.seeds)

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from IPython.display import HTML, Image, display
@@ -15,11 +16,13 @@ from matplotlib.figure import Figure
 
 from kdnotes.metrics import Interval
 
-__all__ = ["COLORS", "figure", "forest", "image_row", "show", "temperature_slider"]
+__all__ = ["COLORS", "figure", "forest", "image_row", "png", "show", "temperature_slider"]
 
 # Okabe and Ito's palette, distinguishable with every common colour blindness.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
 
+# It sets up every slider on the page that is not set up, so that any copy of it may run first.
+SLIDER_SCRIPT = "\n" + Path(__file__).with_name("slider.js").read_text(encoding="utf-8")
 
 STYLE = {
     "axes.prop_cycle": plt.cycler(color=COLORS),
@@ -31,13 +34,23 @@ STYLE = {
 }
 
 
-def figure(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4, **options: object):
-    """A figure in the course's style: ``(figure, axes)`` as ``matplotlib.pyplot.subplots`` returns them."""
+def figure(
+    columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4, **options: object
+):
+    """``(figure, axes)`` in the course's style, as ``matplotlib.pyplot.subplots`` returns them."""
     plt.rcParams.update(STYLE)
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **options)
 
 
-def show(shown: Figure, alt: str) -> None:
+def png(drawn: Figure) -> bytes:
+    """The figure as PNG; it is closed."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png", dpi=110)
+    plt.close(drawn)
+    return buffer.getvalue()
+
+
+def show(drawn: Figure, alt: str) -> None:
     """Display the figure as PNG with alternative text, and close it.
 
     Raises:
@@ -45,16 +58,18 @@ def show(shown: Figure, alt: str) -> None:
     """
     if not alt.strip():
         raise ValueError("alt must describe the figure, not be empty")
-    buffer = io.BytesIO()
-    shown.savefig(buffer, format="png", dpi=110)
-    plt.close(shown)
-    display(Image(buffer.getvalue(), alt=alt, metadata={"alt": alt}))
+    display(Image(png(drawn), alt=alt, metadata={"alt": alt}))
 
 
 def forest(
-    axes: Axes, intervals: Mapping[str, Interval], *, label: str, scale: float = 100.0, reference: float | None = 0.0
+    axes: Axes,
+    intervals: Mapping[str, Interval],
+    *,
+    label: str,
+    scale: float = 100.0,
+    reference: float | None = 0.0,
 ) -> None:
-    """Means with their intervals, one row a name, from top to bottom; grey where the reference is not excluded.
+    """Means with their intervals, one row a name; grey where the reference is not excluded.
 
     Args:
         intervals: name → interval; drawn times ``scale`` (100 turns fractions into points).
@@ -62,9 +77,11 @@ def forest(
         reference: a vertical line, and what "resolved" is judged against (``None``: no line).
     """
     for row, interval in enumerate(intervals.values()):
-        resolved = reference is None or interval.above(reference / scale) or interval.below(reference / scale)
+        value = None if reference is None else reference / scale
+        resolved = value is None or interval.above(value) or interval.below(value)
         color = COLORS[0] if resolved else "0.55"
-        axes.plot([interval.low * scale, interval.high * scale], [row, row], color=color, linewidth=2)
+        ends = [interval.low * scale, interval.high * scale]
+        axes.plot(ends, [row, row], color=color, linewidth=2)
         axes.plot(interval.mean * scale, row, "o", color=color)
     axes.set_yticks(range(len(intervals)), list(intervals))
     axes.invert_yaxis()
@@ -84,12 +101,17 @@ def image_row(axes: Sequence[Axes], images, titles: Sequence[str]) -> None:
 
 
 def temperature_slider(
-    logits: Sequence[float], classes: Sequence[str], *, start: float = 1.0, low: float = 0.5, high: float = 20.0
+    logits: Sequence[float],
+    classes: Sequence[str],
+    *,
+    start: float = 1.0,
+    low: float = 0.5,
+    high: float = 20.0,
 ) -> None:
-    """Display bars of softmax(z / T) with a slider for T, as self-contained HTML: no network, no kernel, no widget.
+    """Display bars of softmax(z / T) with a slider for T: HTML without network, kernel or widget.
 
-    Without scripts the bars stay as they are at ``start`` and the slider is hidden. Nothing carries an id, so that any
-    number of sliders can share a page, and the same call gives the same HTML.
+    Without scripts the bars stay as they are at ``start`` and the slider is hidden. Nothing carries
+    an id, so that sliders can share a page, and the same call gives the same HTML.
 
     Args:
         logits: z, ``[classes]``: a list or a tensor.
@@ -98,8 +120,8 @@ def temperature_slider(
         low, high: ends of the slider, which is logarithmic.
 
     Raises:
-        ValueError: fewer than two logits, one that is not finite, another number of names, or a temperature that is
-            not 0 < low ≤ start ≤ high < ∞.
+        ValueError: fewer than two logits, one that is not finite, another number of names, or a
+            temperature that is not 0 < low ≤ start ≤ high < ∞.
     """
     z = [float(value) for value in logits]
     if len(z) < 2 or not all(map(math.isfinite, z)):
@@ -107,47 +129,29 @@ def temperature_slider(
     if len(classes) != len(z):
         raise ValueError(f"classes must have one name a logit, {len(z)}, not {len(classes)}")
     if not 0 < low <= start <= high < math.inf:
-        raise ValueError(f"start must lie between low and high, 0 < {low} ≤ {start} ≤ {high} < ∞ does not hold")
+        order = f"0 < {low} ≤ {start} ≤ {high} < ∞"
+        raise ValueError(f"start must lie between low and high, {order} does not hold")
     weights = [math.exp((value - max(z)) / start) for value in z]
     p = [weight / sum(weights) for weight in weights]
     entropy = -sum(value * math.log(value) for value in p if value > 0)
     rows = "".join(
         f'<span style="text-align:right">{html.escape(name)}</span>'
-        f'<span style="background:rgba(128,128,128,.15)"><span class="bar" style="display:block;height:1.1em;'
-        f'width:{100 * value:.2f}%;background:{COLORS[0]}"></span></span><span class="value">{value:.4f}</span>'
+        '<span style="background:rgba(128,128,128,.15)"><span class="bar" style="display:block;'
+        f'height:1.1em;width:{100 * value:.2f}%;background:{COLORS[0]}"></span></span>'
+        f'<span class="value">{value:.4f}</span>'
         for name, value in zip(classes, p, strict=True)
     )
     data = html.escape(json.dumps([round(value, 6) for value in z]))
     display(
         HTML(
             f'<div class="kdnotes-temperature" data-logits="{data}" style="max-width:36em">'
-            f'<label class="control" style="display:none">Temperature <input type="range" min="{math.log(low):.6f}" '
-            f'max="{math.log(high):.6f}" step="any" value="{math.log(start):.6f}" aria-label="Temperature" '
-            f'style="width:60%;vertical-align:middle"></label>'
-            f'<div class="text" aria-live="polite">T = {start:.2f}: entropy {entropy:.3f} of at most '
-            f"{math.log(len(z)):.3f} nats</div>"
-            '<div style="display:grid;grid-template-columns:auto 1fr 4em;gap:.2em .7em;align-items:center">'
-            f"{rows}</div></div><script>{SLIDER_SCRIPT}</script>"
+            '<label class="control" style="display:none">Temperature <input type="range" '
+            f'min="{math.log(low):.6f}" max="{math.log(high):.6f}" step="any" '
+            f'value="{math.log(start):.6f}" aria-label="Temperature" '
+            'style="width:60%;vertical-align:middle"></label>'
+            f'<div class="text" aria-live="polite">T = {start:.2f}: entropy {entropy:.3f} '
+            f"of at most {math.log(len(z)):.3f} nats</div>"
+            '<div style="display:grid;grid-template-columns:auto 1fr 4em;gap:.2em .7em;'
+            f'align-items:center">{rows}</div></div><script>{SLIDER_SCRIPT}</script>'
         )
     )
-
-
-# It sets up every slider on the page that is not yet set up, so it does not matter which copy of it runs first.
-SLIDER_SCRIPT = """
-for (const root of document.querySelectorAll(".kdnotes-temperature")) {
-  if (root.kdnotesReady) continue;
-  root.kdnotesReady = true;
-  const z = JSON.parse(root.dataset.logits), top = Math.max(...z), input = root.querySelector("input");
-  const bars = root.querySelectorAll(".bar"), values = root.querySelectorAll(".value");
-  input.addEventListener("input", () => {
-    const T = Math.exp(Number(input.value)), weights = z.map(x => Math.exp((x - top) / T));
-    const sum = weights.reduce((a, b) => a + b, 0), p = weights.map(w => w / sum);
-    const entropy = p.reduce((h, q) => q > 0 ? h - q * Math.log(q) : h, 0);
-    p.forEach((q, c) => { bars[c].style.width = 100 * q + "%"; values[c].textContent = q.toFixed(4); });
-    root.querySelector(".text").textContent = "T = " + T.toFixed(2) + ": entropy " + entropy.toFixed(3) +
-      " of at most " + Math.log(z.length).toFixed(3) + " nats";
-    input.setAttribute("aria-valuetext", "T = " + T.toFixed(2));
-  });
-  root.querySelector(".control").style.display = "";
-}
-"""

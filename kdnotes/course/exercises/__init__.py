@@ -1,12 +1,5 @@
-"""References, cases and named traps of the chapters' exercises, one module a chapter."""
+"""The exercises, one module a chapter and one class an exercise: reference, cases, and traps.
 
-from __future__ import annotations
-
-from torch import Tensor
-
-LARGEST_LOGIT = 1e4  # of the rule of all exercises: finite for logits of ±10⁴
-
-
-def stretched(*logits: Tensor) -> tuple[Tensor, ...]:
-    """Each tensor multiplied so that its largest entry has the size 10⁴."""
-    return tuple(one * (LARGEST_LOGIT / one.abs().max()) for one in logits)
+A trap, a method ``wrong_…``, is a wrong answer of real code or of real learners; its docstring is
+what the learner is told.
+"""

@@ -1,0 +1,48 @@
+"""Checks of arguments, in one place: each names the argument, what it was and what is allowed.
+
+``TypeError`` is raised for the wrong kind, ``ValueError`` for the wrong value. A public function
+calls its checks in its first lines; a dataclass names the check of a field beside its default
+(``bound``) and runs them all with ``fields``.
+Inside ``trusted`` no check is made: a training checks the arguments of its losses in the first
+step, not in every one.
+"""
+
+from kdnotes.checks.tensors import (
+    distribution,
+    feature,
+    feature_pairs,
+    finite,
+    floating,
+    images,
+    logits,
+    not_empty,
+    peer_logits,
+    targets,
+    teacher_logits,
+    teacher_weights,
+)
+from kdnotes.checks.values import (
+    at_least,
+    bound,
+    builder,
+    count,
+    existing_file,
+    fields,
+    fraction,
+    instance,
+    kind_of,
+    new_file,
+    one_of,
+    positive,
+    share,
+    trusted,
+    weight,
+    whole,
+)
+
+__all__ = [
+    "at_least", "bound", "builder", "count", "distribution", "existing_file", "feature",
+    "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance", "kind_of",
+    "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "share", "targets",
+    "teacher_logits", "teacher_weights", "trusted", "weight", "whole",
+]  # fmt: skip

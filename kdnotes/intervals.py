@@ -1,0 +1,118 @@
+"""How sure we are of a mean: intervals, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kdnotes import checks
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean of ``n`` samples with its confidence interval, in the unit of the samples.
+
+    Where it lies is asked with ``above``, ``below`` and ``resolved``, never by comparing the ends:
+    an interval without spread resolves nothing.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether there are two samples or more, and they differ by more than rounding.
+
+        Without spread the formula gives a width of 0, but samples that happen to agree say as
+        little of the next one as one sample does. Differences of numbers near 1 that are equal on
+        paper differ by about 1e-16.
+        """
+        return self.n > 1 and self.half_width > 1e-12 * max(1.0, abs(self.mean))
+
+    def above(self, value: float = 0.0) -> bool:
+        """Whether the interval has spread and lies wholly above the value."""
+        return self.has_spread and self.low > value
+
+    def below(self, value: float = 0.0) -> bool:
+        """Whether the interval has spread and lies wholly below the value."""
+        return self.has_spread and self.high < value
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the interval has spread and excludes 0."""
+        return self.above() or self.below()
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+    def __iter__(self):
+        return iter((self.mean, self.low, self.high))
+
+    def points(self, *, signed: bool = True) -> str:
+        """The interval of fractions as percentage points, such as "+1.50 ± 0.30" (with U+2212 for
+        minus).
+        """
+        text = f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}"
+        return text.replace("-", "−").replace("inf", "∞")
+
+
+def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
+    """Mean and Student-t confidence interval of independent samples, such as one paired difference
+    a seed.
+
+    With one sample the interval is infinite: one seed says nothing of the next. Where all samples
+    are equal it has no width, and ``has_spread`` is false.
+    """
+    from scipy import stats
+
+    checks.share("level", level)
+    values = np.asarray(samples, dtype=float)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"samples must be a non-empty list of finite numbers, not {samples!r}")
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Interval(mean, float("-inf"), float("inf"), 1)
+    half = float(
+        stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    )
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """The number with its sign, + or U+2212 for minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def verdict(interval: Interval, *, lower_is_better: bool = False) -> str:
+    """A difference in two words: "resolved gain", "resolved loss" or "not resolved"."""
+    if not interval.resolved:
+        return "not resolved"
+    return "resolved gain" if (interval.mean < 0) == lower_is_better else "resolved loss"
+
+
+def said(interval: Interval, unit: str = "points", *, lower_is_better: bool = False) -> str:
+    """A difference with its verdict: "+1.50 ± 0.30 points (resolved gain)".
+
+    Args:
+        unit: "points" for a difference of fractions, as percentage points; any other unit is that
+            of the samples.
+        lower_is_better: as of NLL and ECE: a gain lies below 0.
+    """
+    half = f"{interval.half_width:.3f}".replace("inf", "∞")
+    amount = interval.points() if unit == "points" else f"{signed(interval.mean, 3)} ± {half}"
+    return f"{amount} {unit} ({verdict(interval, lower_is_better=lower_is_better)})"
+
+
+def by_verdict(intervals: Mapping[str, Interval]) -> str:
+    """The names of differences by their verdict: "resolved gain: A, B; resolved loss: none; not
+    resolved: C".
+    """
+    found = {word: [] for word in ("resolved gain", "resolved loss", "not resolved")}
+    for name, interval in intervals.items():
+        found[verdict(interval)].append(name)
+    return "; ".join(f"{word}: {', '.join(names) or 'none'}" for word, names in found.items())

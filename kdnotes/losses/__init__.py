@@ -1,0 +1,35 @@
+"""Distillation losses: pure functions of tensors, with no state, no device and no configuration.
+
+Logits are floating-point tensors ``[batch, classes]``, finite, with at least two classes. Every
+loss returns a scalar (the mean over the batch, which must hold a sample), or one value a sample,
+``[batch]``, with ``reduction="none"``. Bad arguments raise ``TypeError`` (wrong kind) or
+``ValueError`` (wrong value), naming the argument, what it was and what is allowed.
+"""
+
+from kdnotes.losses.features import (
+    attention_map,
+    attention_transfer_loss,
+    check_form,
+    hint_loss,
+    match_size,
+)
+from kdnotes.losses.gradient import reverse_gradient
+from kdnotes.losses.logits import (
+    confidence_weights,
+    decoupled_terms,
+    dkd_loss,
+    kd_loss,
+    multi_teacher_kd_loss,
+    self_targets,
+    soft_cross_entropy,
+    soften,
+    standardize_logits,
+)
+from kdnotes.losses.peers import mutual_losses, peer_divergences
+
+__all__ = [
+    "attention_map", "attention_transfer_loss", "check_form", "confidence_weights",
+    "decoupled_terms", "dkd_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss",
+    "mutual_losses", "peer_divergences", "reverse_gradient", "self_targets", "soft_cross_entropy",
+    "soften", "standardize_logits",
+]  # fmt: skip

@@ -1,0 +1,106 @@
+"""Finished trainings and outputs of teachers: stored under their fingerprint, or computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from kdnotes import training
+from kdnotes.data import Splits
+from kdnotes.methods import Method
+from kdnotes.store.fingerprint import fingerprint
+from kdnotes.store.folder import load_or_make, path_of
+from kdnotes.store.tensorfile import read, write
+from kdnotes.training import Config, Run
+
+
+def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
+    """The key under which ``cached_run`` stores this run."""
+    code = [training.fit, training.build, torch.__version__]
+    return fingerprint([code, factory, method, data, config])
+
+
+def cached_run(
+    factory: Callable[[], nn.Module],
+    method: Method,
+    data: Splits,
+    config: Config,
+    *,
+    fresh: bool = False,
+    key: str | None = None,
+) -> Run:
+    """``training.fit`` of a newly built student, or its stored result (then ``run.cached``).
+
+    Args:
+        factory: builds the student, such as ``functools.partial(StudentNet, in_channels=1)``;
+            called with the generator seeded by ``config.seed``.
+        fresh: compute even if a result is stored, and replace it.
+        key: ``run_key`` of these arguments, where it is known.
+    """
+    path = path_of("runs", key or run_key(factory, method, data, config))
+
+    def make() -> Run:
+        run = training.fit(training.build(factory, config.seed), method, data, config)
+        # A file does not keep the order of its tensors: what is keyed by a state must not, either.
+        return dataclasses.replace(run, state=_sort(run.state), kept=_sort(run.kept))
+
+    return load_or_make(path, _read_run, make, lambda run: _write_run(path, run), fresh=fresh)
+
+
+def is_stored(key: str) -> bool:
+    """Whether there is a run under this key, whole or damaged."""
+    return os.path.exists(path_of("runs", key))
+
+
+def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
+    """The tensor that ``compute`` returns, or the stored one.
+
+    Args:
+        parts: all that it depends on, with the function that computes it.
+    """
+    path = path_of("banks", fingerprint([parts, torch.__version__]))
+    return load_or_make(
+        path,
+        lambda stored: read(stored)[0]["tensor"],
+        lambda: compute().contiguous(),
+        lambda tensor: write(path, {"tensor": tensor}, {}),
+    )
+
+
+def _write_run(path: Path, run: Run) -> None:
+    tensors = {"logits.validation": run.validation_logits, "logits.test": run.test_logits}
+    tensors |= {f"state.{name}": tensor for name, tensor in run.state.items()}
+    tensors |= {f"kept.{name}": tensor for name, tensor in run.kept.items()}
+    named = ("metrics", "seconds", "start", "order", "created")
+    record = {name: getattr(run, name) for name in named}
+    record["history"] = run.history.to_dict(orient="list")  # JSON of floats is exact; pandas' not
+    write(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, record)
+
+
+def _read_run(path: Path) -> Run:
+    tensors, record = read(path)
+    history = pd.DataFrame(record.pop("history"))
+    state, kept = (
+        _sort({n.removeprefix(p): one for n, one in tensors.items() if n.startswith(p)})
+        for p in ("state.", "kept.")
+    )
+    return Run(
+        history=history,
+        validation_logits=tensors["logits.validation"],
+        test_logits=tensors["logits.test"],
+        state=state,
+        kept=kept,
+        cached=True,
+        **record,
+    )
+
+
+def _sort(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return dict(sorted(tensors.items()))

@@ -1,0 +1,89 @@
+"""Comparisons: arms × seeds, paired, run in parallel, stored, and summarised with intervals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+from torch import nn
+
+from kdnotes import checks, store
+from kdnotes.data import Splits
+from kdnotes.methods import Method
+from kdnotes.study.arms import Arm, at_seed, check_paired, complete
+from kdnotes.study.engine import Job, finish, number_of_workers
+from kdnotes.study.results import Study
+from kdnotes.training import Config, Run
+
+
+def compare(
+    arms: Mapping[str, Method | Arm],
+    seeds: int = 5,
+    *,
+    student: Callable[[], nn.Module] | None = None,
+    data: Splits | None = None,
+    config: Config | None = None,
+    workers: int | None = None,
+    fresh: bool | None = None,
+    report: Callable[[str], None] | None = print,
+) -> Study:
+    """Train every arm with every seed 0 … seeds − 1.
+
+    The arms of a seed start from equal weights and see equal batches. Each run is in one thread, so
+    that the result is bit-equal whatever ``workers`` is. Finished runs are stored, and reused
+    unless ``fresh``.
+
+    Args:
+        arms: name → ``Method`` or ``Arm``.
+        seeds: number of seeds.
+        student, data, config: what the arms share.
+        workers: processes; by default the number of cores, or KDNOTES_WORKERS.
+        fresh: ignore stored runs; by default KDNOTES_FRESH=1.
+        report: called with one line an arm, in the order of ``arms``, when it is finished
+            (``None``:
+            silent).
+
+    Raises:
+        ValueError: the workers would be threads of one process.
+        OSError: there is no cache folder, and none can be made.
+        NotPairedError: arms of equal architecture started from other weights, or arms of equal data
+            and schedule saw other batches.
+    """
+    named = complete(arms, student=student, data=data, config=config)
+    checks.count("seeds", seeds)
+    jobs = {
+        (name, seed): at_seed(name, arm, seed)
+        for name, arm in named.items()
+        for seed in range(seeds)
+    }
+    fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
+    store.check_store()
+    by_seed = dict(sorted(jobs.items(), key=lambda item: item[0][1]))  # arms in their order
+    finished, waiting = {}, list(named)
+    for job, run in finish(by_seed, fresh, number_of_workers(workers)):
+        finished[job] = run
+        while waiting and all((waiting[0], seed) in finished for seed in range(seeds)):
+            _report_arm(waiting.pop(0), finished, report)
+    runs = {job: finished[job] for job in jobs}
+    check_paired(named, runs)
+    return Study(_frame(runs), runs)
+
+
+def _report_arm(name: str, runs: dict[Job, Run], report: Callable[[str], None] | None) -> None:
+    if report is None:
+        return
+    mine = [run for (arm, _), run in runs.items() if arm == name]
+    stored = [run.created for run in mine if run.cached]
+    origin = "computed now"
+    if stored:
+        origin = f"{len(stored)} of {len(mine)} cached, computed {min(stored)}"
+    report(f"{name}: {len(mine)} runs, {sum(run.seconds for run in mine):.1f} s ({origin})")
+
+
+def _frame(runs: dict[Job, Run]) -> pd.DataFrame:
+    rows = []
+    for (name, seed), run in runs.items():
+        row = {"arm": name, "seed": seed, **run.metrics, "seconds": run.seconds}
+        rows.append(row | {"created": run.created, "cached": run.cached})
+    return pd.DataFrame(rows)

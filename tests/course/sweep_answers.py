@@ -1,0 +1,668 @@
+"""What the sweep cannot make from a reference alone: terms, boundaries, other right solutions."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import stats
+from torch import Tensor
+
+from kdnotes.lab import power
+
+Answer = Callable[..., Any]
+
+
+def kl(z_s: Tensor, z_t: Tensor, temperature: float = 1.0) -> Tensor:
+    """T²·KL(p_t ‖ p_s), one value a sample."""
+    log_s, log_t = (F.log_softmax(z / temperature, dim=-1) for z in (z_s, z_t))
+    return temperature**2 * (log_t.exp() * (log_t - log_s)).sum(-1)
+
+
+def by_kl_div(z_s: Tensor, z_t: Tensor, temperature: float) -> Tensor:
+    p_t = F.softmax(z_t / temperature, dim=1)
+    return temperature**2 * F.kl_div(
+        F.log_softmax(z_s / temperature, dim=1), p_t, reduction="batchmean"
+    )
+
+
+def by_logsumexp(z_s: Tensor, z_t: Tensor, temperature: float) -> Tensor:
+    log_s, log_t = (
+        z / temperature - (z / temperature).logsumexp(1, keepdim=True) for z in (z_s, z_t)
+    )
+    return temperature**2 * (log_t.exp() * (log_t - log_s)).sum() / len(z_s)
+
+
+def decoupled(z_s: Tensor, z_t: Tensor, y: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """TCKD and NCKD of each sample, with T²."""
+    is_target = F.one_hot(y, z_s.shape[1]).bool()
+    pairs = []
+    for z in (z_s / temperature, z_t / temperature):
+        others = z.masked_fill(is_target, -torch.inf)
+        binary = torch.stack([z[is_target], others.logsumexp(1)], dim=1)
+        pairs.append((binary, z[~is_target].view(len(z), -1)))
+    (binary_s, others_s), (binary_t, others_t) = pairs
+    return temperature**2 * kl(binary_s, binary_t), temperature**2 * kl(others_s, others_t)
+
+
+def ramp(epoch: int, warmup: int) -> float:
+    return min(epoch / warmup, 1.0) if warmup else 1.0
+
+
+def hint_parts(
+    student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor, square=None, detach=True
+) -> Tensor:
+    """The hint of 10.1; ``square`` says which images count."""
+    teacher = teacher.detach() if detach else teacher
+    size = [min(pair) for pair in zip(student.shape[2:], teacher.shape[2:], strict=True)]
+    one, other = (F.adaptive_avg_pool2d(feature, size) for feature in (student, teacher))
+    squares = (F.conv2d(one, weight[:, :, None, None], bias) - other).square()
+    return squares.mean() if square is None else squares[square].sum() / squares.numel()
+
+
+def peer_terms(z: list[Tensor], y: Tensor, detach: bool = True) -> list[Tensor]:
+    found = []
+    for i, own in enumerate(z):
+        others = [other.detach() if detach else other for j, other in enumerate(z) if j != i]
+        found.append(sum(kl(own, other).mean() for other in others) / len(others))
+    return found
+
+
+def _peer_losses(z: list[Tensor], y: Tensor, detach: bool = True) -> list[Tensor]:
+    return [
+        F.cross_entropy(own, y) + term
+        for own, term in zip(z, peer_terms(z, y, detach), strict=True)
+    ]
+
+
+def attention(feature: Tensor) -> Tensor:
+    energy = feature.square().sum(1).flatten(1)
+    return energy / energy.norm(dim=1, keepdim=True)
+
+
+def attention_pair(place: int) -> Answer:
+    def part(students: list[Tensor], teachers: list[Tensor]) -> Tensor:
+        if place >= len(students):
+            return torch.zeros(())
+        return (attention(students[place]) - attention(teachers[place])).square().mean()
+
+    return part
+
+
+def _speaks(step: int, steps: int, until: float) -> bool:
+    return step / steps < until
+
+
+def _target_part(z_s, z_t, y, temperature, keep):
+    """(1 − p_t,y)·NCKD of some of the samples, as their share of the mean."""
+    p_y = F.softmax(z_t / temperature, dim=1).gather(1, y[:, None]).squeeze(1)
+    each = (1 - p_y) * decoupled(z_s, z_t, y, temperature)[1]
+    return each[keep].sum() / len(y)
+
+
+EVEN, ODD = slice(0, None, 2), slice(1, None, 2)
+
+# Terms that add up to the answer: of the formula, or those of every other sample or teacher.
+PARTS: dict[str, tuple[Answer, ...]] = {
+    "01.1": tuple(
+        lambda z_s, z_t, t, k=k: kl(z_s, z_t, t)[k].sum() / len(z_s) for k in (EVEN, ODD)
+    ),
+    "04.1": (
+        lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y),
+        lambda z_s, z_t, y, t, a: (1 - a) * kl(z_s, z_t, t).mean(),
+    ),
+    "05.1": (
+        lambda *case: [decoupled(*case)[0].mean(), torch.zeros(())],
+        lambda *case: [torch.zeros(()), decoupled(*case)[1].mean()],
+    ),
+    "05.2": tuple(lambda *case, k=k: _target_part(*case, k) for k in (EVEN, ODD)),
+    "05.3": (
+        lambda z_s, z_t, y, t, a, b, epoch, warmup: F.cross_entropy(z_s, y),
+        lambda z_s, z_t, y, t, a, b, epoch, warmup: (
+            ramp(epoch, warmup) * a * decoupled(z_s, z_t, y, t)[0].mean()
+        ),
+        lambda z_s, z_t, y, t, a, b, epoch, warmup: (
+            ramp(epoch, warmup) * b * decoupled(z_s, z_t, y, t)[1].mean()
+        ),
+    ),
+    "08.1": tuple(
+        lambda z_s, z_t, w, t, k=k: (
+            (w.T * torch.stack([kl(z_s, z, t) for z in z_t]))[k].sum() / len(z_s)
+        )
+        for k in (slice(0, 1), slice(1, None))
+    ),
+    "08.3": tuple(
+        lambda g, z_t, y, k=k: (
+            -torch.logsumexp(
+                F.log_softmax(g, dim=1)
+                - torch.stack([F.cross_entropy(z, y, reduction="none") for z in z_t], dim=1),
+                dim=1,
+            )[k].sum()
+            / len(y)
+        )
+        for k in (EVEN, ODD)
+    ),
+    "10.1": tuple(lambda *case, k=k: hint_parts(*case, square=k) for k in (EVEN, ODD)),
+    "11.2": (attention_pair(0), attention_pair(1)),
+    "12.2": (
+        lambda z, t, y, k, n, u, a, T: (a if _speaks(k, n, u) else 1.0) * F.cross_entropy(z, y),
+        lambda z, t, y, k, n, u, a, T: (1 - a if _speaks(k, n, u) else 0.0) * kl(z, t, T).mean(),
+    ),
+    "13.1": (lambda z, y: [F.cross_entropy(own, y) for own in z], peer_terms),
+}
+
+
+def _bins(inside: Callable[[Tensor, float, float], Tensor]) -> Answer:
+    def answer(confidence: Tensor, correct: Tensor, bins: int) -> float:
+        total = 0.0
+        for place in range(bins):
+            members = inside(confidence, place / bins, (place + 1) / bins)
+            if members.any():
+                total += float((correct - confidence)[members].sum().abs()) / len(confidence)
+        return total
+
+    return answer
+
+
+def _leaves(sure: Callable[[Tensor, float], Tensor], last: int = -1) -> Answer:
+    """``last`` is the exit at which all leave that still go on, if there is one of this number."""
+
+    def answer(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        decided = sure(F.softmax(logits, dim=2).amax(2), threshold).clone()
+        decided[last if last < len(logits) else -1] = True
+        exits = decided.int().argmax(0)
+        return exits, logits.argmax(2)[exits, torch.arange(logits.shape[1])]
+
+    return answer
+
+
+def _stops(speaks: Callable[[int, int, float], bool]) -> Answer:
+    def answer(z, t, y, step, steps, until, alpha, temperature):
+        labels = F.cross_entropy(z, y)
+        return (
+            alpha * labels + (1 - alpha) * kl(z, t, temperature).mean()
+            if speaks(step, steps, until)
+            else labels
+        )
+
+    return answer
+
+
+def _warmed(factor: Callable[[int, int], float]) -> Answer:
+    def answer(z_s, z_t, y, temperature, alpha, beta, epoch, warmup):
+        target, others = (term.mean() for term in decoupled(z_s, z_t, y, temperature))
+        return F.cross_entropy(z_s, y) + factor(epoch, warmup) * (alpha * target + beta * others)
+
+    return answer
+
+
+def _ps_kd(share: Callable[[float, int, int], float]) -> Answer:
+    def answer(previous, positions, y, z, alpha, epoch, epochs):
+        weight = share(alpha, epoch, epochs)
+        targets = (1 - weight) * F.one_hot(y, previous.shape[1]) + weight * previous[positions]
+        return targets, previous.index_copy(0, positions, F.softmax(z.detach(), dim=1))
+
+    return answer
+
+
+def _scheduled(fraction: Callable[[int, int], float]) -> Answer:
+    return lambda step, steps, first, last: first + (last - first) * fraction(step, steps)
+
+
+def _facts(rule: Callable[[float, float, float], tuple[bool, bool, bool]]) -> Answer:
+    return lambda low, mean, high, smallest: (
+        rule(low, high, smallest) if low < high else (False, False, False)
+    )
+
+
+def _zeros_over_zeros(weight: Tensor, bits: int) -> Tensor:
+    """NaN in a channel of zeros."""
+    scale = weight.flatten(1).abs().amax(1).view(-1, *[1] * (weight.ndim - 1)) / (
+        2 ** (bits - 1) - 1
+    )
+    return scale * (weight / scale).round()
+
+
+def _doubled_tail(a: Tensor, b: Tensor) -> float:
+    """Above 1 where the two are equally often right alone."""
+    u, v = int((a & ~b).sum()), int((b & ~a).sum())
+    return 2 * float(stats.binom.cdf(min(u, v), u + v, 0.5))
+
+
+def _written_by_value(p_values: list[float]) -> list[float]:
+    """The first of equal p-values gets what belongs to all of them."""
+    out, largest = [0.0] * len(p_values), 0.0
+    for rank, value in enumerate(sorted(p_values)):
+        largest = max(largest, min((len(p_values) - rank) * value, 1.0))
+        out[p_values.index(value)] = largest
+    return out
+
+
+# Wrong at an edge alone.
+BOUNDARIES: dict[str, tuple[Answer, ...]] = {
+    "02.2": (
+        _bins(lambda c, low, high: (c >= low) & (c < high)),  # a confidence of 1 is in no bin
+        _bins(lambda c, low, high: (c > low) & (c < high)),
+        _bins(lambda c, low, high: (c >= low) & (c <= high)),
+        _bins(lambda c, low, high: (c >= low) & ((c < high) | (high == 1))),  # closed on the left
+    ),
+    "05.3": (
+        _warmed(lambda epoch, warmup: min(epoch / max(warmup, 1), 1.0)),
+        _warmed(lambda epoch, warmup: min(epoch / warmup, 1.0) if warmup else 0.0),
+        _warmed(
+            lambda epoch, warmup: (epoch / warmup if epoch < warmup - 1 else 1.0) if warmup else 1.0
+        ),
+        _warmed(
+            lambda epoch, warmup: (
+                (epoch / warmup if epoch <= warmup + 1 else 1.0) if warmup else 1.0
+            )
+        ),
+        _warmed(lambda epoch, warmup: min(epoch / (warmup - 1), 1.0) if warmup > 1 else 1.0),
+        _warmed(lambda epoch, warmup: min(epoch / 20, 1.0)),
+        _warmed(lambda epoch, warmup: min(epoch / 20, 1.0) if warmup else 1.0),
+    ),
+    "06.2": (
+        _scheduled(lambda step, steps: step / steps),
+        _scheduled(lambda step, steps: step / max(steps - 1, 1) if steps > 1 else 1.0),
+        _scheduled(lambda step, steps: min((step + 1) / steps, 1.0)),
+        _scheduled(lambda step, steps: step / (steps - 1) if steps > 2 else 0.0),
+    ),
+    "07.1": (
+        _ps_kd(lambda alpha, epoch, epochs: alpha * epoch / epochs),
+        _ps_kd(lambda alpha, epoch, epochs: alpha * (epoch + 1) / (epochs + 1)),
+        _ps_kd(lambda alpha, epoch, epochs: alpha * min(epoch + 2, epochs) / epochs),
+        _ps_kd(lambda alpha, epoch, epochs: alpha * (epoch + 1) / 10),
+    ),
+    "07.2": (
+        _leaves(lambda confidence, threshold: confidence >= threshold),
+        *(
+            _leaves(lambda confidence, threshold: confidence > threshold, last=last)
+            for last in (1, 2)
+        ),
+    ),
+    "09.1": (_doubled_tail, lambda a, b: _doubled_tail(a, b) if bool((a != b).any()) else 1.0),
+    "09.2": (_written_by_value,),
+    "12.2": (
+        _stops(lambda step, steps, until: step / steps <= until),
+        _stops(lambda step, steps, until: step < int(until * steps)),
+        _stops(lambda step, steps, until: step <= int(until * steps)),
+        _stops(lambda step, steps, until: step < round(until * steps)),
+        _stops(lambda step, steps, until: step < int(until * steps + 0.5)),
+        _stops(lambda step, steps, until: (step + 1) / steps < until),
+        _stops(lambda step, steps, until: (step + 1) / steps <= until),
+        _stops(lambda step, steps, until: step / (steps - 1) < until),
+    ),
+    "15.2": (_zeros_over_zeros,),
+    "14.1": (
+        _facts(lambda low, high, smallest: (low >= 0, low >= smallest, high < smallest)),
+        _facts(lambda low, high, smallest: (low > 0, low > smallest, high < smallest)),
+        _facts(lambda low, high, smallest: (low > 0, low >= smallest, high <= smallest)),
+        _facts(
+            lambda low, high, smallest: (low > 0, low > 0 and high >= smallest, high < smallest)
+        ),  # 0 excluded, not δ
+        lambda low, mean, high, smallest: (
+            low > 0,
+            low >= smallest,
+            high < smallest,
+        ),  # without width
+        lambda low, mean, high, smallest: (
+            not low <= 0,
+            not low < smallest,
+            not high >= smallest,
+        ),  # true of NaN
+    ),
+}
+
+
+def _chosen(score: Callable[[Any], Any]) -> Answer:
+    return lambda frame: str(
+        score(frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean()).idxmax()
+    )
+
+
+def _best_test_of(count: int) -> Answer:
+    """Of the arms that are best on validation, the one that is best on test."""
+
+    def answer(frame):
+        means = frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean()
+        return str(means.nlargest(count, "validation_accuracy")["test_accuracy"].idxmax())
+
+    return answer
+
+
+def _near_the_best(margin: float) -> Answer:
+    def answer(frame):
+        means = frame.groupby("arm")[["validation_accuracy", "test_accuracy"]].mean()
+        near = means[means["validation_accuracy"] >= means["validation_accuracy"].max() - margin]
+        return str(near["test_accuracy"].idxmax())
+
+    return answer
+
+
+def _pooled_by_ratio(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Each by windows of the whole part of the ratio to the smaller size."""
+    size = [min(pair) for pair in zip(one.shape[2:], other.shape[2:], strict=True)]
+    return tuple(
+        F.avg_pool2d(
+            each, [length // least for length, least in zip(each.shape[2:], size, strict=True)]
+        )
+        for each in (one, other)
+    )
+
+
+def _by_deviation(guard: Callable[[Tensor], Tensor]) -> Answer:
+    return lambda z: (z - z.mean(1, keepdim=True)) / guard(z.std(1, keepdim=True))
+
+
+def _with_some_test(weight: float) -> Answer:
+    return lambda frame: str(
+        frame.groupby("arm")[["validation_accuracy", "test_accuracy"]]
+        .mean()
+        .dot([1 - weight, weight])
+        .idxmax()
+    )
+
+
+def _batch_norm_evaluating(model, images):
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eval()
+    with torch.no_grad():
+        return model(images)
+
+
+def _trained_afterwards(model, images):
+    with torch.no_grad():
+        logits = model.eval()(images)
+        model.train()(images)
+    return logits
+
+
+def _evaluating_for_the_call(model, images):
+    with torch.no_grad():
+        logits = model.eval()(images)
+    model.train()
+    return logits
+
+
+def _evaluating_copy(model, images):
+    return copy.deepcopy(model).eval().requires_grad_(False)(images)
+
+
+def _sorted_pairs(a, b):
+    return _paired(sorted(a), sorted(b))
+
+
+def _ensemble_by(softmax: Callable[[Tensor], Tensor]) -> Answer:
+    return lambda z: softmax(z).mean(1).argmax(1)
+
+
+def _clamped_softmax(bound: float) -> Callable[[Tensor], Tensor]:
+    return lambda z: (lambda e: e / e.sum(2, keepdim=True))(z.clamp(-bound, bound).exp())
+
+
+def _facts_of_rounded(low, mean, high, smallest):
+    low, high = round(low, 3), round(high, 3)
+    return (low > 0, low >= smallest, high < smallest) if low < high else (False, False, False)
+
+
+def _seeds_below(most: int) -> Answer:
+    def answer(treatment, baseline, smallest):
+        sd = float(np.std(np.subtract(treatment, baseline), ddof=1))
+        return next((n for n in range(2, most) if power(n, smallest, sd) >= 0.8), None)
+
+    return answer
+
+
+def _control_in(settings: Callable[[dict], dict]) -> Answer:
+    """The control, made by changes in place of what ``settings`` makes of the treatment."""
+
+    def answer(treatment, idea):
+        control = settings(treatment)
+        mean = sum(control["alpha"]) / 2
+        control.update({"alpha": (mean, mean)} if idea == "schedule" else {"extra_weight": 0.0})
+        return control
+
+    return answer
+
+
+def _control_and_changed(treatment, idea):
+    """A new dictionary, made from a treatment that is changed."""
+    return dict(_control_in(lambda settings: settings)(treatment, idea))
+
+
+def _least_scale(least: float) -> Answer:
+    def answer(weight, bits):
+        largest = 2 ** (bits - 1) - 1
+        scale = (weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True) / largest).clamp(
+            min=least
+        )
+        return scale * (weight / scale).round().clamp(-largest, largest)
+
+    return answer
+
+
+# Wrong in a way of its own.
+WRONG: dict[str, tuple[Answer, ...]] = {
+    "02.3": (_batch_norm_evaluating, _trained_afterwards),
+    "04.2": (
+        lambda student, baseline, teacher: min(1, (student - baseline) / (teacher - baseline)),
+        lambda student, baseline, teacher: max(0, (student - baseline) / (teacher - baseline)),
+        lambda student, baseline, teacher: (student - baseline) / abs(teacher - baseline),
+    ),
+    "04.3": (_sorted_pairs,),
+    "13.2": (
+        *(_ensemble_by(_clamped_softmax(bound)) for bound in (20, 80)),
+        *(_ensemble_by(lambda z, t=t: F.softmax(z / t, 2)) for t in (0.5, 0.9, 1.1, 2.0)),
+    ),
+    "14.1": (_facts_of_rounded,),
+    "14.2": (
+        _seeds_below(50),
+        _seeds_below(100),
+        lambda *case: min(100, _seeds_below(1000)(*case)),
+    ),
+    "14.3": (_control_in(lambda treatment: treatment), _control_and_changed),
+    "15.2": (*map(_least_scale, (1e-6, torch.finfo(torch.float32).eps, 1e-8)),),
+    "03.2": (
+        _chosen(lambda means: means["test_accuracy"]),
+        _chosen(lambda means: means.mean(axis=1)),
+        _chosen(lambda means: means.min(axis=1)),
+        _chosen(lambda means: means.max(axis=1)),
+        *map(_best_test_of, (2, 3, 4)),
+        *map(_near_the_best, (0.005, 0.01, 0.02)),
+        *map(_with_some_test, (0.02, 0.05, 0.1, 0.3)),
+        lambda frame: str(
+            frame.assign(both=frame["validation_accuracy"] + frame["test_accuracy"])
+            .groupby("arm")["both"]
+            .max()
+            .idxmax()
+        ),
+    ),
+    "10.1": (
+        lambda *case: hint_parts(*case, detach=False),
+        lambda student, teacher, *rest: hint_parts(
+            *(
+                F.adaptive_avg_pool2d(one, min(student.shape[2], teacher.shape[2]))
+                for one in (student, teacher)
+            ),
+            *rest,
+        ),
+        lambda student, teacher, *rest: hint_parts(*_pooled_by_ratio(student, teacher), *rest),
+    ),
+    "13.1": (lambda z, y: _peer_losses(z, y, detach=False),),
+    "06.1": (
+        lambda z: (lambda u: u / u.mean())(stats_entropy(z)),
+        *(
+            lambda z, least=least: (
+                lambda u: u / u.mean() if u.mean() > least else torch.ones_like(u)
+            )(stats_entropy(z.detach()))
+            for least in (1e-6, 1e-7, 1e-8)
+        ),
+        lambda z: (lambda u: (u + 1e-10) / (u + 1e-10).mean())(stats_entropy(z.detach())),
+    ),
+    "06.3": (
+        *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-4, 1e-3)),
+        *(_by_deviation(lambda std, eps=eps: (std**2 + eps).sqrt()) for eps in (1e-5, 1e-4)),
+        *(_by_deviation(lambda std, least=least: std.clamp_min(least)) for least in (0.1, 1.0)),
+        lambda z: (
+            F.layer_norm(z, z.shape[1:]) * math.sqrt((z.shape[1] - 1) / z.shape[1])
+        ),  # ε = 1e-5
+        lambda z: F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt(9 / 10),  # K = 10 always
+    ),
+    "07.1": (
+        lambda previous, positions, y, z, alpha, epoch, epochs: (
+            (1 - alpha * (epoch + 1) / epochs) * F.one_hot(y, previous.shape[1])
+            + alpha * (epoch + 1) / epochs * previous[positions],
+            previous.index_copy(0, positions, F.softmax(z, dim=1)),
+        ),
+    ),
+}
+
+
+def stats_entropy(z: Tensor) -> Tensor:
+    """Entropies with their gradient."""
+    log_p = F.log_softmax(z, dim=1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
+def _labels_alone_at_first(previous, positions, y, z, alpha, epoch, epochs):
+    """Before the first epoch nothing was said, and its targets are the labels."""
+    one_hot = F.one_hot(y, previous.shape[1]).to(previous.dtype)
+    share = alpha * (epoch + 1) / epochs
+    targets = one_hot if epoch == 0 else (1 - share) * one_hot + share * previous[positions]
+    updated = previous.clone()
+    updated[positions] = z.detach().softmax(1)
+    return targets, updated
+
+
+def _by_categorical(z):
+    u = torch.distributions.Categorical(logits=z.detach()).entropy()
+    return u / u.mean() if u.mean() > 0 else torch.ones_like(u)
+
+
+def _holm_of_array(p_values):
+    p = np.array(p_values)
+    order = p.argsort()
+    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return scaled[order.argsort()]
+
+
+def _whole_loss(z_s, z_t, y, temperature, alpha):
+    soft = by_kl_div(z_s, z_t, temperature)
+    hard = -F.log_softmax(z_s, dim=1).gather(1, y[:, None]).mean()
+    return alpha * hard + (1 - alpha) * soft
+
+
+def _many_teachers(z_s, z_t, weights, temperature):
+    total = 0
+    for k, teacher in enumerate(z_t):
+        total = total + weights[:, k] @ kl(z_s, teacher, temperature)
+    return total / len(z_s)
+
+
+def _ca(z_t, y):
+    errors = -F.log_softmax(z_t, dim=2)[:, torch.arange(len(y)), y].T
+    return (1 - errors.softmax(1)) / (errors.shape[1] - 1)
+
+
+def _attention_distance(students, teachers):
+    total = torch.zeros(1)
+    for student, teacher in zip(students, teachers, strict=True):
+        total = total + F.mse_loss(attention(student), attention(teacher))
+    return total
+
+
+def _paired(a, b):
+    d = torch.tensor(a, dtype=torch.double) - torch.tensor(b, dtype=torch.double)
+    return stats.t.interval(0.95, len(d) - 1, float(d.mean()), float(d.std() / math.sqrt(len(d))))
+
+
+def _control_with_a_list(treatment, idea):
+    if idea != "schedule":
+        return {**treatment, "extra_weight": 0}
+    return {**treatment, "alpha": [sum(treatment["alpha"]) / 2] * 2}
+
+
+# Right in another way.
+FORMS: dict[str, tuple[Answer, ...]] = {
+    "01.1": (by_kl_div, by_logsumexp),
+    "01.2": (
+        lambda z_s, z_t, t: torch.func.grad(lambda z: kl(z, z_t, t).mean())(z_s),
+        lambda z_s, z_t, t: (
+            (torch.softmax(z_s / t, 1) - torch.softmax(z_t / t, 1)).mul(t).div(len(z_s)).double()
+        ),
+    ),
+    "01.3": (
+        lambda z_s, z_t: ((z_s - z_t).square().mean(1) - (z_s - z_t).mean(1).square()).double() / 2,
+    ),
+    "02.2": (_bins(lambda c, low, high: ((c > low) & (c <= high)) | ((c == 0) & (low == 0))),),
+    "02.3": (_evaluating_for_the_call, _evaluating_copy),
+    "03.1": (
+        lambda z, t: torch.distributions.Categorical(logits=z / t).entropy().mean(),
+        lambda z, t: torch.special.entr(F.softmax(z.double() / t, 1)).sum(1).mean().item(),
+    ),
+    "03.2": (
+        lambda frame: np.str_(
+            frame.pivot(columns="arm", values="validation_accuracy").mean().idxmax()
+        ),
+    ),
+    "04.1": (_whole_loss,),
+    "04.3": (_paired,),
+    "05.1": (
+        lambda *case: [term.mean() for term in decoupled(*case)],
+        lambda *case: torch.stack(decoupled(*case)).mean(1),
+    ),
+    "05.2": (lambda z_s, z_t, y, t: (kl(z_s, z_t, t) - decoupled(z_s, z_t, y, t)[0]).mean(),),
+    "05.3": (
+        _warmed(ramp),
+        _warmed(lambda epoch, warmup: 1.0 if epoch >= warmup else epoch / warmup),
+    ),
+    "06.1": (_by_categorical,),
+    "06.2": (
+        lambda step, steps, first, last: first + (last - first) * step / max(steps - 1, 1),
+        lambda step, steps, first, last: float(np.linspace(first, last, steps)[step]),
+    ),
+    "06.3": (
+        lambda z: (
+            F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt((z.shape[1] - 1) / z.shape[1])
+        ),
+        *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-6, 1e-8)),
+        _by_deviation(lambda std: std.clamp_min(1e-6)),
+    ),
+    "07.1": (_labels_alone_at_first,),
+    "08.1": (_many_teachers,),
+    "08.2": (_ca,),
+    "08.3": (
+        lambda g, z_t, y: (
+            -(
+                torch.logsumexp(
+                    g - torch.stack([F.cross_entropy(z, y, reduction="none") for z in z_t], 1), 1
+                )
+                - torch.logsumexp(g, 1)
+            ).mean()
+        ),
+    ),
+    "09.1": (lambda a, b: min(1.0, _doubled_tail(a, b)),),
+    "09.2": (_holm_of_array,),
+    "10.1": (hint_parts, lambda *case: hint_parts(*case).reshape(1)),
+    "10.3": (
+        lambda s, t, k: (float(s * t * k**2 + t), 0.0),
+        lambda s, t, k: np.array([(s * k**2 + 1) * t, 0]),
+    ),
+    "11.1": (attention, lambda f: F.normalize((f**2).mean(1).view(len(f), -1))),
+    "11.2": (_attention_distance,),
+    "12.2": (
+        _stops(lambda step, steps, until: step < until * steps),
+        _stops(lambda step, steps, until: step < math.ceil(until * steps)),
+    ),
+    "13.1": (lambda z, y: torch.stack(_peer_losses(z, y)),),
+    "14.2": (_seeds_below(1000),),
+    "14.3": (_control_with_a_list, *map(_control_in, (dict, dict.copy, copy.copy, copy.deepcopy))),
+    "13.2": (lambda z: F.log_softmax(z, 2).logsumexp(1).argmax(1).numpy(),),
+    "15.2": (_least_scale(1e-20),),
+}

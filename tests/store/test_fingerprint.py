@@ -1,0 +1,287 @@
+"""What enters the key of a run, and what does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import CONFIG, METHODS, STUDENT, own_cache, tiny_data, tiny_teacher  # noqa: F401
+
+from kdnotes import losses, training
+from kdnotes.data import Views
+from kdnotes.methods import KD, CrossEntropy, GatedKD, LabelSmoothing
+from kdnotes.store import fingerprint, run_key
+from kdnotes.training import loop
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+QUICK = dataclasses.replace(CONFIG, epochs=1)
+
+
+def test_the_key_depends_on_each_ingredient(monkeypatch):
+    data, teacher = tiny_data(), tiny_teacher()
+    shifted = dataclasses.replace(data.test, images=data.test.images + 1e-3)
+
+    def kd(**changes):
+        return KD(**({"teacher": teacher, "temperature": 2.0, "alpha": 0.5} | changes))
+
+    calls = {
+        "base": (STUDENT, kd(), data, QUICK),
+        "student": (functools.partial(STUDENT, width=3), kd(), data, QUICK),
+        "temperature": (STUDENT, kd(temperature=2.5), data, QUICK),
+        "alpha": (STUDENT, kd(alpha=0.25), data, QUICK),
+        "teacher weights": (STUDENT, kd(teacher=tiny_teacher(1)), data, QUICK),
+        "method": (STUDENT, CrossEntropy(), data, QUICK),
+        "other method": (STUDENT, LabelSmoothing(0.1), data, QUICK),
+        "data": (STUDENT, kd(), dataclasses.replace(data, test=shifted), QUICK),
+        "seed": (STUDENT, kd(), data, dataclasses.replace(QUICK, seed=1)),
+        "rate": (STUDENT, kd(), data, dataclasses.replace(QUICK, learning_rate=0.02)),
+        "views": (STUDENT, kd(), data, dataclasses.replace(QUICK, views=Views(3))),
+    }
+    several = [tiny_teacher(seed) for seed in range(3)]
+    calls |= {f"every {name}": (STUDENT, make(several), data, QUICK) for name, make in METHODS.items()}
+    calls |= {
+        f"gated {order}": (STUDENT, GatedKD(tuple(several[i] for i in order)), data, QUICK)
+        for order in ((0, 1), (1, 0), (0,))
+    }
+    del calls["every CrossEntropy"], calls["every KD"]  # as above
+    keys = {name: run_key(*call) for name, call in calls.items()}
+    monkeypatch.setattr(torch, "__version__", "another")
+    keys["torch"] = run_key(*calls["base"])
+    assert len(set(keys.values())) == len(keys), keys
+    monkeypatch.undo()
+    assert run_key(STUDENT, kd(teacher=tiny_teacher()), tiny_data(), dataclasses.replace(QUICK)) == keys["base"]
+
+
+def test_the_key_of_data_is_its_content_not_its_recipe():
+    data = tiny_data()
+    assert run_key(STUDENT, CrossEntropy(), dataclasses.replace(data, name="renamed"), QUICK) == run_key(
+        STUDENT, CrossEntropy(), data, QUICK
+    )
+
+
+def test_an_attribute_that_is_no_field_enters_the_key():
+    class Weighted(KD):
+        def __init__(self, teacher, weight):
+            super().__init__(teacher)
+            self.weight = weight
+
+    assert fingerprint(Weighted(tiny_teacher(), 1.0)) != fingerprint(Weighted(tiny_teacher(), 2.0))
+
+
+def test_closures_and_bound_methods_enter_the_key():
+    def make(number):
+        def factory():
+            return number
+
+        return factory
+
+    class Builder:
+        key = "a"
+
+        def build(self):
+            return self
+
+    first, second = Builder(), Builder()
+    second.key = "b"
+    assert fingerprint(make(1)) == fingerprint(make(1)) != fingerprint(make(2))
+    assert fingerprint(first.build) != fingerprint(second.build)
+
+
+# Code
+
+# Of each loss the methods whose runs it renames, by the names of ``helpers.METHODS`` before a comma.
+USERS = {
+    "kd_loss": {
+        "AnnealedKD", "AT", "BYOT", "CAMKD", "CTKD", "ESKD", "GatedKD",
+        "FitNets", "KD", "MultiTeacherKD", "DML", "OwnLoss", "StandardizedKD", "UncertaintyKD",
+    },
+    "decoupled_terms": {"DKD"},
+    "self_targets": {"PSKD"},
+    "confidence_weights": {"CAMKD"},
+    "hint_loss": {"BYOT", "FitNets", "OwnLoss"},
+    "attention_map": {"AT"},
+    "reverse_gradient": {"CTKD"},
+    "standardize_logits": {"StandardizedKD"},
+}  # fmt: skip
+
+
+def keys_of_all_methods() -> dict[str, str]:
+    teachers = [tiny_teacher(seed) for seed in range(3)]
+    return {name: run_key(STUDENT, make(teachers), tiny_data(), QUICK) for name, make in METHODS.items()}
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_a_changed_loss_renames_exactly_the_runs_that_use_it(name, monkeypatch):
+    before, honest = keys_of_all_methods(), getattr(losses, name)
+    module = sys.modules[honest.__module__]
+    changed = lambda *given, **named: 2 * honest(*given, **named)  # noqa: E731
+    for place in {losses, module}:
+        monkeypatch.setattr(place, name, changed)
+    after = keys_of_all_methods()
+    renamed = {method.partition(",")[0] for method in before if before[method] != after[method]}
+    # Not every function that stands for ``OwnLoss`` uses the loss.
+    assert renamed == USERS[name]
+
+
+def test_a_change_of_the_loop_renames_every_run_and_one_elsewhere_none(monkeypatch):
+    before = keys_of_all_methods()
+    monkeypatch.setattr(training, "predict", None)  # the name of another module: nothing reaches it
+    assert keys_of_all_methods() == before
+    monkeypatch.setattr(loop, "_optimizer", lambda *given: None)
+    after = keys_of_all_methods()
+    assert all(before[name] != after[name] for name in before)
+
+
+CODE = '''
+def weight(batch):
+    """The weight of a batch."""
+    return 2 * batch  # twice
+'''
+
+
+def key_of(source: str) -> str:
+    scope = {"__name__": "__main__"}
+    exec(compile(source, "cell", "exec"), scope)
+    return fingerprint(scope["weight"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        (CODE.replace("  # twice", ""), True),
+        (CODE.replace("The weight of a batch.", "What it weighs."), True),
+        (CODE.replace('    """The weight of a batch."""\n', ""), True),
+        (CODE.replace("    return 2 * batch", "\n    # a comment\n    return (2 *\n        batch)"), True),
+        (CODE.replace("2 *", "3 *"), False),
+        (CODE.replace("2 *", "2.0 *"), False),
+        (CODE.replace("(batch)", "(batch, more=1)"), False),
+        (CODE.replace("return", "scale = 1\n    return"), False),
+    ],
+)
+def test_comments_layout_and_docstrings_do_not_change_the_key_but_code_does(changed, same):
+    assert (key_of(changed) == key_of(CODE)) is same
+
+
+def test_a_module_of_ones_own_is_followed_and_what_it_holds_may_have_no_meaning(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "mine.py"
+    text = "import threading\nLOCK, SCALE = threading.Lock(), 2.0\ndef half(x):\n    with LOCK:\n        return SCALE * x\n"
+    keys = []
+    for number, source in enumerate([text, text + "# more\n", text.replace("2.0", "3.0")]):
+        file.write_text(source)
+        os.utime(file, (number, number))  # else Python may take the compiled file of the version before
+        importlib.invalidate_caches()
+        module = importlib.reload(sys.modules["mine"]) if number else importlib.import_module("mine")
+        keys.append(fingerprint(functools.partial(module.half, 1)))
+    assert keys[0] == keys[1] != keys[2]
+
+
+# A notebook in a process of its own: cells are compiled as IPython does it, so that Python finds the source of
+# functions but not of classes.
+NOTEBOOK = '''
+import functools, json, linecache, torch
+from kdnotes.store import fingerprint
+from kdnotes.methods import CrossEntropy, Method
+from kdnotes.models import StudentNet
+
+cells = 0
+def cell(source):
+    global cells
+    cells += 1
+    name = f"ipykernel_1/{cells}.py"
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+    exec(compile(source, name, "exec"), globals())
+
+METHOD = """
+class Mine(CrossEntropy):
+    def terms(self, batch):
+        return {"hard": sum(helper(SCALE * OTHER[0] * x) for x in super().terms(batch).values()) * TENSOR}
+"""
+STUDENT = """
+def student(width=WIDTH):
+    return StudentNet(width=width)
+"""
+HELPER = "def helper(x):\\n    return x + 1\\n"
+# Pickling in another thread adds __slotnames__ to a class while its key is computed; here each look adds a name.
+PICKLED = """
+class Pickling:
+    @property
+    def __class__(self):
+        setattr(Mine, f"__slotnames{len(vars(Mine))}__", [])
+        return Pickling
+Mine.other_thread = Pickling()
+"""
+SETTINGS = "SCALE, OTHER, TENSOR, WIDTH, UNUSED = 2.0, [1], torch.ones(2), 4, object()\\n"
+
+def keys():
+    return [fingerprint(Mine()), fingerprint(student)]
+
+def after(*sources):
+    for source in (SETTINGS, HELPER, METHOD, STUDENT, *sources):
+        cell(source)
+    return keys()
+
+base = after()
+print(json.dumps({
+    "again": [a == b for a, b in zip(base, after())],
+    "comment": [a == b for a, b in zip(base, after(METHOD.replace("(self, batch):", "(self, batch):  # mine")))],
+    "global": [a == b for a, b in zip(base, after("SCALE = 3.0"))],
+    "content": [a == b for a, b in zip(base, after("OTHER.append(2)"))],
+    "tensor": [a == b for a, b in zip(base, after("TENSOR = torch.zeros(2)"))],
+    "helper": [a == b for a, b in zip(base, after(HELPER.replace("+ 1", "+ 2")))],
+    "method": [a == b for a, b in zip(base, after(METHOD.replace("* TENSOR", "/ TENSOR")))],
+    "unused": [a == b for a, b in zip(base, after("UNUSED = 5"))],
+    "default": [a == b for a, b in zip(base, after("WIDTH = 8", STUDENT))],
+    "pickled": [a == b for a, b in zip(base, after(PICKLED))],
+}))
+'''
+
+
+def test_notebook_code_enters_the_key_with_the_globals_that_it_loads(tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(NOTEBOOK)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "again": [True, True],
+        "comment": [True, True],
+        "global": [False, True],
+        "content": [False, True],
+        "tensor": [False, True],
+        "helper": [False, True],
+        "method": [False, True],
+        "unused": [True, True],
+        "default": [True, False],
+        "pickled": [True, True],
+    }
+
+
+def test_a_class_without_source_has_the_key_that_it_has_with_it():
+    """A worker process gets a notebook's class by value, without its source."""
+    source = "class Mine(CrossEntropy):\n    def terms(self, batch):\n        return super().terms(batch)\n"
+    keys = []
+    for name in ("<cell 1>", "<cell 2>"):
+        scope = {"CrossEntropy": CrossEntropy, "__name__": "__main__"}
+        exec(compile(source, name, "exec"), scope)
+        keys.append(run_key(STUDENT, scope["Mine"](), tiny_data(), QUICK))
+    assert keys[0] == keys[1] != run_key(STUDENT, CrossEntropy(), tiny_data(), QUICK)
+
+
+@pytest.mark.parametrize("value", [object(), iter([]), {1, 2}])
+def test_what_has_no_stable_meaning_is_refused(value):
+    with pytest.raises(TypeError, match=r"cannot be part of a cached run"):
+        fingerprint(value)
+
+
+def test_fingerprints_tell_kinds_of_numbers_and_containers_apart():
+    values = [None, True, 1, 1.0, "1", [1], (1, 2), {"a": 1}, {"b": 1}, 0.1, 0.1 + 2e-17]
+    values += [torch.ones(1), torch.ones(1, 1), torch.ones(1, dtype=torch.int32)]
+    assert len({fingerprint(value) for value in values}) == len(values)
+    assert fingerprint(float("nan")) == fingerprint(float("nan"))
