@@ -84,7 +84,7 @@ BAD = {
     "parameter given twice": (["run", "--seeds", "2", "-p", "seeds=3"], "'seeds' is given twice"),
     "seeds as text": (
         ["run", "-p", "seeds=two"],
-        "seeds must be a whole number of at least 1, or None, not 'two'",
+        "seeds must be a whole number of at least 1, not 'two'",
     ),
     "output is a file": (["run", "--output", "{tmp}/file"], "file must be a folder to write to"),
     "output below a file": (["run", "--output", "{tmp}/file/runs"], "must be a folder to write to"),
