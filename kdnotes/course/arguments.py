@@ -1,0 +1,127 @@
+"""What the command's arguments mean, and checks of them before anything runs."""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import kdnotes
+from kdnotes.files import write_text
+
+
+def number(option: str, text: str | None, kind: type, most: float = math.inf) -> Any:
+    """The number that an option gives, above 0 (``None`` stays)."""
+    try:
+        if text is None or (0 < kind(text) <= most and kind(text) < math.inf):
+            return text and kind(text)
+    except ValueError:
+        pass
+    what = "a number of seconds above 0" if kind is float else "a whole number of at least 1"
+    limit = f", at most {most:g}" if most < math.inf else ""
+    raise ValueError(f"{option} must be {what}{limit}, not {text!r}")
+
+
+def parameters(options: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+    """The options that are given and NAME=VALUE pairs; a value is a Python literal, or a string."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--parameter must be NAME=VALUE, not {pair!r}")
+        if name in given:
+            raise ValueError(f"--parameter: {name!r} is given twice")
+        try:
+            given[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            given[name] = text
+    return given
+
+
+def check_update(update: bool, given: dict[str, Any]) -> None:
+    profile = os.environ.get("KDNOTES_PROFILE") or "lesson"
+    if update and (given or profile != "lesson"):
+        named = ", ".join(given) or f"KDNOTES_PROFILE={profile}"
+        raise ValueError(f"--update writes the default outputs, so it cannot go with {named}")
+
+
+def describe(given: dict[str, Any], download: bool) -> dict[str, Any]:
+    """Check profile, data set and seeds, and record them with the versions.
+
+    A chapter runs in another folder than the caller: a data folder is made to mean the same there.
+    """
+    import torch
+
+    from kdnotes import data
+    from kdnotes.course import profiles
+
+    dataset = given.get("dataset", "fashion-mnist")
+    chosen = profiles.settings(given.get("profile"), dataset, given.get("seeds"))
+    if isinstance(dataset, str) and dataset.startswith("folder:"):
+        folder = Path(dataset.removeprefix("folder:")).expanduser().resolve()
+        given["dataset"] = f"folder:{folder}"
+    try:
+        data.load(dataset, download=download)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"--dataset: {error}") from error
+    return {
+        "profile": chosen.profile.name,
+        "dataset": dataset,
+        "seeds": chosen.seeds,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kdnotes": kdnotes.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def check_store() -> None:
+    """Say at once, in one line, if results cannot be stored; ``OSError`` if no folder can be made.
+
+    A relative KDNOTES_CACHE is made to mean the same in a chapter's folder.
+    """
+    from kdnotes import store
+
+    if folder := os.environ.get("KDNOTES_CACHE"):
+        os.environ["KDNOTES_CACHE"] = str(Path(folder).absolute())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        store.check_store()
+    for one in said:
+        print(f"kdnotes: {one.message}", file=sys.stderr)
+
+
+def check_file(path: Path) -> None:
+    """``ValueError`` unless ``path`` is in a folder, and not one itself."""
+    if path.is_dir():
+        raise ValueError(f"--output: {path} is a folder, not a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"--output: the folder {path.parent} does not exist")
+
+
+def check_folder(path: Path) -> None:
+    """Make the folder; ``ValueError`` unless it can be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / ".writable", "")
+        (path / ".writable").unlink()
+    except OSError as error:
+        why = error.strerror or error
+        raise ValueError(f"--output: {path} must be a folder to write to ({why})") from error
+
+
+def share_cores(profile: str, chapters: int, workers: int | None, jobs: int | None) -> int:
+    """The chapters at a time; the processes of each are set for all that this process starts."""
+    if profile == "smoke":  # its runs are over before a second process has imported torch
+        workers = workers or os.environ.get("KDNOTES_WORKERS") or 1
+        jobs = jobs or min(os.cpu_count() or 1, 4)
+    if workers:
+        os.environ["KDNOTES_WORKERS"] = str(workers)
+    jobs = min(jobs or 1, chapters)
+    if jobs > 1:  # a kernel's threads that wait for each other on another kernel's cores are slow
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return jobs
