@@ -244,10 +244,7 @@ def half(z_s, z_t, y):
         (loss(lambda soft: 0), "the soft term is missing"),
         (loss(lambda soft: 2 * soft), "the soft term is counted twice"),
         (loss(hard=lambda term: -term), "the labels' term has the wrong sign"),
-        (
-            half,
-            "the value is right, but not its gradient with respect to z_s: for case 1 at [2]",
-        ),
+        (half, "the value is right, but not its gradient with respect to z_s: for case 1 at [2]"),
         (
             lambda *case: (loss()(*case),),
             "the value is right, but return a Tensor, not (a Tensor,)",
