@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from helpers import COHORT, CONFIG, PAIRS, STUDENT, Scaled, tiny_data, tiny_teacher, train
 
-from kdnotes import training
+from kdnotes import checks, training
 from kdnotes.methods import DML, KD, CrossEntropy, FitNets, Method
 from kdnotes.training import build, fit
 
@@ -127,3 +127,52 @@ def test_the_check_before_a_training_leaves_no_trace():
     run = fit(student, CrossEntropy(), tiny_data(), CONFIG)
     assert run.start == training.state_key(student)
     assert run.state["stages.stem.1.num_batches_tracked"] == 8
+
+
+class Watched(KD):
+    """Counts the checks that its losses make, step by step."""
+
+    made, counts = [], []
+
+    def terms(self, batch):
+        before = len(Watched.made)
+        terms = super().terms(batch)
+        self.counts.append(len(Watched.made) - before)
+        return terms
+
+
+def test_losses_check_their_arguments_in_the_first_step_alone(monkeypatch):
+    honest = torch.Tensor.is_floating_point  # which a check of logits asks, and nothing else here
+
+    def watched(tensor):
+        Watched.made.append(tensor)
+        return honest(tensor)
+
+    monkeypatch.setattr(Watched, "made", [])
+    monkeypatch.setattr(Watched, "counts", [])
+    monkeypatch.setattr(torch.Tensor, "is_floating_point", watched)
+    train(Watched(tiny_teacher()))
+    assert Watched.counts[0] > 0 and len(Watched.counts) == 8 and not any(Watched.counts[1:])
+
+
+class LateNaN(KD):
+    """Its teacher's logits are NaN from the second epoch on, of a student that is sound."""
+
+    def teacher_logits(self, batch):
+        return super().teacher_logits(batch) * (float("nan") if batch.epoch else 1)
+
+
+def test_an_argument_that_becomes_nan_later_is_named_though_it_is_no_longer_checked():
+    with pytest.raises(ValueError, match=r"teacher_logits must be finite, but \d+ of") as caught:
+        train(LateNaN(tiny_teacher()))
+    assert caught.value.__notes__ == ["in epoch 1 (step 5 of 8)"]
+
+
+def test_what_is_not_checked_inside_is_checked_again_outside():
+    with checks.trusted():
+        checks.positive("temperature", -1)
+        with pytest.raises(ZeroDivisionError), checks.trusted():
+            raise ZeroDivisionError
+        checks.positive("temperature", -1)
+    with pytest.raises(ValueError, match="temperature must be"):
+        checks.positive("temperature", -1)
