@@ -92,6 +92,7 @@ METHODS = {
     "AT": lambda t: methods.AT(t[0], 2.0, 0.5, PAIRS, 100.0),
     "AT, as in the paper": lambda t: methods.AT(t[0], 2.0, 0.5, PAIRS, 1.0, form="paper"),
     "AT, live": lambda t: LiveAT(t[0], 2.0, 1.0, PAIRS, 100.0),
+    "RKD": lambda t: methods.RKD(t[0], 2.0, 0.5, PAIRS, 10.0, 20.0),
     "DML": lambda t: methods.DML(0.7, 2.0),
     "DML, with a teacher": lambda t: methods.DML(1.0, 1.0, t[0], 2.0, 0.5),
     "OwnLoss": lambda t: methods.OwnLoss(smaller_logits),

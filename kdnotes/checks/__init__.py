@@ -9,6 +9,7 @@ step, not in every one.
 
 from kdnotes.checks.tensors import (
     distribution,
+    embeddings,
     feature,
     feature_pairs,
     finite,
@@ -41,8 +42,8 @@ from kdnotes.checks.values import (
 )
 
 __all__ = [
-    "at_least", "bound", "builder", "count", "distribution", "existing_file", "feature",
-    "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance", "kind_of",
-    "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "share", "targets",
-    "teacher_logits", "teacher_weights", "trusted", "weight", "whole",
+    "at_least", "bound", "builder", "count", "distribution", "embeddings", "existing_file",
+    "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
+    "kind_of", "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "share",
+    "targets", "teacher_logits", "teacher_weights", "trusted", "weight", "whole",
 ]  # fmt: skip

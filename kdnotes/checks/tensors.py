@@ -166,6 +166,28 @@ def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence
 
 
 @unless_trusted
+def embeddings(least: int, **tensors: Tensor) -> None:
+    """One vector a sample, ``[batch, size]``, all of one batch of ``least`` samples or more, and
+    finite; the sizes may differ.
+    """
+    first_name, first = next(iter(tensors.items()))
+    for name, tensor in tensors.items():
+        floating(name, tensor)
+        if tensor.ndim != 2 or not tensor.shape[1]:
+            raise ValueError(f"{name} must have the shape [batch, size], not {list(tensor.shape)}")
+        if len(tensor) != len(first):
+            raise ValueError(
+                f"{name} must have the batch of {first_name}, {len(first)}, not {len(tensor)}"
+            )
+        if len(tensor) < least:
+            raise ValueError(
+                f"{name} must hold at least {least} samples, not {len(tensor)}: a relation is "
+                "among several"
+            )
+    finite(**tensors)
+
+
+@unless_trusted
 def peer_logits(logits_of_peers: Sequence[Tensor]) -> None:
     """A list of the logits of two peers or more, of one shape, with one sample or more."""
     if not isinstance(logits_of_peers, (list, tuple)):

@@ -26,10 +26,11 @@ from kdnotes.losses.logits import (
     standardize_logits,
 )
 from kdnotes.losses.peers import mutual_losses, peer_divergences
+from kdnotes.losses.relations import relational_angle_loss, relational_distance_loss
 
 __all__ = [
     "attention_map", "attention_transfer_loss", "check_form", "confidence_weights",
     "decoupled_terms", "dkd_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss",
-    "mutual_losses", "peer_divergences", "reverse_gradient", "self_targets", "soft_cross_entropy",
-    "soften", "standardize_logits",
+    "mutual_losses", "peer_divergences", "relational_angle_loss", "relational_distance_loss",
+    "reverse_gradient", "self_targets", "soft_cross_entropy", "soften", "standardize_logits",
 ]  # fmt: skip

@@ -6,7 +6,7 @@
 ``dynamic``        UncertaintyKD, AnnealedKD, CTKD, ESKD: weights and temperatures that change
 ``itself``         PSKD, BYOT: the student as its own teacher
 ``many``           MultiTeacherKD, CAMKD, GatedKD (AMTML-KD): several teachers
-``features``       FitNets (hints), AT (attention transfer): a teacher's inner features
+``features``       FitNets (hints), AT (attention), RKD (relations): a teacher's inner features
 ``peers``          DML: peers that teach each other
 ``own``            OwnLoss: a method written as one function
 =================  ===========================================================================
@@ -14,7 +14,7 @@
 
 from kdnotes.methods.base import Batch, Method, TeacherFeatures, TeacherOutputs
 from kdnotes.methods.dynamic import CTKD, ESKD, AnnealedKD, UncertaintyKD
-from kdnotes.methods.features import AT, FitNets
+from kdnotes.methods.features import AT, RKD, FitNets
 from kdnotes.methods.itself import BYOT, PSKD
 from kdnotes.methods.labels import CrossEntropy, LabelSmoothing
 from kdnotes.methods.many import CAMKD, GatedKD, MultiTeacherKD
@@ -23,9 +23,10 @@ from kdnotes.methods.own import Given, OwnLoss
 from kdnotes.methods.peers import DML
 
 __all__ = [
-    "AT", "BYOT", "CAMKD", "CTKD", "DKD", "DML", "ESKD", "KD", "PSKD", "AnnealedKD", "Batch",
-    "CrossEntropy", "FitNets", "GatedKD", "Given", "LabelSmoothing", "Method", "MultiTeacherKD",
-    "OwnLoss", "StandardizedKD", "TeacherFeatures", "TeacherOutputs", "UncertaintyKD",
+    "AT", "BYOT", "CAMKD", "CTKD", "DKD", "DML", "ESKD", "KD", "PSKD", "RKD", "AnnealedKD",
+    "Batch", "CrossEntropy", "FitNets", "GatedKD", "Given", "LabelSmoothing", "Method",
+    "MultiTeacherKD", "OwnLoss", "StandardizedKD", "TeacherFeatures", "TeacherOutputs",
+    "UncertaintyKD",
 ]  # fmt: skip
 
 # The same classes under the names that the chapters use.

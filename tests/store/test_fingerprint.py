@@ -103,7 +103,7 @@ def test_closures_and_bound_methods_enter_the_key():
 # comma.
 USERS = {
     "kd_loss": {
-        "AnnealedKD", "AT", "BYOT", "CAMKD", "CTKD", "ESKD", "GatedKD",
+        "AnnealedKD", "AT", "BYOT", "CAMKD", "CTKD", "ESKD", "GatedKD", "RKD",
         "FitNets", "KD", "MultiTeacherKD", "DML", "OwnLoss", "StandardizedKD", "UncertaintyKD",
     },
     "decoupled_terms": {"DKD"},
@@ -111,6 +111,8 @@ USERS = {
     "confidence_weights": {"CAMKD"},
     "hint_loss": {"BYOT", "FitNets", "OwnLoss"},
     "attention_map": {"AT"},
+    "relational_distance_loss": {"RKD"},
+    "relational_angle_loss": {"RKD"},
     "reverse_gradient": {"CTKD"},
     "standardize_logits": {"StandardizedKD"},
 }  # fmt: skip
