@@ -71,7 +71,10 @@ def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
     from scipy import stats
 
     checks.share("level", level)
-    values = np.asarray(samples, dtype=float)
+    try:
+        values = np.asarray(samples, dtype=float)
+    except (TypeError, ValueError):
+        values = np.empty((0, 0))
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"samples must be a non-empty list of finite numbers, not {samples!r}")
     mean = float(values.mean())

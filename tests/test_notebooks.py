@@ -171,7 +171,7 @@ def test_every_figure_has_alternative_text(path):
 
 @each
 def test_formulas_can_be_shown_without_a_network(path):
-    from kdnotes.pages import notebook_page
+    from kdnotes.show.pages import notebook_page
 
     assert "math-source" not in notebook_page(nbformat.read(path, 4), path.stem)
 

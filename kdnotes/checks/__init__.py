@@ -36,6 +36,7 @@ from kdnotes.checks.values import (
     one_of,
     positive,
     share,
+    true_or_false,
     trusted,
     weight,
     whole,
@@ -45,5 +46,5 @@ __all__ = [
     "at_least", "bound", "builder", "count", "distribution", "embeddings", "existing_file",
     "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
     "kind_of", "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "share",
-    "targets", "teacher_logits", "teacher_weights", "trusted", "weight", "whole",
+    "targets", "teacher_logits", "teacher_weights", "true_or_false", "trusted", "weight", "whole",
 ]  # fmt: skip

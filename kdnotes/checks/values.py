@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -135,6 +136,9 @@ def instance(*kinds: type, said: str = "") -> Callable[[str, object], None]:
     return check
 
 
+true_or_false = instance(bool, said="True or False")
+
+
 @unless_trusted
 def builder(name: str, value: object) -> None:
     """A function that builds a network, not the network."""
@@ -147,8 +151,11 @@ def builder(name: str, value: object) -> None:
 
 def kind_of(value: object) -> str:
     """The class of a value, or the dtype of a tensor, with its article."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     if not isinstance(value, Tensor):
-        return type(value).__name__
+        name = type(value).__name__
+        return f"numpy.{name}" if isinstance(value, np.generic) else name
     name = str(value.dtype).removeprefix("torch.")
     return f"{'an' if name.startswith('i') else 'a'} {name} tensor"
 

@@ -36,7 +36,7 @@ class Views:
 
     count: int = bound(checks.at_least(1), 8)
     padding: int = bound(checks.at_least(0), 2)
-    flip: bool = True
+    flip: bool = bound(checks.true_or_false, True)
     seed: int = bound(checks.at_least(0), 0)
 
     def __post_init__(self) -> None:

@@ -121,14 +121,17 @@ def fetch_logits(
 
 def is_teacher(name: str, value: Any) -> None:
     """The check of a field that holds a teacher."""
-    if not hasattr(value, "bank"):
-        raise TypeError(f"{name} must be a kdnotes.teachers.Teacher, not {type(value).__name__}")
+    if isinstance(value, type) or not hasattr(value, "bank"):
+        found = checks.kind_of(value)
+        raise TypeError(f"{name} must be a kdnotes.teachers.Teacher, not {found}")
 
 
 def gives_features(name: str, value: Any) -> None:
     """The check of a field that holds a teacher whose inner features are needed."""
-    if not (hasattr(value, "bank") and hasattr(value, "features")):
-        raise TypeError(f"{name} must be a kdnotes.teachers.Teacher, not {type(value).__name__}")
+    is_teacher(name, value)
+    if not hasattr(value, "features"):
+        found = checks.kind_of(value)
+        raise TypeError(f"{name} must be a kdnotes.teachers.Teacher, not {found}")
 
 
 @dataclass(eq=False)

@@ -138,7 +138,7 @@ class CTKD(KD):
     lowest: float = bound(checks.positive, 1.0)
     highest: float = bound(checks.positive, 21.0)
     ramp: float = bound(checks.fraction, 1 / 3)
-    adversarial: bool = bound(checks.instance(bool, said="True or False"), True)
+    adversarial: bool = bound(checks.true_or_false, True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

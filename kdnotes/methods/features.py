@@ -57,8 +57,13 @@ class TeacherStages(Method):
         return {stage: bank[batch.view, batch.positions] for stage, bank in stored}
 
 
+def _is_pair(value: Any) -> bool:
+    pair = isinstance(value, tuple) and len(value) == 2
+    return pair and all(isinstance(stage, str) for stage in value)
+
+
 def _are_pairs(name: str, value: Any) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(p, tuple) and len(p) == 2 for p in value):
+    if not isinstance(value, tuple) or not all(map(_is_pair, value)):
         wanted = "a tuple of (student's stage, teacher's stage)"
         raise TypeError(f"{name} must be {wanted}, not {value!r}")
     if not value:

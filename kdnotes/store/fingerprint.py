@@ -5,7 +5,8 @@ count, and a notebook's code, whose source a worker process does not have, is kn
 From each function of this package, of the notebook or of the reader's own modules the hash goes on
 to what it refers to: default arguments, closures, globals, and attributes of modules. So a changed
 loss renames exactly the runs that use it. Installed packages are known by name alone; torch's
-version is part of every key of a run.
+version is part of every key of a run. Another version of Python has other instructions, so its runs
+have other names.
 
 Libraries do half of it. ``dask.base.tokenize`` and ``joblib.hash`` know an importable function by
 its name, so that a change of its code goes unnoticed; ``cloudpickle`` writes a notebook's function

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kdnotes import checks
 from kdnotes.intervals import Interval, mean_interval
 from kdnotes.training import Run
 
@@ -107,6 +108,7 @@ def together(samples: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
     Args:
         samples: name → one paired difference a seed; the numbers of seeds may differ.
     """
+    checks.instance(Mapping, said="a mapping of names to differences")("samples", samples)
     level = 1 - 0.05 / max(len(samples), 1)
     return {name: mean_interval(values, level) for name, values in samples.items()}
 

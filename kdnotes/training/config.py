@@ -42,7 +42,7 @@ class Config:
     seed: int = bound(checks.at_least(0), 0)
     validate_every: int = bound(checks.at_least(0), 0)
     device: str = bound(is_device, "cpu")
-    bfloat16: bool = False
+    bfloat16: bool = bound(checks.true_or_false, False)
 
     def __post_init__(self) -> None:
         checks.fields(self)

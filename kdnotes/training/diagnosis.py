@@ -130,7 +130,7 @@ def _check_terms(method: Method, terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def check_fit(student: nn.Module, method: Method, data: Splits, config: Config) -> None:
     """Refuse, before anything is trained, arguments of ``fit`` that do not belong together."""
-    checks.instance(nn.Module)("student", student)
+    checks.instance(nn.Module, said="a torch.nn.Module, built")("student", student)
     checks.instance(Method, said="a kdnotes.methods.Method")("method", method)
     checks.instance(Splits, said="a kdnotes.data.Splits")("data", data)
     checks.instance(Config, said="a kdnotes.training.Config")("config", config)

@@ -8,6 +8,7 @@ import math
 import os
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -38,7 +39,7 @@ from kdnotes.methods import (
     UncertaintyKD,
 )
 from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
-from kdnotes.study import Arm, PerSeed, Study
+from kdnotes.study import Arm, PerSeed, Study, together
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, fit
 
@@ -115,6 +116,17 @@ WRONG = [
     (lambda: losses.soften(Z, INF), "temperature must be a finite number above 0, not inf"),
     (lambda: losses.soften(Z, "4"), "temperature must be a number, not str"),
     (lambda: losses.soften(Z, True), "temperature must be a number, not bool"),
+    (lambda: losses.soften(Z, np.float32(4)), "temperature must be a number, not numpy.float32"),
+    (lambda: Config(bfloat16="no"), "bfloat16 must be True or False, not str"),
+    (lambda: Views(flip=1), "flip must be True or False, not int"),
+    (lambda: KD(Teacher), "teacher must be a kdnotes.teachers.Teacher, not the class Teacher"),
+    (lambda: FitNets(tiny_teacher(), pairs=((1, 2),)),
+     "pairs must be a tuple of (student's stage, teacher's stage), not ((1, 2),)"),
+    (lambda: fit(STUDENT, CrossEntropy(), tiny_data(), CONFIG),
+     "student must be a torch.nn.Module, built, not partial"),
+    (lambda: metrics.mean_interval(["a"]),
+     "samples must be a non-empty list of finite numbers, not ['a']"),
+    (lambda: together([[1.0, 2.0]]), "samples must be a mapping of names to differences, not list"),
     (lambda: losses.soften(Z, torch.tensor(4.0)),
      "temperature must be a number, not a float32 tensor"),
     (lambda: losses.kd_loss(Z, Z[:2]),
@@ -518,8 +530,8 @@ WRONG = [
     (lambda: shared_fit(method=MultiTeacherKD((tiny_teacher(), Outputs(NANS)))),
      "the logits of teachers[1] must be finite, but 480 of 480 numbers are NaN or infinite"),
     (lambda: shared_fit(student="StudentNet"),
-     "student must be a torch.nn.modules.module.Module, not str"),
-    (lambda: shared_fit(method=CrossEntropy), "method must be a kdnotes.methods.Method, not type"),
+     "student must be a torch.nn.Module, built, not str"),
+    (lambda: shared_fit(method=CrossEntropy), "method must be a kdnotes.methods.Method, not the class CrossEntropy"),
     (lambda: shared_fit(data="fashion-mnist"), "data must be a kdnotes.data.Splits, not str"),
     (lambda: shared_fit(config={}), "config must be a kdnotes.training.Config, not dict"),
     (lambda: shared_fit(functools.partial(STUDENT, num_classes=10)),
