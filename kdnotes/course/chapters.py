@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import html
 import json
 import re
 import sys
@@ -52,7 +53,8 @@ def _read_chapter(path: Path) -> Chapter:
     title = re.sub(r"^#+\s*(Chapter\s+)?(\d+\s*[.:·–-]\s*)?", "", heading) or path.stem
     promise = " ".join(re.sub(r"[*_`$]", "", re.split(r"\n\s*\n", rest.strip())[0]).split())
     promise = re.sub(r"^(Promise|In one sentence)[.:] ", "", promise)
-    return Chapter(path, title, promise[:1].upper() + promise[1:])
+    promise = re.sub(r"\\([A-Za-z]+)", r"&\1;", promise)  # TeX and HTML have one name for an alpha
+    return Chapter(path, title, html.unescape(promise[:1].upper() + promise[1:]))
 
 
 def choose(chapters: list[Chapter], wanted: list[str]) -> list[Chapter]:
