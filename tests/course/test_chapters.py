@@ -58,7 +58,9 @@ def test_pieces_of_what_is_printed_are_joined_and_nothing_of_the_run_is_kept():
 
 def test_title_and_promise_lose_their_marks(tmp_path):
     path = write(tmp_path, "01_first", "1") / "01_first.ipynb"
-    text = path.read_text().replace("You see *first*.", "you see **$T$**, $\\\\alpha$ and\\n`code`.")
+    text = path.read_text().replace(
+        "You see *first*.", "you see **$T$**, $\\\\alpha$ and\\n`code`."
+    )
     path.write_text(text.replace("# 1. The", "## Chapter 1 · The"))
     (chapter,) = chapters.find(tmp_path)
     assert (chapter.title, chapter.promise) == ("The first chapter", "You see T, α and code.")
