@@ -167,3 +167,25 @@ def test_a_module_under_its_short_name_knows_its_own():
     for name in ("cache", "check", "experiment", "plots", "profiles"):
         module = importlib.import_module(f"kdnotes.{name}")
         assert module.__spec__.name == module.__name__ != f"kdnotes.{name}"
+
+
+def shadows(tree: ast.Module) -> set[str]:
+    """Names of a module's functions and classes that a function in it uses for something else."""
+    known = {one.name for one in tree.body if isinstance(one, (ast.FunctionDef, ast.ClassDef))}
+    found = set()
+    for function in (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)):
+        given = function.args
+        found |= {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+        names = (one for one in ast.walk(function) if isinstance(one, ast.Name))
+        found |= {one.id for one in names if isinstance(one.ctx, ast.Store)}
+    return found & known
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_name_shadows_another_of_its_module(path):
+    found = shadows(ast.parse(path.read_text(encoding="utf-8")))
+    assert found <= {"signed"}  # an argument of ``Interval.points`` that chapters use
+
+
+def test_a_shadow_is_seen():
+    assert shadows(ast.parse("def each(): ...\ndef f(x):\n    for each in x: ...")) == {"each"}

@@ -46,13 +46,11 @@ def bound(check: Callable[[str, Any], None], default: Any = dataclasses.MISSING)
     return dataclasses.field(default=default, metadata={"check": check})
 
 
-def fields(instance: Any) -> None:
-    """Make the checks of a dataclass's fields, in their order: the whole of most
-    ``__post_init__``.
-    """
-    for field in dataclasses.fields(instance):
+def fields(owner: Any) -> None:
+    """Make the checks of a dataclass's fields, in their order: all of most ``__post_init__``."""
+    for field in dataclasses.fields(owner):
         if check := field.metadata.get("check"):
-            check(field.name, getattr(instance, field.name))
+            check(field.name, getattr(owner, field.name))
 
 
 def _number(name: str, value: object) -> None:

@@ -122,8 +122,8 @@ def _measure(
     measured["plain"] = plain_epoch(copy.deepcopy(student), teacher, data)
     measured["kd"] = fit(student, method, data, CONFIG).seconds
     measured["ce"] = fit(student, CrossEntropy(), data, CONFIG).seconds
-    runs = pool(delayed(fit)(student, method, data, CONFIG) for _ in range(pool.n_jobs))
-    return measured | {"parallel": statistics.mean(run.seconds for run in runs) / len(runs)}
+    done = pool(delayed(fit)(student, method, data, CONFIG) for _ in range(pool.n_jobs))
+    return measured | {"parallel": statistics.mean(one.seconds for one in done) / len(done)}
 
 
 def colour_data(count: int) -> Splits:

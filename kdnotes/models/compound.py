@@ -55,7 +55,7 @@ class MultiExitStudent(StagedNet):
     def forward_exits(self, images: Tensor) -> dict[str, Tensor]:
         """Logits ``[batch, classes]`` of every exit, from the shallowest to the deepest."""
         logits, features = forward_features(self, images)
-        shallow = {name: exit(features[name]) for name, exit in self.exits.items()}
+        shallow = {name: branch(features[name]) for name, branch in self.exits.items()}
         return shallow | {list(features)[-1]: logits}
 
     def forward_until(self, images: Tensor, exit: str) -> Tensor:
