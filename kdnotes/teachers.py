@@ -55,10 +55,8 @@ class Teacher:
 
     @functools.cached_property
     def key(self) -> str:
-        """SHA-256 of the architecture and the weights: the teacher's identity in every store."""
-        return store.fingerprint(
-            [type(self.model), str(self.model), training.state_key(self.model)]
-        )
+        """SHA-256 of architecture, attributes, weights and buffers: its identity in every store."""
+        return store.fingerprint([str(self.model), self.model])
 
     def logits(self, split: Split) -> Tensor:
         """Logits ``[N, classes]`` of the plain images of a split (stored)."""

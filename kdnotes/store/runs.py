@@ -24,6 +24,7 @@ from kdnotes.training import Config, Run
 def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
     """The key under which ``cached_run`` stores this run."""
     code = [training.fit, training.build, torch.__version__]
+    code += [torch.get_default_dtype(), torch.get_float32_matmul_precision()]
     return fingerprint([code, factory, method, data, config])
 
 

@@ -232,6 +232,8 @@ HELPER = "def helper(x):\\n    return x + 1\\n"
 # Pickling in another thread adds __slotnames__ to a class while its key is computed; here each look
 # adds a name.
 PICKLED = """
+import dataclasses
+@dataclasses.dataclass
 class Pickling:
     @property
     def __class__(self):
@@ -260,7 +262,7 @@ print(json.dumps({
     "method": [a == b for a, b in zip(base, after(METHOD.replace("* TENSOR", "/ TENSOR")))],
     "unused": [a == b for a, b in zip(base, after("UNUSED = 5"))],
     "default": [a == b for a, b in zip(base, after("WIDTH = 8", STUDENT))],
-    "pickled": [a == b for a, b in zip(base, after(PICKLED))],
+    "pickled": [a == b for a, b in zip(after(PICKLED), after(PICKLED))],
 }))
 '''
 
@@ -298,7 +300,105 @@ def test_a_class_without_source_has_the_key_that_it_has_with_it():
     assert keys[0] == keys[1] != run_key(STUDENT, CrossEntropy(), tiny_data(), QUICK)
 
 
-@pytest.mark.parametrize("value", [object(), iter([]), {1, 2}])
+KEYED = "@dataclass\nclass C(CrossEntropy):\n    key: str = 'k'\n    s: float = 1.0\n"
+BUFFER = "mine = nn.Module()\nmine.register_buffer('b', "
+FACTORY = "@dataclass\nclass mine:\n    a: list = field(default_factory=lambda: "
+# Two cells each, in which something that a training may depend on differs.
+DIFFERENT = {
+    "order of arguments": ("def mine(soft, hard): return soft - 2 * hard",
+                           "def mine(hard, soft): return soft - 2 * hard"),
+    "default of another": ("def mine(a, b=2): return a - b", "def mine(b, a=2): return a - b"),
+    "keyword alone": ("def mine(a, b): return a", "def mine(a, *, b): return a"),
+    "stars": ("def mine(a): return a", "def mine(*a): return a"),
+    "inner function": ("def mine(x):\n    def f(a, b): return a - b\n    return f(x, 1)",
+                       "def mine(x):\n    def f(b, a): return a - b\n    return f(x, 1)"),
+    "array of a class": ("class mine: w = np.array([1.0])", "class mine: w = np.array([2.0])"),
+    "set of a class": ("class mine: w = {1}", "class mine: w = {2}"),
+    "dtype in a dict": ("class mine: w = {'a': 1, 'd': torch.float32}",
+                        "class mine: w = {'a': 2, 'd': torch.float32}"),
+    "network of a class": ("class mine: act = nn.ReLU()", "class mine: act = nn.GELU()"),
+    "static partial": ("class mine: f = staticmethod(partial(max, 1))",
+                       "class mine: f = staticmethod(partial(max, 2))"),
+    "partial method": ("class mine: f = partialmethod(max, 1)",
+                       "class mine: f = partialmethod(max, 2)"),
+    "setter": ("class mine:\n    @property\n    def x(self): ...\n    @x.setter\n"
+               "    def x(self, v): self.y = v",
+               "class mine:\n    @property\n    def x(self): ...\n    @x.setter\n"
+               "    def x(self, v): self.y = 2 * v"),
+    "property or method": ("class mine:\n    @property\n    def x(self): return 1",
+                           "class mine:\n    def x(self): return 1"),
+    "base of a library": ("class mine(nn.ReLU): ...", "class mine(nn.GELU): ..."),
+    "call of a library": ("class mine: __call__ = torch.exp", "class mine: __call__ = torch.log"),
+    "default factory": (FACTORY + "[1])", FACTORY + "[2])"),
+    "order of fields": ("@dataclass\nclass mine:\n    a: int\n    b: int",
+                        "@dataclass\nclass mine:\n    b: int\n    a: int"),
+    "enum": ("class mine(Enum): A = 1", "class mine(Enum): A = 2"),
+    "own key": (KEYED + "mine = C(s=1.0)", KEYED + "mine = C(s=3.0)"),
+    "method of an object in C": ("mine = torch.ones(1).mul", "mine = torch.zeros(1).mul"),
+    "attribute of a function": ("def mine(): ...\nmine.w = 1", "def mine(): ...\nmine.w = 2"),
+    "list or tuple": ("mine = partial(max, [0, 1])", "mine = partial(max, (0, 1))"),
+    "zero": ("def mine(): return 0.0", "def mine(): return -0.0"),
+    "no_grad": ("@torch.no_grad()\ndef mine(x): return x",
+                "@torch.no_grad()\ndef mine(x): return 2 * x"),
+    "hidden buffer": (BUFFER + "torch.ones(1), persistent=False)",
+                      BUFFER + "torch.zeros(1), persistent=False)"),
+    "attribute of a network": ("mine = nn.Module()\nmine.gain = 1.0",
+                               "mine = nn.Module()\nmine.gain = 2.0"),
+    "library function": ("f = torch.sin\ndef mine(x): return f(x)",
+                         "f = torch.cos\ndef mine(x): return f(x)"),
+}  # fmt: skip
+CELL = """
+import torch
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial, partialmethod
+import numpy as np
+from torch import nn
+from kdnotes.methods import CrossEntropy
+"""
+
+
+def key_of_cell(source: str) -> str:
+    scope = {"__name__": "__main__"}
+    exec(compile(CELL + source, "cell", "exec"), scope)
+    return fingerprint(scope["mine"])
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_whatever_may_change_a_training_changes_the_key(name):
+    one, other = DIFFERENT[name]
+    assert key_of_cell(one) == key_of_cell(one) != key_of_cell(other)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "mine = []\nmine.append(mine)",
+        "def f(x): return g(x)\ndef g(x): return f(x)\nmine = f",
+        "class mine: ...\nmine.itself = mine",
+        "@dataclass\nclass C:\n    other: object = None\nmine = C()\nmine.other = C(mine)",
+        "@dataclass(slots=True)\nclass C:\n    a: int = 1\nmine = C()",
+    ],
+)
+def test_what_refers_to_itself_has_a_key(source):
+    assert key_of_cell(source) == key_of_cell(source)
+
+
+def test_a_folder_of_ones_own_without_init_is_followed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mypackage").mkdir()
+    file, keys = tmp_path / "mypackage" / "losses.py", []
+    for number, source in enumerate(["def g(x): return x", "def g(x): return 2 * x"]):
+        file.write_text(source)
+        os.utime(file, (number, number))
+        importlib.invalidate_caches()
+        name = "mypackage.losses"
+        module = importlib.reload(sys.modules[name]) if number else importlib.import_module(name)
+        keys.append(fingerprint(module.g))
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize("value", [object(), iter([]), (x for x in ())])
 def test_what_has_no_stable_meaning_is_refused(value):
     with pytest.raises(TypeError, match=r"cannot be part of a cached run"):
         fingerprint(value)
