@@ -11,7 +11,6 @@ from torch import Tensor
 from kdnotes.checks.values import kind_of, unless_trusted
 
 
-@unless_trusted
 def floating(name: str, tensor: object, shape: str = "") -> None:
     """A floating-point tensor; ``shape`` is how the message writes the shape that is wanted."""
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
@@ -35,7 +34,6 @@ def finite(**tensors: Tensor) -> None:
             )
 
 
-@unless_trusted
 def logits(**tensors: Tensor) -> None:
     """Floating-point, ``[batch, classes]`` with two classes or more, all of one shape, and
     finite.
@@ -57,14 +55,12 @@ def logits(**tensors: Tensor) -> None:
     finite(**tensors)
 
 
-@unless_trusted
 def not_empty(name: str, batch: Tensor) -> None:
     """One sample or more."""
     if len(batch) == 0:
         raise ValueError(f"{name} must hold at least one sample, not 0: an empty batch has no mean")
 
 
-@unless_trusted
 def targets(values: Tensor, classes: int, batch: int | None = None) -> None:
     """Class indices ``[batch]`` of dtype int64 in 0 … classes − 1, one for each sample where
     ``batch`` is given.
@@ -73,13 +69,18 @@ def targets(values: Tensor, classes: int, batch: int | None = None) -> None:
         raise TypeError(f"targets must be an int64 tensor of class indices, not {kind_of(values)}")
     if values.ndim != 1:
         raise ValueError(f"targets must have the shape [batch], not {list(values.shape)}")
-    if len(values) and not bool(((values >= 0) & (values < classes)).all()):
-        span = f"{int(values.min())} … {int(values.max())}"
-        raise ValueError(f"targets must lie in 0 … {classes - 1}, but they span {span}")
+    _in_range(values, classes)
     if batch is not None and len(values) != batch:
         raise ValueError(
             f"targets must be one class for each of the {batch} samples, not {len(values)}"
         )
+
+
+@unless_trusted
+def _in_range(values: Tensor, classes: int) -> None:
+    if len(values) and not bool(((values >= 0) & (values < classes)).all()):
+        span = f"{int(values.min())} … {int(values.max())}"
+        raise ValueError(f"targets must lie in 0 … {classes - 1}, but they span {span}")
 
 
 @unless_trusted
@@ -97,7 +98,6 @@ def distribution(name: str, probabilities: Tensor) -> None:
         raise ValueError(f"{name} must sum to 1 in each row; the largest deviation is {error:.4g}")
 
 
-@unless_trusted
 def teacher_logits(tensor: Tensor, shape: Sequence[int] | None = None) -> None:
     """Logits of one teacher or more, ``[teachers, batch, classes]``; ``shape`` is that of the
     student's.
@@ -116,7 +116,6 @@ def teacher_logits(tensor: Tensor, shape: Sequence[int] | None = None) -> None:
     logits(teacher_logits=tensor.flatten(0, 1))
 
 
-@unless_trusted
 def teacher_weights(weights: Tensor, of: Tensor) -> None:
     """A weight for each sample and teacher, ``[batch, teachers]``, rows summing to 1; ``of`` are
     the teachers' logits.
@@ -129,7 +128,6 @@ def teacher_weights(weights: Tensor, of: Tensor) -> None:
     distribution("weights", weights)
 
 
-@unless_trusted
 def feature(name: str, tensor: Tensor) -> None:
     """The output of a stage, ``[batch, channels, height, width]``."""
     floating(name, tensor)
@@ -139,7 +137,6 @@ def feature(name: str, tensor: Tensor) -> None:
         )
 
 
-@unless_trusted
 def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> None:
     """As many features of the teacher as of the student, one or more, each pair of one batch, and
     finite.
@@ -165,7 +162,6 @@ def feature_pairs(student_features: Sequence[Tensor], teacher_features: Sequence
             )
 
 
-@unless_trusted
 def embeddings(least: int, **tensors: Tensor) -> None:
     """One vector a sample, ``[batch, size]``, all of one batch of ``least`` samples or more, and
     finite; the sizes may differ.
@@ -187,7 +183,6 @@ def embeddings(least: int, **tensors: Tensor) -> None:
     finite(**tensors)
 
 
-@unless_trusted
 def peer_logits(logits_of_peers: Sequence[Tensor]) -> None:
     """A list of the logits of two peers or more, of one shape, with one sample or more."""
     if not isinstance(logits_of_peers, (list, tuple)):
@@ -201,7 +196,6 @@ def peer_logits(logits_of_peers: Sequence[Tensor]) -> None:
     not_empty("logits[0]", logits_of_peers[0])
 
 
-@unless_trusted
 def images(name: str, tensor: object, channels: int | None = None) -> None:
     """One image or more, ``[N, C, 32, 32]``, of ``channels`` where they are given."""
     is_tensor = isinstance(tensor, Tensor)

@@ -20,7 +20,7 @@ _checking = ContextVar("checking", default=True)
 
 @contextlib.contextmanager
 def trusted() -> Iterator[None]:
-    """No check of this module is made inside, in this thread."""
+    """Inside, in this thread, no check looks at all numbers of a tensor."""
     token = _checking.set(False)
     try:
         yield
@@ -58,7 +58,6 @@ def _number(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number, not {kind_of(value)}")
 
 
-@unless_trusted
 def positive(name: str, value: object) -> None:
     """A finite number above 0, such as a temperature."""
     _number(name, value)
@@ -66,7 +65,6 @@ def positive(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a finite number above 0, not {value!r}")
 
 
-@unless_trusted
 def fraction(name: str, value: object) -> None:
     """A number in [0, 1], such as the weight of one of two terms."""
     _number(name, value)
@@ -74,7 +72,6 @@ def fraction(name: str, value: object) -> None:
         raise ValueError(f"{name} must lie in [0, 1], not {value!r}")
 
 
-@unless_trusted
 def weight(name: str, value: object) -> None:
     """A finite number, 0 or more."""
     _number(name, value)
@@ -82,7 +79,6 @@ def weight(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a finite number, 0 or more, not {value!r}")
 
 
-@unless_trusted
 def share(name: str, value: object) -> None:
     """A number between 0 and 1, both excluded, such as the level of an interval."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
@@ -92,7 +88,6 @@ def share(name: str, value: object) -> None:
 def at_least(least: int) -> Callable[[str, object], None]:
     """The check of a whole number, ``least`` or more."""
 
-    @unless_trusted
     def check(name: str, value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} must be an integer, not {kind_of(value)}")
@@ -102,7 +97,6 @@ def at_least(least: int) -> Callable[[str, object], None]:
     return check
 
 
-@unless_trusted
 def count(name: str, value: object, least: int = 1) -> None:
     """How many of something: a whole number, ``least`` or more."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -112,7 +106,6 @@ def count(name: str, value: object, least: int = 1) -> None:
 def one_of(*allowed: str) -> Callable[[str, object], None]:
     """The check of a word, one of a few."""
 
-    @unless_trusted
     def check(name: str, value: object) -> None:
         if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
@@ -125,7 +118,6 @@ def instance(*kinds: type, said: str = "") -> Callable[[str, object], None]:
     class.
     """
 
-    @unless_trusted
     def check(name: str, value: object) -> None:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = said or f"a {kinds[0].__module__}.{kinds[0].__name__}"
@@ -137,7 +129,6 @@ def instance(*kinds: type, said: str = "") -> Callable[[str, object], None]:
 true_or_false = instance(bool, said="True or False")
 
 
-@unless_trusted
 def builder(name: str, value: object) -> None:
     """A function that builds a network, not the network."""
     if not callable(value) or isinstance(value, torch.nn.Module):
@@ -158,7 +149,6 @@ def kind_of(value: object) -> str:
     return f"{'an' if name.startswith('i') else 'a'} {name} tensor"
 
 
-@unless_trusted
 def whole(name: str, value: object, least: int, most: int) -> None:
     """A whole number from ``least`` to ``most``, such as the bits of an integer."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

@@ -1,8 +1,8 @@
 """What a training is refused for before it begins, and what went wrong where a loss is not finite.
 
-A training checks everything once: its arguments before the first step, the arguments of its losses
-in the first step (their shapes and kinds do not change after it), and of every later step only that
-the loss is finite and depends on the student.
+A training checks its own arguments before the first step. Its losses look at all numbers of their
+arguments in the first step of each epoch; in the other steps, which would take longer for it, at
+kinds, shapes and single numbers. Each step's loss must be finite and depend on the student.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def loss_of(
 
     Args:
         when: the epoch and step, for messages.
-        first: whether it is the first step, in which the losses check their arguments.
+        first: whether it is the first step of an epoch, in which losses look at all numbers.
 
     Raises:
         ValueError: it is not so; the message names what became NaN or infinite first.

@@ -159,7 +159,7 @@ def _train(
                 epochs=config.epochs,
             )
             when = f"in epoch {epoch} (step {step + 1} of {steps})"
-            loss, terms = loss_of(method, batch, config, when, first=step == 0)
+            loss, terms = loss_of(method, batch, config, when, first=positions is batches[0])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

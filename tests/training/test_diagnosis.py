@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import types
 
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import COHORT, CONFIG, PAIRS, STUDENT, Scaled, tiny_data, tiny_teacher, train
 
-from kdnotes import checks, training
+from kdnotes import checks, losses, training
 from kdnotes.methods import DML, KD, CrossEntropy, FitNets, Method
 from kdnotes.training import build, fit
 
@@ -130,29 +132,52 @@ def test_the_check_before_a_training_leaves_no_trace():
 
 
 class Watched(KD):
-    """Counts the checks that its losses make, step by step."""
+    """Counts how often its losses look at all numbers of a tensor, step by step."""
 
-    made, counts = [], []
+    looks, counts = [], []
 
     def terms(self, batch):
-        before = len(Watched.made)
+        before = len(Watched.looks)
         terms = super().terms(batch)
-        self.counts.append(len(Watched.made) - before)
+        self.counts.append(len(Watched.looks) - before)
         return terms
 
 
-def test_losses_check_their_arguments_in_the_first_step_alone(monkeypatch):
-    honest = torch.Tensor.is_floating_point  # which a check of logits asks, and nothing else here
+def test_losses_look_at_all_numbers_in_the_first_step_of_each_epoch(monkeypatch):
+    def isfinite(number):
+        Watched.looks.append(number)
+        return math.isfinite(number)
 
-    def watched(tensor):
-        Watched.made.append(tensor)
-        return honest(tensor)
-
-    monkeypatch.setattr(Watched, "made", [])
+    monkeypatch.setattr(Watched, "looks", [])
     monkeypatch.setattr(Watched, "counts", [])
-    monkeypatch.setattr(torch.Tensor, "is_floating_point", watched)
+    monkeypatch.setattr(checks.tensors, "math", types.SimpleNamespace(isfinite=isfinite))
     train(Watched(tiny_teacher()))
-    assert Watched.counts[0] > 0 and len(Watched.counts) == 8 and not any(Watched.counts[1:])
+    assert Watched.counts == [2, 0, 0, 0, 2, 0, 0, 0]
+
+
+class WarmUp(KD):
+    """Its loss is first called in the second epoch, with what it refuses."""
+
+    def terms(self, batch):
+        if not batch.epoch:
+            return CrossEntropy().terms(batch)
+        return {"soft": self.wrong(batch.student_logits, self.teacher_logits(batch), batch)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda z_s, z_t, b: losses.kd_loss(z_s, z_t[:1]), "teacher_logits must have the shape of"),
+        (lambda z_s, z_t, b: losses.soft_cross_entropy(z_s, z_t), "target_probabilities must "),
+        (lambda z_s, z_t, b: losses.kd_loss(z_s, z_t, reduction="sum"), "reduction must be"),
+        (lambda z_s, z_t, b: losses.kd_loss(z_s, z_t, 4 - 6 * b.progress), "temperature must be"),
+    ],
+)
+def test_a_loss_that_is_wrong_later_is_refused(wrong, message):
+    method = WarmUp(tiny_teacher())
+    method.wrong = wrong
+    with pytest.raises(ValueError, match=message):
+        train(method)
 
 
 class LateNaN(KD):
@@ -168,11 +193,14 @@ def test_an_argument_that_becomes_nan_later_is_named_though_it_is_no_longer_chec
     assert caught.value.__notes__ == ["in epoch 1 (step 5 of 8)"]
 
 
-def test_what_is_not_checked_inside_is_checked_again_outside():
+def test_what_is_not_looked_at_inside_is_looked_at_again_outside():
+    nan = torch.full((2, 3), float("nan"))
     with checks.trusted():
-        checks.positive("temperature", -1)
+        checks.finite(logits=nan)
         with pytest.raises(ZeroDivisionError), checks.trusted():
             raise ZeroDivisionError
-        checks.positive("temperature", -1)
-    with pytest.raises(ValueError, match="temperature must be"):
-        checks.positive("temperature", -1)
+        checks.finite(logits=nan)
+        with pytest.raises(ValueError, match="temperature must be"):
+            checks.positive("temperature", -1)
+    with pytest.raises(ValueError, match="logits must be finite"):
+        checks.finite(logits=nan)
