@@ -55,11 +55,12 @@ def relational_angle_loss(
     It computes batch³ cosines: memory grows so with the batch.
 
     Args:
-        student_embedding: ``[batch, size]``, three samples or more.
+        student_embedding: ``[batch, size]``, two samples or more; of two there is no angle, and the
+            loss is 0.
         teacher_embedding: as many samples; its size may differ.
         reduction: "mean" over samples, or "none" for ``[batch]``: the mean over the angles at each.
     """
-    checks.embeddings(3, student_embedding=student_embedding, teacher_embedding=teacher_embedding)
+    checks.embeddings(2, student_embedding=student_embedding, teacher_embedding=teacher_embedding)
     ours, theirs = (_cosines(_between(one)) for one in (student_embedding, teacher_embedding))
     each = F.smooth_l1_loss(ours, theirs, reduction="none").mean(dim=(1, 2))
     return reduce(each, reduction, "student_embedding")

@@ -192,7 +192,7 @@ class RKD(FeatureKD):
 
     Args:
         weight: w_d, of the distances, 0 or more.
-        angle_weight: w_a, of the angles, 0 or more; they need a batch of three samples or more.
+        angle_weight: w_a, of the angles, 0 or more; in a batch of two samples there are none.
     """
 
     weight: float = bound(checks.weight, 25.0)

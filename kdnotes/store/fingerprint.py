@@ -22,6 +22,7 @@ import hashlib
 import importlib.util
 import json
 import types
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,8 @@ class _Graph:
             return simple
         if isinstance(value, (type, types.FunctionType)):
             return self.refer(value)
+        if type(value) is OrderedDict:  # of a state_dict: a dict by any other name
+            value = dict(value)
         if isinstance(value, nn.Module):  # from anywhere, with attributes of any kind
             strict = False
         if id(value) in self.open:

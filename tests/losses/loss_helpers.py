@@ -13,6 +13,14 @@ few = settings(max_examples=60, deadline=None)
 temperatures = st.floats(0.5, 20)
 
 
+def as_single(array):
+    """The array in float64, rounded to what float32 holds.
+
+    (Of an array with one number, ``np.float64(array)`` is a number in NumPy 2.0.)
+    """
+    return np.asarray(array).astype(np.float32).astype(np.float64)
+
+
 @st.composite
 def logits(draw, number=1, limit=1e4):
     """``number`` float64 arrays [batch, classes] of one shape, within ±limit."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_helpers import CASES, relative, say
+from loss_helpers import CASES, as_single, relative, say
 
 from kdnotes import losses
 
@@ -21,7 +21,7 @@ def random_feature(rng, batch, size, scale=None):
     scale = 10.0 ** rng.uniform(-4, 4) if scale is None else scale
     feature = scale * rng.standard_normal((batch, rng.integers(1, 6), *size))
     feature *= rng.random((batch, 1, 1, 1)) > 0.05
-    return np.float64(np.float32(np.clip(feature, -1e4, 1e4)))
+    return as_single(np.clip(feature, -1e4, 1e4))
 
 
 def random_pairs(rng, largest=6, equal_size=False):
@@ -32,9 +32,7 @@ def random_pairs(rng, largest=6, equal_size=False):
         other = size if equal_size or rng.random() < 0.5 else rng.integers(1, largest, 2)
         student, teacher = random_feature(rng, batch, size), random_feature(rng, batch, other)
         if rng.random() < 0.1 and tuple(size) == tuple(other):  # all but equal
-            teacher = np.float64(
-                np.float32(student * (1 + 1e-3 * rng.standard_normal(student.shape)))
-            )
+            teacher = as_single(student * (1 + 1e-3 * rng.standard_normal(student.shape)))
         pairs.append((student, teacher))
     return pairs
 
@@ -299,9 +297,8 @@ def test_hint_loss_is_the_mean_of_squares_in_1000_random_cases(capsys):
     rng, worst = np.random.default_rng(4), dict.fromkeys(("float64", "float32"), 0.0)
     for _ in range(CASES):
         student = random_feature(rng, rng.integers(1, 5), rng.integers(1, 6, 2))
-        teacher = np.float64(
-            np.float32(student + 10.0 ** rng.uniform(-4, 4) * rng.standard_normal(student.shape))
-        )
+        noise = 10.0 ** rng.uniform(-4, 4) * rng.standard_normal(student.shape)
+        teacher = as_single(student + noise)
         if rng.random() < 0.3:  # rows as well as maps
             student, teacher = (feature.reshape(len(feature), -1) for feature in (student, teacher))
         rows = ([feature.ravel() for feature in side] for side in (student, teacher))

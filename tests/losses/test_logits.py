@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loss_helpers import (
     CASES,
+    as_single,
     closed_kd,
     few,
     labelled,
@@ -237,7 +238,7 @@ def closed_terms(z_s, z_t, targets, temperature):
 def draw_case(rng, largest=(4, 12)):
     """Logits that float32 holds exactly, targets, and T."""
     z_s, z_t, temperature = random_case(rng, largest)
-    z_s, z_t = (np.float64(np.float32(z)) for z in (z_s, z_t))
+    z_s, z_t = map(as_single, (z_s, z_t))
     return z_s, z_t, rng.integers(0, z_s.shape[1], len(z_s)), temperature
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from loss_helpers import CASES, closed_kd, few, log_softmax, relative, say, temperatures
+from loss_helpers import CASES, as_single, closed_kd, few, log_softmax, relative, say, temperatures
 
 from kdnotes import losses
 
@@ -18,11 +18,7 @@ def random_peers(rng):
     batch, classes = int(rng.integers(1, 6)), int(rng.integers(2, 12))
     scale = 10.0 ** rng.uniform(-2, 4)
     logits = np.clip(scale * rng.standard_normal((rng.integers(2, 5), batch, classes)), -1e4, 1e4)
-    return (
-        np.float64(np.float32(logits)),
-        rng.integers(0, classes, batch),
-        float(rng.uniform(0.5, 10)),
-    )
+    return (as_single(logits), rng.integers(0, classes, batch), float(rng.uniform(0.5, 10)))
 
 
 def peers_by_hand(logits, temperature):
