@@ -99,7 +99,7 @@ FOREIGN = {
     ),
     "large images": (
         for_224_pixels,
-        "must take float32 images [batch, 1, 32, 32], but fails (RuntimeError: mat1",
+        "must take float32 images [batch, 1, 32, 32], but fails (RuntimeError: ",
     ),
     "colour": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 32), nn.Flatten()),
