@@ -49,7 +49,7 @@ class MultiExitStudent(StagedNet):
                 "backbone must have at least 3 stages, the exits lie between the first and the last"
             )
         self.exits = nn.ModuleDict(
-            {name: _Exit(shape, deepest, network.num_classes) for name, shape in shapes.items()}
+            {name: Exit(shape, deepest, network.num_classes) for name, shape in shapes.items()}
         )
 
     def forward_exits(self, images: Tensor) -> dict[str, Tensor]:
@@ -103,7 +103,7 @@ class Cohort(StagedNet):
         sizes = {(network.num_classes, network.in_channels) for network in networks}
         if len(sizes) > 1:
             raise ValueError(f"peers must have equal classes and channels, not {sorted(sizes)}")
-        super().__init__({"peers": _Peers(networks)}, _First(), *sizes.pop())
+        super().__init__({"peers": Peers(networks)}, First(), *sizes.pop())
 
     @property
     def peers(self) -> list[nn.Module]:
@@ -111,7 +111,9 @@ class Cohort(StagedNet):
         return list(self.stages.peers.networks)
 
 
-class _Peers(nn.Module):
+class Peers(nn.Module):
+    """The logits of several networks, ``[batch, peers, classes]``."""
+
     def __init__(self, networks: list[nn.Module]):
         super().__init__()
         self.networks = nn.ModuleList(networks)
@@ -120,12 +122,16 @@ class _Peers(nn.Module):
         return torch.stack([network(images) for network in self.networks], dim=1)
 
 
-class _First(nn.Module):
+class First(nn.Module):
+    """The first peer's logits."""
+
     def forward(self, logits: Tensor) -> Tensor:
         return logits[:, 0]
 
 
-class _Exit(nn.Module):
+class Exit(nn.Module):
+    """A bottleneck and a linear head behind a stage."""
+
     def __init__(self, shape: torch.Size, deepest: torch.Size, num_classes: int):
         super().__init__()
         (channels, size), (out, target) = (shape[0], shape[1]), (deepest[0], deepest[1])

@@ -83,10 +83,10 @@ class ResidualStudent(StagedNet):
             "stem": nn.Sequential(
                 *conv_norm(in_channels, width, stride=2), nn.ReLU(), nn.MaxPool2d(2)
             ),
-            "stage1": _BasicBlock(width, width),
-            "stage2": _BasicBlock(width, 2 * width, stride=2),
+            "stage1": BasicBlock(width, width),
+            "stage2": BasicBlock(width, 2 * width, stride=2),
             "stage3": nn.Sequential(
-                _BasicBlock(2 * width, 4 * width, stride=2), _BasicBlock(4 * width, 4 * width)
+                BasicBlock(2 * width, 4 * width, stride=2), BasicBlock(4 * width, 4 * width)
             ),
         }
         head = nn.Sequential(
@@ -110,7 +110,9 @@ class StridedPointwise(nn.Conv2d):
         return F.conv2d(x[:, :, :: self.stride[0], :: self.stride[1]], weight, bias)
 
 
-class _BasicBlock(nn.Module):
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (arXiv 1512.03385)."""
+
     def __init__(self, channels: int, out: int, stride: int = 1):
         super().__init__()
         self.residual = nn.Sequential(

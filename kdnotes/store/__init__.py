@@ -3,10 +3,10 @@
 from kdnotes.files import cache_folder
 from kdnotes.store.fingerprint import fingerprint
 from kdnotes.store.folder import NotStoredWarning, check_store
-from kdnotes.store.runs import cached_run, cached_tensor, is_stored, run_key
+from kdnotes.store.runs import Training, cached_run, cached_runs, cached_tensor, is_stored, run_key
 from kdnotes.store.tensorfile import read, write
 
 __all__ = [
-    "NotStoredWarning", "cache_folder", "cached_run", "cached_tensor", "check_store", "fingerprint",
-    "is_stored", "read", "run_key", "write",
+    "NotStoredWarning", "Training", "cache_folder", "cached_run", "cached_runs", "cached_tensor",
+    "check_store", "fingerprint", "is_stored", "read", "run_key", "write",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import errno
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,20 +62,43 @@ def load_or_make(
     Of several processes that want it at once one makes it. A damaged entry is reported and made
     anew; with ``fresh`` a whole one is, too.
     """
-    if not fresh and os.path.exists(path):
-        with contextlib.suppress(ValueError):  # whoever holds the lock looks again, and says so
-            return read(path)
-    with _locked(path) as is_writer:
-        if os.path.exists(path) and not fresh:
-            try:
-                return read(path)
-            except ValueError as error:
-                warnings.warn(f"{error}: computed again", stacklevel=3)
-        content = make()
-        if is_writer:
-            with _unless_not_ours():
-                write(content)
-        return content
+    return load_or_make_all([path], read, lambda _: [make()], lambda _, one: write(one), fresh)[0]
+
+
+def load_or_make_all(
+    paths: Sequence[Path],
+    read: Callable[[Path], Content],
+    make: Callable[[list[int]], list[Content]],
+    write: Callable[[Path, Content], None],
+    fresh: bool = False,
+) -> list[Content]:
+    """``load_or_make`` of several entries, of which the missing ones are made together.
+
+    Args:
+        make: gets the numbers of the paths that are missing.
+    """
+    found: dict[int, Content] = {}
+    for number, path in enumerate(paths):
+        if not fresh and os.path.exists(path):
+            with contextlib.suppress(ValueError):  # whoever holds the lock looks again, and says so
+                found[number] = read(path)
+    with contextlib.ExitStack() as locks:
+        # Always in the same order: two processes that want the same wait, but not for each other.
+        missing = sorted(set(range(len(paths))) - set(found), key=lambda number: paths[number])
+        writers = {number: locks.enter_context(_locked(paths[number])) for number in missing}
+        for number in missing if not fresh else ():
+            if os.path.exists(paths[number]):
+                try:
+                    found[number] = read(paths[number])
+                except ValueError as error:
+                    warnings.warn(f"{error}: computed again", stacklevel=4)
+        wanted = sorted(set(missing) - set(found))
+        for number, content in zip(wanted, make(wanted) if wanted else (), strict=True):
+            found[number] = content
+            if writers[number]:
+                with _unless_not_ours():
+                    write(paths[number], content)
+    return [found[number] for number in range(len(paths))]
 
 
 @contextlib.contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -16,7 +16,7 @@ from kdnotes import training
 from kdnotes.data import Splits
 from kdnotes.methods import Method
 from kdnotes.store.fingerprint import fingerprint
-from kdnotes.store.folder import load_or_make, path_of
+from kdnotes.store.folder import load_or_make, load_or_make_all, path_of
 from kdnotes.store.tensorfile import read, write
 from kdnotes.training import Config, Run
 
@@ -45,14 +45,42 @@ def cached_run(
         fresh: compute even if a result is stored, and replace it.
         key: ``run_key`` of these arguments, where it is known.
     """
-    path = path_of("runs", key or run_key(factory, method, data, config))
+    keys = None if key is None else [key]
+    return cached_runs([Training(factory, method, data, config)], fresh=fresh, keys=keys)[0]
 
-    def make() -> Run:
-        run = training.fit(training.build(factory, config.seed), method, data, config)
+
+class Training(NamedTuple):
+    """What a run is computed from."""
+
+    factory: Callable[[], nn.Module]
+    method: Method
+    data: Splits
+    config: Config
+
+
+def cached_runs(
+    trainings: Sequence[Training], *, fresh: bool = False, keys: Sequence[str] | None = None
+) -> list[Run]:
+    """``cached_run`` of trainings that differ in their seeds (and methods): what is not stored is
+    trained together (``training.fit_together``), and each is stored by itself.
+
+    Args:
+        keys: ``run_key`` of each, where they are known.
+    """
+    keys = [run_key(*one) for one in trainings] if keys is None else keys
+    paths = [path_of("runs", key) for key in keys]
+
+    def make(missing: list[int]) -> list[Run]:
+        chosen = [trainings[number] for number in missing]
+        students = [training.build(one.factory, one.config.seed) for one in chosen]
+        methods, configs = [one.method for one in chosen], [one.config for one in chosen]
+        runs = training.fit_together(students, methods, chosen[0].data, configs)
         # A file does not keep the order of its tensors: what is keyed by a state must not, either.
-        return dataclasses.replace(run, state=_sort(run.state), kept=_sort(run.kept))
+        return [
+            dataclasses.replace(run, state=_sort(run.state), kept=_sort(run.kept)) for run in runs
+        ]
 
-    return load_or_make(path, _read_run, make, lambda run: _write_run(path, run), fresh=fresh)
+    return load_or_make_all(paths, _read_run, make, _write_run, fresh)
 
 
 def is_stored(key: str) -> bool:

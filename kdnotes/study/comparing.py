@@ -12,8 +12,9 @@ from kdnotes import checks, store
 from kdnotes.data import Splits
 from kdnotes.methods import Method
 from kdnotes.study.arms import Arm, at_seed, check_paired, complete
-from kdnotes.study.engine import Job, finish, number_of_workers
+from kdnotes.study.engine import finish, number_of_workers
 from kdnotes.study.results import Study
+from kdnotes.study.stacks import Job
 from kdnotes.training import Config, Run
 
 

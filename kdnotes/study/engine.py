@@ -17,9 +17,9 @@ from joblib.parallel import get_active_backend
 from kdnotes import store
 from kdnotes.machine import single_thread
 from kdnotes.study.arms import Arm
+from kdnotes.study.stacks import Job, stacked
 from kdnotes.training import Run
 
-Job = tuple[str, int]  # arm and seed
 Result = TypeVar("Result")
 
 
@@ -29,13 +29,21 @@ def finish(arms: dict[Job, Arm], fresh: bool, workers: int) -> Iterator[tuple[Jo
     _check_backend(workers)
     stored = [] if fresh else [job for job, key in keys.items() if store.is_stored(key)]
     for job in stored:
-        yield _run(job, arms[job], fresh, keys[job])
-    missing = [job for job in arms if job not in stored]
-    # The longest first, so that no worker waits long at the end.
-    missing.sort(key=lambda job: -arms[job].config.epochs)
+        yield from _run([job], *_parts([job], arms, keys), fresh)
+    missing = {job: arm for job, arm in arms.items() if job not in stored}
     if missing:  # the whole pool shares one import of torch a worker
-        work = [delayed(_run)(job, arms[job], fresh, keys[job]) for job in missing]
-        yield from Parallel(n_jobs=workers, return_as="generator_unordered")(work)
+        groups = stacked(missing, workers)
+        work = [delayed(_run)(group, *_parts(group, arms, keys), fresh) for group in groups]
+        for finished in Parallel(n_jobs=workers, return_as="generator_unordered")(work):
+            yield from finished
+
+
+def _parts(
+    group: list[Job], arms: dict[Job, Arm], keys: dict[Job, str]
+) -> tuple[list[store.Training], list[str]]:
+    chosen = [arms[job] for job in group]
+    trainings = [store.Training(one.student, one.method, one.data, one.config) for one in chosen]
+    return trainings, [keys[job] for job in group]
 
 
 def each(
@@ -74,17 +82,19 @@ def _key(arm: Arm) -> str:
     return store.run_key(arm.student, arm.method, arm.data, arm.config)
 
 
-def _run(job: Job, arm: Arm, fresh: bool, key: str) -> tuple[Job, Run]:
-    parts = (arm.student, arm.method, arm.data, arm.config)
+def _run(
+    group: list[Job], trainings: list[store.Training], keys: list[str], fresh: bool
+) -> list[tuple[Job, Run]]:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         # ``compare`` has said it, for all processes.
         warnings.simplefilter("ignore", store.NotStoredWarning)
         try:
-            return job, store.cached_run(*parts, fresh=fresh, key=key)
+            runs = store.cached_runs(trainings, fresh=fresh, keys=keys)
         except Exception as error:
-            error.add_note(f"in arm {job[0]!r} with seed {job[1]}")
+            error.add_note(f"in arm {group[0][0]!r}")
             raise
+    return list(zip(group, runs, strict=True))
 
 
 def _check_backend(workers: int) -> None:

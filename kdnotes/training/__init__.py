@@ -3,9 +3,12 @@
 from kdnotes.data import Views
 from kdnotes.machine import alone, isolated, single_thread, usable_device
 from kdnotes.training.config import Config
-from kdnotes.training.loop import Run, build, fit, predict, state_key
+from kdnotes.training.evaluation import predict, state_key
+from kdnotes.training.exactness import STACKED, is_exact
+from kdnotes.training.loop import build, fit, fit_together
+from kdnotes.training.run import Run
 
 __all__ = [
-    "Config", "Run", "Views", "alone", "build", "fit", "isolated", "predict", "single_thread",
-    "state_key", "usable_device",
+    "STACKED", "Config", "Run", "Views", "alone", "build", "fit", "fit_together", "is_exact",
+    "isolated", "predict", "single_thread", "state_key", "usable_device",
 ]  # fmt: skip

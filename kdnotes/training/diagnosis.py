@@ -25,13 +25,20 @@ class NotFiniteError(ValueError):
 
 
 def loss_of(
-    method: Method, batch: Batch, config: Config, when: str, *, first: bool
+    method: Method,
+    batch: Batch,
+    config: Config,
+    when: str,
+    *,
+    first: bool,
+    gradients: Iterable[Tensor] = (),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum of the method's terms, which is finite and has a gradient, and the terms.
 
     Args:
         when: the epoch and step, for messages.
         first: whether it is the first step of an epoch, in which losses look at all numbers.
+        gradients: the student's, of the step before.
 
     Raises:
         ValueError: it is not so; the message names what became NaN or infinite first.
@@ -40,9 +47,9 @@ def loss_of(
         with contextlib.nullcontext() if first else checks.trusted():
             return _minimised(method, batch)
     except NotFiniteError:
-        raise _explain(method, batch, config, when) from None
+        raise _explain(method, batch, config, when, gradients) from None
     except ValueError as error:  # a loss refuses an argument; the cause may lie before it
-        if cause := _cause(method, batch, config, when):
+        if cause := _cause(method, batch, config, when, gradients):
             raise ValueError(cause) from error
         error.add_note(when)
         raise
@@ -63,9 +70,11 @@ def _minimised(method: Method, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]
     return loss, terms
 
 
-def _explain(method: Method, batch: Batch, config: Config, when: str) -> ValueError:
+def _explain(
+    method: Method, batch: Batch, config: Config, when: str, gradients: Iterable[Tensor]
+) -> ValueError:
     """Why the loss is not finite: once more, with the checks of all arguments."""
-    if cause := _cause(method, batch, config, when):
+    if cause := _cause(method, batch, config, when, gradients):
         return ValueError(cause)
     try:
         return ValueError(_find_term(method, batch, config, when))
@@ -74,13 +83,15 @@ def _explain(method: Method, batch: Batch, config: Config, when: str) -> ValueEr
         return error
 
 
-def _cause(method: Method, batch: Batch, config: Config, when: str) -> str:
+def _cause(
+    method: Method, batch: Batch, config: Config, when: str, gradients: Iterable[Tensor]
+) -> str:
     """What was NaN or infinite before the terms were computed; "" if nothing was."""
     lower = f"lower learning_rate ({config.learning_rate})"
     if not is_finite([batch.images]):
         return f"images of data.train are NaN or infinite, seen {when}"
     if not is_finite([batch.student_logits, *batch.features.values()]):
-        if not is_finite(p.grad for p in batch.student.parameters() if p.grad is not None):
+        if not is_finite(gradients):
             return (
                 f"the student became NaN or infinite {when} through the gradient of the step "
                 f"before, whose loss was finite: a term of {type(method).__name__} has no finite "

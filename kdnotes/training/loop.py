@@ -1,4 +1,4 @@
-"""The one training loop of the course.
+"""The one training loop of the course, for one seed or for several at once.
 
 ``fit`` does not know which method it runs. What must be equal between the arms of a comparison is
 drawn from streams that depend on the seed and the step alone: initial weights (``build``), batch
@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import gc
-import hashlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -26,40 +24,13 @@ from kdnotes import checks, metrics
 from kdnotes.data import Splits
 from kdnotes.machine import alone, isolated, seed_generators, single_thread, stream, usable_device
 from kdnotes.methods import Batch, Method
-from kdnotes.models import Cohort, StridedPointwise, check_network, describe, forward_features
+from kdnotes.models import Cohort, check_network
+from kdnotes.models.stacked import is_stackable
 from kdnotes.training.config import Config
 from kdnotes.training.diagnosis import check_fit, is_finite, loss_of
-
-
-@dataclass
-class Run:
-    """A finished training.
-
-    Args:
-        history: one row an epoch: epoch, learning_rate, loss, each term of the method (mean over
-            steps), what the method observed, seconds, and validation_accuracy where measured.
-        metrics: accuracy, nll and ece of the last epoch, prefixed "validation_" and "test_".
-        validation_logits, test_logits: ``[N, classes]`` float32 on the CPU.
-        state: the student's weights and buffers, on the CPU.
-        seconds: of the training, without the final evaluation.
-        start: SHA-256 of the student's state before the first step.
-        order: SHA-256 of the sequence of batches and views.
-        created: when it was computed (ISO 8601, UTC).
-        kept: what the method kept, such as a gate's weights, on the CPU.
-        cached: whether it was read from the store.
-    """
-
-    history: pd.DataFrame
-    metrics: dict[str, float]
-    validation_logits: Tensor
-    test_logits: Tensor
-    state: dict[str, Tensor]
-    seconds: float
-    start: str
-    order: str
-    created: str
-    kept: dict[str, Tensor] = field(default_factory=dict)
-    cached: bool = False
+from kdnotes.training.evaluation import state_key
+from kdnotes.training.run import Run, Seed
+from kdnotes.training.students import Students, layout_of
 
 
 def build(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -87,94 +58,177 @@ def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run
         TypeError: the method's terms are not a dict of scalar tensors.
         RuntimeError: another thread of this process is training.
     """
-    check_fit(student, method, data, config)
-    device = usable_device(config.device)
+    return fit_together([student], [method], data, [config])[0]
+
+
+def fit_together(
+    students: Sequence[nn.Module],
+    methods: Sequence[Method],
+    data: Splits,
+    configs: Sequence[Config],
+) -> list[Run]:
+    """``fit`` of several seeds as one network: what each gives alone, in less time.
+
+    Students that cannot be one network (``models.stacked``) are trained one after the other.
+
+    Args:
+        students, methods, configs: one a seed; the configs are equal but for their seeds.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as ``fit``.
+    """
+    config, device = configs[0], usable_device(configs[0].device)
+    if any(dataclasses.replace(one, seed=config.seed) != config for one in configs):
+        raise ValueError("configs must be equal but for their seeds")
+    given = list(zip(students, methods, configs, strict=True))
+    for student, method, own in given:
+        with _told(own):
+            check_fit(student, method, data, own)
+    if len(given) > 1 and not is_stackable(students, data.train.images[:2]):
+        return [fit(student, method, data, own) for student, method, own in given]
     with alone(), isolated(device), single_thread(), _spare_the_collector():
-        model = copy.deepcopy(student).to(device, memory_format=_layout(student))
+        seeds = [_prepare(student, method, data, own, device) for student, method, own in given]
+        training = _Training(seeds, data, config, device)
+        began = time.perf_counter()
+        training.run()
+        seconds = (time.perf_counter() - began) / len(seeds)
+        outputs = zip(training.evaluate("validation"), training.evaluate("test"), strict=True)
+        return [
+            seed.finish(*logits, data, seconds) for seed, logits in zip(seeds, outputs, strict=True)
+        ]
+
+
+@contextlib.contextmanager
+def _told(config: Config) -> Iterator[None]:
+    """Of several seeds tell which one failed."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"with seed {config.seed}")
+        raise
+
+
+def _prepare(
+    student: nn.Module, method: Method, data: Splits, config: Config, device: torch.device
+) -> Seed:
+    layout = layout_of(student)
+    with _told(config):
+        model = copy.deepcopy(student).to(device, memory_format=layout)
         seed_generators(device, config.seed, "check")
-        few = data.train.images[:2].to(device, memory_format=_layout(model))
+        few = data.train.images[:2].to(device, memory_format=layout)
         for network in model.peers if isinstance(model, Cohort) else [model]:
             check_network("student", copy.deepcopy(network), few, data.num_classes)
         method = copy.deepcopy(method)
         seed_generators(device, config.seed, "method")
         method.prepare(model, data.train, config.views, device)
-        start, began = state_key(model), time.perf_counter()
-        history, order = _train(model, method, data, config, device)
-        seconds = time.perf_counter() - began
-        logits, peers = _outputs(model, data, config)
-    measured = {
-        f"{part}_{name}": value
-        for part, values in logits.items()
-        for name, value in metrics.evaluate(values, getattr(data, part).targets).items()
-    }
-    return Run(
-        history=history,
-        metrics=measured,
-        validation_logits=logits["validation"],
-        test_logits=logits["test"],
-        state=_on_cpu(model.state_dict()),
-        seconds=seconds,
-        start=start,
-        order=order,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        kept=_on_cpu(method.keep() | peers),
-    )
+    return Seed(model, method, config, state_key(model))
 
 
-def _train(
-    model: nn.Module, method: Method, data: Splits, config: Config, device: torch.device
-) -> tuple[pd.DataFrame, str]:
-    """One row of the history an epoch, and the SHA-256 of the batches seen."""
-    images_at, targets = config.views.reader(data.train), data.train.targets.to(device)
-    schedule = [list(_batches(len(data.train), config, epoch)) for epoch in range(config.epochs)]
-    steps, layout = sum(map(len, schedule)), _layout(model)
-    optimizer, scheduler = _optimizer(model, method, config, steps)
-    rows, order, step = [], hashlib.sha256(), 0
-    for epoch, batches in enumerate(schedule):
-        began, sums = time.perf_counter(), {}
-        rate = scheduler.get_last_lr()[0]
-        view = epoch % config.views.count
-        model.train()
-        for positions in batches:
-            order.update(f"{view}".encode() + positions.numpy().tobytes())
-            images = images_at(positions, view).to(device, memory_format=layout)
-            where = positions.to(device)
-            # What a method draws in one step cannot shift the dropout of the next.
-            seed_generators(device, config.seed, f"dropout {step}")
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
-                if method.needs_features:
-                    logits, features = forward_features(model, images)
-                else:
-                    logits, features = model(images), {}
-            batch = Batch(
-                images=images,
-                targets=targets[where],
-                positions=where,
-                view=view,
-                progress=step / steps,
-                student=model,
-                student_logits=logits.float(),
-                features=features,
-                epoch=epoch,
-                epochs=config.epochs,
-            )
-            when = f"in epoch {epoch} (step {step + 1} of {steps})"
-            loss, terms = loss_of(method, batch, config, when, first=positions is batches[0])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0) + term.detach()
-            step += 1
-        means = {name: float(total) / len(batches) for name, total in sums.items()}
-        row = {"epoch": epoch, "learning_rate": rate, "loss": sum(means.values()), **means}
-        row |= {**method.observe(), "seconds": time.perf_counter() - began}
-        if config.validate_every and (epoch + 1) % config.validate_every == 0:
-            logits = _evaluate(model, data, "validation", config)
-            row["validation_accuracy"] = metrics.accuracy(logits, data.validation.targets)
-        rows.append(row)
-    return pd.DataFrame(rows), order.hexdigest()
+class _Training:
+    """Students that take their steps together."""
+
+    def __init__(self, seeds: list[Seed], data: Splits, config: Config, device: torch.device):
+        self.seeds, self.data, self.config, self.device = seeds, data, config, device
+        few = data.train.images[:2].to(device)
+        drawn = [seed.config.seed for seed in seeds]
+        self.students = Students([seed.model for seed in seeds], drawn, few)
+        self.needs_features = any(seed.method.needs_features for seed in seeds)
+        self.images_at = config.views.reader(data.train)
+        self.targets = data.train.targets.to(device)
+        self.step, steps = 0, len(list(_batches(len(data.train), config, 0)))
+        self.steps = config.epochs * steps
+        methods = [seed.method for seed in seeds]
+        self.optimizer, self.scheduler = _optimizer(self.students, methods, config, self.steps)
+
+    def run(self) -> None:
+        for epoch in range(self.config.epochs):
+            began, rate = time.perf_counter(), self.scheduler.get_last_lr()[0]
+            self.students.train()
+            count, orders = len(self.data.train), [seed.config for seed in self.seeds]
+            batches = list(zip(*(_batches(count, own, epoch) for own in orders), strict=True))
+            for number, positions in enumerate(batches):
+                self._take_step(epoch, positions, is_first=number == 0)
+            seconds = (time.perf_counter() - began) / len(self.seeds)
+            for seed, accuracy in zip(self.seeds, self._accuracies(epoch), strict=True):
+                seed.end_epoch(epoch, rate, len(batches), seconds=seconds, **accuracy)
+
+    def _take_step(self, epoch: int, positions: tuple[Tensor, ...], is_first: bool) -> None:
+        view = epoch % self.config.views.count
+        images = [
+            self.images_at(one, view).to(self.device, memory_format=self.students.layout)
+            for one in positions
+        ]
+        self.students.seed_dropout(self.step)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            outputs = self.students.forward(images, self.needs_features)
+        losses = []
+        for number, seed in enumerate(self.seeds):
+            batch = self._batch(seed, epoch, positions[number], images[number], *outputs[number])
+            # What a method draws shifts neither its next step nor another seed.
+            seed_generators(self.device, seed.config.seed, f"terms {self.step}")
+            when = f"in epoch {epoch} (step {self.step + 1} of {self.steps})"
+            before = self.students.gradients(number)
+            with _told(seed.config):
+                loss, terms = loss_of(
+                    seed.method, batch, seed.config, when, first=is_first, gradients=before
+                )
+            seed.saw(view, positions[number], terms)
+            losses.append(loss)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.students.forget_gradients()
+        torch.autograd.backward(losses)
+        self.students.collect_gradients()
+        self.optimizer.step()
+        self.scheduler.step()
+        self.step += 1
+
+    def _batch(
+        self,
+        seed: Seed,
+        epoch: int,
+        positions: Tensor,
+        images: Tensor,
+        logits: Tensor,
+        features: dict[str, Tensor],
+    ) -> Batch:
+        where = positions.to(self.device)
+        return Batch(
+            images=images,
+            targets=self.targets[where],
+            positions=where,
+            view=epoch % self.config.views.count,
+            progress=self.step / self.steps,
+            student=seed.model,
+            student_logits=logits.float(),
+            features=features,
+            epoch=epoch,
+            epochs=self.config.epochs,
+        )
+
+    def _accuracies(self, epoch: int) -> list[dict[str, float]]:
+        """Each seed's on validation, where it is measured after this epoch."""
+        every = self.config.validate_every
+        if not every or (epoch + 1) % every:
+            return [{} for _ in self.seeds]
+        targets = self.data.validation.targets
+        return [
+            {"validation_accuracy": metrics.accuracy(logits, targets)}
+            for logits in self.evaluate("validation")
+        ]
+
+    def evaluate(self, part: str) -> list[Tensor]:
+        """Each seed's logits on a split, which must be finite."""
+        images = getattr(self.data, part).images
+        outputs = self.students.predict(images)
+        for seed, logits in zip(self.seeds, outputs, strict=True):
+            if not is_finite([logits]):
+                lower = f"lower learning_rate ({self.config.learning_rate})"
+                remedy = lower if is_finite([images]) else "as its images are"
+                with _told(seed.config):
+                    raise ValueError(
+                        f"the student's logits on data.{part} became NaN or infinite: {remedy}"
+                    )
+        return outputs
 
 
 def _batches(count: int, config: Config, epoch: int) -> Iterator[Tensor]:
@@ -184,13 +238,13 @@ def _batches(count: int, config: Config, epoch: int) -> Iterator[Tensor]:
 
 
 def _optimizer(
-    model: nn.Module, method: Method, config: Config, steps: int
+    students: Students, methods: Sequence[Method], config: Config, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    vectors = [p for p in trained if p.ndim <= 1] + list(method.parameters())
+    matrices = [one.numbers for one in students.trained if one.is_matrix]
+    vectors = [one.numbers for one in students.trained if not one.is_matrix]
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors + [p for one in methods for p in one.parameters()], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
     total = max(steps + 1, 6)  # of 5 steps, OneCycleLR gives the first phase none: 0/0
@@ -198,76 +252,6 @@ def _optimizer(
         optimizer, config.learning_rate, total_steps=total, pct_start=0.2, cycle_momentum=False
     )
     return optimizer, scheduler
-
-
-def _outputs(
-    model: nn.Module, data: Splits, config: Config
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Logits on validation and test; of a cohort also all peers', ``[N, peers, classes]``."""
-    parts = ("validation", "test")
-    if not isinstance(model, Cohort):
-        return {part: _evaluate(model, data, part, config) for part in parts}, {}
-    peers = {f"peers.{part}": _evaluate(model.stages, data, part, config) for part in parts}
-    return {part: peers[f"peers.{part}"][:, 0].clone() for part in parts}, peers
-
-
-def _evaluate(model: nn.Module, data: Splits, part: str, config: Config) -> Tensor:
-    """Logits on a split, which must be finite."""
-    images = getattr(data, part).images
-    logits = predict(model, images, config.device)
-    if not is_finite([logits]):
-        lower = f"lower learning_rate ({config.learning_rate})"
-        remedy = lower if is_finite([images]) else "as its images are"
-        raise ValueError(f"the student's logits on data.{part} became NaN or infinite: {remedy}")
-    return logits
-
-
-def predict(
-    model: nn.Module, images: Tensor, device: torch.device | str = "cpu", batch_size: int = 500
-) -> Tensor:
-    """Logits ``[N, classes]`` (float32, on the CPU), in eval mode and on one thread.
-
-    Without gradients; the network's mode is restored.
-    """
-    device, was_training, parts = usable_device(device), model.training, []
-    model.eval()
-    try:
-        with torch.inference_mode(), single_thread():
-            for part in images.split(batch_size):
-                output = model(part.to(device, memory_format=torch.channels_last))
-                if not isinstance(output, Tensor):
-                    found = describe(output)
-                    raise TypeError(
-                        f"model must return one tensor, not {found}: wrap it in one that does"
-                    )
-                parts.append(output.float().cpu())
-    finally:
-        model.train(was_training)
-    return torch.cat(parts).clone()
-
-
-def state_key(model: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{list(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().flatten()
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _layout(model: nn.Module) -> torch.memory_format:
-    """Channels last, unless that would corrupt memory (see ``models.StridedPointwise``)."""
-    unsafe = any(
-        max(one.kernel_size) == 1 < max(one.stride) and not isinstance(one, StridedPointwise)
-        for one in model.modules()
-        if isinstance(one, nn.Conv2d)
-    )
-    return torch.contiguous_format if unsafe else torch.channels_last
-
-
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()}
 
 
 @contextlib.contextmanager
