@@ -24,7 +24,7 @@ from kdnotes.teachers import Teacher
 from kdnotes.training import Config, Run, build, fit
 
 CLASSES = 4
-STUDENT = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=2)
+STUDENT = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=4)
 MULTI_EXIT = functools.partial(MultiExitStudent, STUDENT)
 COHORT = functools.partial(Cohort, (STUDENT, STUDENT))
 CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
@@ -97,10 +97,10 @@ METHODS = {
     "DML, with a teacher": lambda t: methods.DML(1.0, 1.0, t[0], 2.0, 0.5),
     "OwnLoss": lambda t: methods.OwnLoss(smaller_logits),
     "OwnLoss, with a teacher and a module, live": lambda t: LiveOwnLoss(
-        hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 4, 4, 1)
+        hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 8, 4, 1)
     ),
     "OwnLoss, with a teacher and a module": lambda t: methods.OwnLoss(
-        hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 4, 4, 1)
+        hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 8, 4, 1)
     ),
 }
 

@@ -95,12 +95,19 @@ def _merge(several: Sequence[nn.Module]) -> nn.Module:
     need(not any(hooks) and "forward" not in vars(one))
     if type(one) in LAYERS:
         return LAYERS[type(one)](several)
-    need(type(one) in BY_CHANNEL and not one._parameters and not one._buffers)
+    need(_is_by_channel(one) and not one._parameters and not one._buffers)
     merged = copy.copy(one)
     merged._modules = {
         name: _merge([each._modules[name] for each in several]) for name in one._modules
     }
     return merged
+
+
+def _is_by_channel(module: nn.Module) -> bool:
+    """Of these kinds, or of a class made from one of them with the same ``forward``."""
+    kind = type(module)
+    same = any(isinstance(module, one) and kind.forward is one.forward for one in BY_CHANNEL)
+    return same and kind.__call__ is nn.Module.__call__
 
 
 def _numbers(network: nn.Module) -> tuple:

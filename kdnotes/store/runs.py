@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,9 @@ from kdnotes.training import Config, Run
 def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
     """The key under which ``cached_run`` stores this run."""
     code = [training.fit, training.build, torch.__version__]
-    code += [torch.get_default_dtype(), torch.get_float32_matmul_precision()]
+    with warnings.catch_warnings():  # torch 2.9 advises against the function, and has no other
+        warnings.simplefilter("ignore")
+        code += [torch.get_default_dtype(), torch.get_float32_matmul_precision()]
     return fingerprint([code, factory, method, data, config])
 
 

@@ -29,7 +29,7 @@ from kdnotes.models.stacked import is_stackable
 from kdnotes.training.config import Config
 from kdnotes.training.diagnosis import check_fit, is_finite, loss_of
 from kdnotes.training.evaluation import state_key
-from kdnotes.training.run import Run, Seed
+from kdnotes.training.run import Run, Seed, of_first_peer
 from kdnotes.training.students import Students, layout_of
 
 
@@ -77,13 +77,12 @@ def fit_together(
     Raises:
         ValueError, TypeError, RuntimeError: as ``fit``.
     """
+    given = list(zip(students, methods, configs, strict=True))
+    for student, method, own in given:
+        check_fit(student, method, data, own)
     config, device = configs[0], usable_device(configs[0].device)
     if any(dataclasses.replace(one, seed=config.seed) != config for one in configs):
         raise ValueError("configs must be equal but for their seeds")
-    given = list(zip(students, methods, configs, strict=True))
-    for student, method, own in given:
-        with _told(own):
-            check_fit(student, method, data, own)
     if len(given) > 1 and not is_stackable(students, data.train.images[:2]):
         return [fit(student, method, data, own) for student, method, own in given]
     with alone(), isolated(device), single_thread(), _spare_the_collector():
@@ -212,7 +211,7 @@ class _Training:
             return [{} for _ in self.seeds]
         targets = self.data.validation.targets
         return [
-            {"validation_accuracy": metrics.accuracy(logits, targets)}
+            {"validation_accuracy": metrics.accuracy(of_first_peer(logits), targets)}
             for logits in self.evaluate("validation")
         ]
 

@@ -80,7 +80,7 @@ class Seed:
         logits, kept = {"validation": validation, "test": test}, self.method.keep()
         if validation.ndim == 3:
             kept = kept | {f"peers.{part}": peers for part, peers in logits.items()}
-            logits = {part: peers[:, 0].clone() for part, peers in logits.items()}
+            logits = {part: of_first_peer(peers) for part, peers in logits.items()}
         measured = {
             f"{part}_{name}": value
             for part, values in logits.items()
@@ -98,6 +98,11 @@ class Seed:
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             kept=_on_cpu(kept.items()),
         )
+
+
+def of_first_peer(logits: Tensor) -> Tensor:
+    """Of a cohort's logits ``[N, peers, classes]`` the first peer's; others as they are."""
+    return logits[:, 0].clone() if logits.ndim == 3 else logits
 
 
 def _on_cpu(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

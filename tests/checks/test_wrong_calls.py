@@ -74,7 +74,7 @@ def without_stages():
 def two_stages():
     network = STUDENT()
     del network.stages.block2, network.stages.block3
-    network.head[-1] = torch.nn.Linear(4, 4)
+    network.head[-1] = torch.nn.Linear(8, 4)
     return network
 
 

@@ -30,7 +30,7 @@ EVERY = pytest.mark.parametrize("name", list(METHODS))
 ONE_STEP = dataclasses.replace(CONFIG, epochs=1, batch_size=60)
 CPU = torch.device("cpu")
 # Without dropout.
-RESIDUAL = functools.partial(ResidualStudent, num_classes=CLASSES, in_channels=1, width=2)
+RESIDUAL = functools.partial(ResidualStudent, num_classes=CLASSES, in_channels=1, width=4)
 
 
 class Shared(Teacher):

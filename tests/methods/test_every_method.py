@@ -36,6 +36,7 @@ from kdnotes.methods import (
     GatedKD,
 )
 from kdnotes.training import build, loop
+from kdnotes.training.students import Students
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -178,11 +179,13 @@ def test_own_parameters_do_not_decay(name):
     student = build(COHORT if isinstance(method, DML) else MULTI_EXIT, 0)
     method.prepare(student, tiny_data().train, CONFIG.views, CPU)
     config = dataclasses.replace(CONFIG, weight_decay=0.3)
-    optimizer, _ = loop._optimizer(student, method, config, 20)
+    students = Students([student], [0], tiny_data().train.images[:2])
+    optimizer, _ = loop._optimizer(students, [method], config, 20)
     groups = optimizer.param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     assert all(decay[id(parameter)] == 0.0 for parameter in owned(method).values())
-    assert all(decay[id(p)] == (0.3 if p.ndim > 1 else 0.0) for p in student.parameters())
+    trained = students.trained
+    assert all(decay[id(one.numbers)] == (0.3 if one.is_matrix else 0.0) for one in trained)
 
 
 @EVERY

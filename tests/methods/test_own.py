@@ -46,7 +46,7 @@ def test_kd_written_as_a_function_is_kd_bit_for_bit():
 def test_hints_written_as_a_function_are_hints_bit_for_bit(monkeypatch):
     """With a module that is drawn as the method's regressor is, and trained as it is."""
     teacher = three_teachers()[0]
-    regressor = functools.partial(torch.nn.Conv2d, 4, 4, 1)
+    regressor = functools.partial(torch.nn.Conv2d, 8, 4, 1)
     own = OwnLoss(hint_written_as_a_function, teacher, ("block2",), regressor)
     found = caught(monkeypatch, own)
     run, expected = train(own), train(FitNets(teacher, 2.0, 0.5, PAIRS[1:], 0.3))
@@ -114,6 +114,6 @@ def test_functions_enter_the_key_of_a_run():
         key(kd_written_as_a_scalar, teacher),
         key(functools.partial(kd_written_as_a_function, alpha=0.2), teacher),
         key(kd_written_as_a_function, teacher, ("block1",)),
-        key(kd_written_as_a_function, teacher, (), functools.partial(torch.nn.Conv2d, 4, 4, 1)),
+        key(kd_written_as_a_function, teacher, (), functools.partial(torch.nn.Conv2d, 8, 4, 1)),
     ]
     assert len(set(keys)) == 6 and keys[0] == key(kd_written_as_a_function, teacher)

@@ -115,7 +115,7 @@ def test_a_network_that_gives_no_logits_is_refused_before_training(
     kind, role, monkeypatch, own_cache
 ):
     make, fragment = FOREIGN[kind]
-    monkeypatch.setattr(loop, "_train", lambda *_: pytest.fail("the training began"))
+    monkeypatch.setattr(loop._Training, "run", lambda *_: pytest.fail("the training began"))
     with pytest.raises(ValueError, match=rf"^{role} \(\w+\) must ") as caught:
         train(student=make) if role == "student" else train(KD(Teacher(make(), {})))
     assert fragment in str(caught.value) and "\n" not in str(caught.value)

@@ -42,7 +42,7 @@ def entries(folder):
 def test_a_second_call_is_read_not_computed_and_equal_in_every_bit(own_cache, monkeypatch):
     config = dataclasses.replace(QUICK, epochs=3, validate_every=2)
     first = run(KD(tiny_teacher(), 2.0, 0.5), config, key="k")
-    monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(training, "fit_together", lambda *_: pytest.fail("computed again"))
     second = run(KD(tiny_teacher(), 2.0, 0.5), config, key="k")
     assert (first.cached, second.cached) == (False, True)
     assert equal_states(first.state, second.state) and first.history.equals(second.history)
@@ -58,7 +58,7 @@ def test_what_a_method_kept_and_observed_comes_back_in_every_bit(monkeypatch, na
     config = dataclasses.replace(CONFIG, batch_size=59)  # one image is left out: its weight is NaN
     call = functools.partial(cached_run, student_of(method), method, tiny_data(), config, key="k")
     first = call()
-    monkeypatch.setattr(training, "fit", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(training, "fit_together", lambda *_: pytest.fail("computed again"))
     second = call()
     assert second.cached
     assert first.history.equals(second.history)

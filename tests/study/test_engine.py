@@ -19,13 +19,13 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def test_the_longest_runs_start_first_and_the_result_keeps_the_order_of_the_arms(monkeypatch):
-    begun, original = [], engine.store.cached_run
+    begun, original = [], engine.store.cached_runs
 
-    def watched(factory, method, data, config, **options):
-        begun.append((config.epochs, config.seed))
-        return original(factory, method, data, config, **options)
+    def watched(trainings, **options):
+        begun.extend((one.config.epochs, one.config.seed) for one in trainings)
+        return original(trainings, **options)
 
-    monkeypatch.setattr(engine.store, "cached_run", watched)
+    monkeypatch.setattr(engine.store, "cached_runs", watched)
     longer = Arm(CrossEntropy(), config=dataclasses.replace(CONFIG, epochs=2 * CONFIG.epochs))
     result = study({"short": Arm(CrossEntropy(), config=CONFIG), "long": longer}, workers=1)
     long, short = 2 * CONFIG.epochs, CONFIG.epochs
@@ -38,7 +38,7 @@ def test_stored_runs_need_no_worker(own_cache, monkeypatch):
 
     class Counted(joblib.Parallel):
         def __call__(self, work):
-            handed_over.append(len(work))
+            handed_over.append(sum(len(arguments[0]) for _, arguments, _ in work))
             return super().__call__(work)
 
     monkeypatch.setattr(engine, "Parallel", Counted)
@@ -129,4 +129,4 @@ def test_a_failed_run_tells_its_arm_and_seed(workers):
     with pytest.raises(ValueError, match="lower learning_rate") as caught:
         fast = dataclasses.replace(CONFIG, learning_rate=1e30)
         study({"fast": Arm(CrossEntropy(), config=fast)}, 1, workers=workers)
-    assert "in arm 'fast' with seed 0" in caught.value.__notes__
+    assert caught.value.__notes__[-2:] == ["with seed 0", "in arm 'fast'"]

@@ -190,7 +190,7 @@ class LateNaN(KD):
 def test_an_argument_that_becomes_nan_later_is_named_though_it_is_no_longer_checked():
     with pytest.raises(ValueError, match=r"teacher_logits must be finite, but \d+ of") as caught:
         train(LateNaN(tiny_teacher()))
-    assert caught.value.__notes__ == ["in epoch 1 (step 5 of 8)"]
+    assert caught.value.__notes__ == ["in epoch 1 (step 5 of 8)", "with seed 0"]
 
 
 def test_what_is_not_looked_at_inside_is_looked_at_again_outside():

@@ -36,6 +36,7 @@ from kdnotes.models import (
     TeacherNet,
 )
 from kdnotes.training import build, fit, loop, predict
+from kdnotes.training.students import Students, layout_of
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -243,10 +244,10 @@ def test_channels_come_last_unless_that_would_corrupt_memory():
     ]
     networks.append(Cohort((functools.partial(ResidualStudent, CLASSES, 1, 2),) * 2))
     for network in (*networks, MultiExitStudent(functools.partial(ResidualStudent, CLASSES, 1, 2))):
-        assert loop._layout(network) is torch.channels_last
-    assert loop._layout(own(StridedPointwise)) is torch.channels_last
+        assert layout_of(network) is torch.channels_last
+    assert layout_of(own(StridedPointwise)) is torch.channels_last
     plain = own(torch.nn.Conv2d)
-    assert loop._layout(plain) is torch.contiguous_format
+    assert layout_of(plain) is torch.contiguous_format
     for network, kept in ((plain, True), (own(StridedPointwise), False)):
         layouts = []
         network[1].register_forward_hook(
@@ -265,16 +266,16 @@ def test_every_weight_of_the_student_changes():
 def test_only_matrices_and_kernels_decay():
     model, method = build(STUDENT, 0), Scaled()
     method.prepare(model, None, None, torch.device("cpu"))
-    optimizer, scheduler = loop._optimizer(
-        model, method, dataclasses.replace(CONFIG, weight_decay=0.3), 20
-    )
+    students = Students([model], [0], tiny_data().train.images[:2])
+    config = dataclasses.replace(CONFIG, weight_decay=0.3)
+    optimizer, scheduler = loop._optimizer(students, [method], config, 20)
     groups = {
         id(parameter): (group["weight_decay"], group["lr"])
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
-    for name, parameter in model.named_parameters():
-        assert groups[id(parameter)][0] == (0.3 if parameter.ndim > 1 else 0.0), name
+    for one in students.trained:
+        assert groups[id(one.numbers)][0] == (0.3 if one.own[0].ndim > 1 else 0.0)
     assert groups[id(method.scale)][0] == 0.0 and len(groups) == len(list(model.parameters())) + 1
     rates = []
     for _ in range(20):
