@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cloudpickle
+import dask
 import torch
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker
 
@@ -72,10 +73,13 @@ def finish(
 def _connected(address: str, workers: int, report: Report) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         if not address:
+            # A worker that was lost is started again, unless it is away 15 seconds after one of its
+            # ends, by chance between two: then it would be given up for good.
+            stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "1d"}))
             # Without Dask's limit of memory, which would pause a worker rather than fail.
             local = LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0,
-                dashboard_address=None, silence_logs=logging.ERROR,
+                dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR,
             )  # fmt: skip
             address = stack.enter_context(local).scheduler_address
         try:
