@@ -12,7 +12,7 @@ from kdnotes.store.runs import (
     keep,
     run_key,
     train,
-)  # fmt: skip
+)
 from kdnotes.store.tensorfile import read, write
 
 __all__ = [

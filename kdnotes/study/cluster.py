@@ -15,35 +15,24 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
-import io
 import logging
 import os
-import pickle
-import platform
 import queue
 import socket
-import tempfile
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cloudpickle
 import dask
-import torch
-from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster
 
-import kdnotes
-from kdnotes import store
-from kdnotes.data import Splits
+from kdnotes.study import remote
 from kdnotes.study.arms import Arm
 from kdnotes.study.stacks import Job, stacked, told, trainings
-from kdnotes.teachers import Teacher
 from kdnotes.training import Run
 
 Report = Callable[[str], None]
-REMEDY = "Install the client's versions on all workers, and start them again"
 
 
 def finish(
@@ -73,15 +62,7 @@ def finish(
 def _connected(address: str, workers: int, report: Report) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         if not address:
-            # A worker that was lost is started again, unless it is away 15 seconds after one of its
-            # ends, by chance between two: then it would be given up for good.
-            stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "1d"}))
-            # Without Dask's limit of memory, which would pause a worker rather than fail.
-            local = LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0,
-                dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR,
-            )  # fmt: skip
-            address = stack.enter_context(local).scheduler_address
+            address = stack.enter_context(_own(workers)).scheduler_address
         try:
             client = stack.enter_context(Client(address, set_as_default=False))
         except OSError as error:
@@ -92,54 +73,45 @@ def _connected(address: str, workers: int, report: Report) -> Iterator[Client]:
         yield client
 
 
+@contextlib.contextmanager
+def _own(workers: int) -> Iterator[LocalCluster]:
+    """Processes of this computer."""
+    # A worker that was lost is started again, unless it is away 15 seconds after one of its ends,
+    # by chance between two: then it would be given up for good.
+    patient = {"distributed.deploy.lost-worker-timeout": "1d"}
+    # Without Dask's limit of memory, which would pause a worker rather than fail.
+    options = {"threads_per_worker": 1, "memory_limit": 0, "silence_logs": logging.ERROR}
+    with dask.config.set(patient), contextlib.ExitStack() as stack:
+        try:
+            cluster = LocalCluster(workers, dashboard_address="127.0.0.1:0", **options)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"Dask could not start its workers ({error}). Each imports the script that started "
+                "it, which must begin its work behind if __name__ == '__main__':"
+            ) from error
+        yield stack.enter_context(cluster)
+
+
 def _check_workers(client: Client) -> int:
     """Refuse what would train otherwise than here, and count the workers."""
-    seen, mine = {(socket.gethostname(), os.getpid()): "the client"}, versions()
-    found = client.run(look, on_error="return")
+    seen, mine = {(socket.gethostname(), os.getpid()): "the client"}, remote.versions()
+    found = client.run(remote.look, on_error="return")
     for address, one in found.items():
+        if isinstance(one, OSError):  # it has just ended
+            continue
         if isinstance(one, Exception):
             said = f"{type(one).__name__}: {one}"
-            raise RuntimeError(f"the worker {address} has no such kdnotes ({said}). {REMEDY}")
-        _check_threads(address, one["threads"])
+            raise RuntimeError(
+                f"the worker {address} has no such kdnotes ({said}). {remote.REMEDY}"
+            )
+        remote.check_threads(address, one["threads"])
         if (other := seen.setdefault(tuple(one["process"]), address)) != address:
             raise ValueError(
                 f"the worker {address} must be a process of its own, but shares that of {other}: "
                 "one training at a time in a process. Start it with dask worker --nthreads 1"
             )
-        _check_versions(address, mine, one["versions"])
-    return len(found)
-
-
-def _check_threads(address: str, threads: int) -> None:
-    if threads > 1:
-        raise ValueError(
-            f"the worker {address} must have one thread, not {threads}: they share torch's random "
-            "numbers, one training at a time in a process. Start it with dask worker --nthreads 1 "
-            "(--nworkers for several)"
-        )
-
-
-def _check_versions(address: str, mine: dict[str, str], its: dict[str, str]) -> None:
-    differing = [f"{name} {its[name]}, not {own}" for name, own in mine.items() if its[name] != own]
-    if differing:
-        raise RuntimeError(f"the worker {address} has {'; '.join(differing)}. {REMEDY}")
-
-
-def versions() -> dict[str, str]:
-    """What the keys of runs depend on, as far as it has a name."""
-    return {
-        "kdnotes": kdnotes.__version__,
-        "Python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": torch.__version__,
-        "torch's default dtype": str(torch.get_default_dtype()),
-        "torch's precision of float32 products": torch.get_float32_matmul_precision(),
-    }
-
-
-def look(dask_worker: Any = None) -> dict[str, Any]:
-    """What a worker says of itself."""
-    process = [socket.gethostname(), os.getpid()]
-    return {"threads": dask_worker.state.nthreads, "process": process, "versions": versions()}
+        remote.check_versions(address, mine, one["versions"])
+    return max(len(found), 1)
 
 
 class _Study:
@@ -154,13 +126,13 @@ class _Study:
         self.groups, self.tasks = stacked(arms, workers), []
         for group in self.groups:
             with told(group):
-                self.tasks.append(_dump(trainings(group, arms), parts))
+                self.tasks.append(remote.dump(trainings(group, arms), parts))
         self.parts = {key: cloudpickle.dumps(part) for key, part in parts.items()}
         self.futures: dict[int, Future] = {}
         self.news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
 
     def __enter__(self) -> _Study:
-        self.client.register_plugin(Parts(self.name, self.parts))
+        self.client.register_plugin(remote.Parts(self.name, self.parts))
         self.client.subscribe_topic("all", self._hear)
         return self
 
@@ -207,7 +179,13 @@ class _Study:
         # Another key each time: the scheduler remembers how many workers a key has ended.
         key = f"{self.name}-{uuid.uuid4().hex[:8]}-{number}"
         future = self.client.submit(
-            train, self.name, self.tasks[number], keys, versions(), key=key, priority=-number
+            remote.train,
+            self.name,
+            self.tasks[number],
+            keys,
+            remote.versions(),
+            key=key,
+            priority=-number,
         )
         self.futures[number] = future
         future.add_done_callback(lambda _: self.news.put(("done", number)))
@@ -228,8 +206,8 @@ def _result(future: Future, group: list[Job]) -> list[Run]:
         return future.result()
     except KilledWorker as error:
         raise RuntimeError(
-            f"{_in_words(group)}: {error.allowed_failures + 1} workers ended while they trained it "
-            "(out of memory?); the logs of the workers may say why"
+            f"{_in_words(group)}: every worker that began it ended, {error.allowed_failures + 1} "
+            "in all (out of memory?); the logs of the workers may say why"
         ) from error
     except concurrent.futures.CancelledError as error:
         raise RuntimeError(
@@ -241,95 +219,3 @@ def _result(future: Future, group: list[Job]) -> list[Run]:
 def _in_words(group: list[Job]) -> str:
     seeds = ", ".join(str(seed) for _, seed in group)
     return f"arm {group[0][0]!r}, {'seed' if len(group) == 1 else 'seeds'} {seeds}"
-
-
-class _Pickler(cloudpickle.Pickler):
-    """Leaves out data and teachers, which it puts into ``parts`` by their keys."""
-
-    def __init__(self, file: io.BytesIO, parts: dict[str, Any]) -> None:
-        super().__init__(file)
-        self.parts = parts
-
-    def persistent_id(self, value: Any) -> str | None:
-        if type(value) not in (Splits, Teacher):
-            return None
-        if value.key not in self.parts:
-            # Without the recipe, by which data would be read from the worker's disk, and without
-            # the key, which the worker is to compute itself.
-            plain = Teacher(value.model, value.record) if isinstance(value, Teacher) else None
-            self.parts[value.key] = plain or dataclasses.replace(value)
-        return value.key
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, parts: Parts) -> None:
-        super().__init__(file)
-        self.persistent_load = parts.get
-
-
-def _dump(work: list[store.Training], parts: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    _Pickler(file, parts).dump(work)
-    return file.getvalue()
-
-
-class Parts(WorkerPlugin):
-    """Data and teachers of a comparison on a worker, by key; each is unpickled once, if needed."""
-
-    here: dict[str, Parts] = {}  # noqa: RUF012 - of this process, by the name of the comparison
-
-    def __init__(self, name: str, pickled: Mapping[str, bytes]) -> None:
-        self.name, self.pickled, self.loaded = name, dict(pickled), {}
-
-    def setup(self, worker: Any) -> None:
-        self.here[self.name] = self
-
-    def teardown(self, worker: Any) -> None:
-        self.here.pop(self.name, None)
-
-    def get(self, key: str) -> Any:
-        if key not in self.loaded:
-            value = pickle.loads(self.pickled[key])
-            if value.key != key:
-                what = "code of the teacher" if isinstance(value, Teacher) else "data"
-                raise RuntimeError(f"{_me()} has other {what} than the client. {REMEDY}")
-            self.loaded[key] = value
-            del self.pickled[key]
-        return self.loaded[key]
-
-
-def train(name: str, task: bytes, keys: list[str], client: dict[str, str]) -> list[Run]:
-    """The runs of a group, on a worker.
-
-    Args:
-        name: of the comparison, whose parts have arrived.
-        task: the group's trainings.
-        keys: the client's key of each.
-        client: the client's versions.
-    """
-    worker = get_worker()  # it may have come after the others were looked at
-    _check_threads(worker.address, worker.state.nthreads)
-    _check_versions(worker.address, client, versions())
-    work = _Unpickler(io.BytesIO(task), Parts.here[name]).load()
-    if [store.run_key(*one) for one in work] != keys:
-        raise RuntimeError(
-            f"{_me()} would compute another run than the client: the code of its kdnotes, or of a "
-            f"module of yours that the run uses, differs, although the versions are equal. {REMEDY}"
-        )
-    _find_store()
-    return store.train(work)
-
-
-def _me() -> str:
-    return f"the worker {get_worker().address}"
-
-
-def _find_store() -> None:
-    """A folder for what teachers say of the data: the worker's own, or one for its life."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", store.NotStoredWarning)
-            store.check_store()
-    except (OSError, store.NotStoredWarning):
-        Parts.folder = tempfile.TemporaryDirectory(prefix="kdnotes-")
-        os.environ["KDNOTES_CACHE"] = Parts.folder.name
