@@ -47,6 +47,10 @@ Profile = Annotated[
 Dataset = Annotated[str | None, _option("fashion-mnist (default), cifar10 or folder:PATH.")]
 Seeds = Annotated[str | None, _count("Paired seeds of each comparison; default: the profile's.")]
 Workers = Annotated[str | None, _count("Processes; default: the number of cores, in smoke 1.")]
+Engine = Annotated[
+    str | None,
+    _option("Where the processes are: local (default), dask or dask:ADDRESS, of a scheduler."),
+]
 Fresh = Annotated[bool, _option("Ignore stored runs.", "--fresh")]
 Download = Annotated[bool, _option("Download cifar10 first if it is missing.", "--download")]
 NOTEBOOKS = Path("notebooks")
@@ -70,6 +74,7 @@ def run(
     chapter_timeout: Annotated[str | None, _seconds("Seconds for one chapter.")] = None,
     fresh: Fresh = False,
     workers: Workers = None,
+    engine: Engine = None,
     jobs: Annotated[
         str | None, _count("Chapters at a time; default: 1, in smoke one a core, at most 4.")
     ] = None,
@@ -91,9 +96,11 @@ def run(
     course.check_parameters(chosen, parameters)
     arguments.check_store()
     about = arguments.describe(parameters, download)
+    arguments.check_engine(engine)
     arguments.check_folder(output)
     jobs = arguments.share_cores(about["profile"], len(chosen), workers, jobs)
     os.environ |= {"KDNOTES_FRESH": "1"} if fresh else {}
+    os.environ |= {"KDNOTES_ENGINE": engine} if engine else {}
     count = f"{len(chosen)} of {len(everything)} chapters"
     print(f"{count}, profile {about['profile']}, into {output}", flush=True)
     passed = runner.run(
@@ -177,6 +184,7 @@ def compare(
     seeds: Annotated[str | None, _count("Paired seeds; default: the profile's.")] = None,
     output: Annotated[Path | None, _option("CSV file to write, with all intervals.")] = None,
     workers: Annotated[str | None, _count("Processes; default: the number of cores.")] = None,
+    engine: Engine = None,
     fresh: Fresh = False,
     download: Download = False,
 ) -> None:
@@ -187,11 +195,14 @@ def compare(
     given = arguments.parameters(options, [])
     arguments.check_store()
     arguments.describe(given, download)
+    arguments.check_engine(engine)
     from kdnotes.course import comparison, profiles
     from kdnotes.files import write_text
 
     settings = profiles.settings(**given)
-    result = comparison.compare_methods(settings, workers=workers, fresh=fresh or None)
+    result = comparison.compare_methods(
+        settings, workers=workers, engine=engine, fresh=fresh or None
+    )
     if output is not None:  # first: what is printed may go to a pipe that closes
         write_text(output, result.numbers().to_csv())
     print(result.table().to_string())

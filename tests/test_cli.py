@@ -68,6 +68,12 @@ BAD = {
         ["run", "--workers", "0"],
         "--workers must be a whole number of at least 1, not '0'",
     ),
+    "unknown engine": (
+        ["run", "--engine", "ray"],
+        "--engine must be 'local', 'dask' or 'dask:ADDRESS' (such as dask:tcp://127.0.0.1:8786), "
+        "not 'ray'",
+    ),
+    "comparison by no engine": (["compare", "--engine", "dask:"], "--engine must be 'local', "),
     "unknown parameter": (
         ["run", "1", "-p", "alpha=1"],
         "01_first has no parameter 'alpha': it has profile, dataset",
@@ -269,3 +275,21 @@ def test_an_unset_profile_variable_is_checked_too(course, capsys, monkeypatch):
     monkeypatch.setenv("KDNOTES_PROFILE", "tiny")
     assert cli.main(["run", "--notebooks", str(course)]) == 2
     assert "profile must be one of smoke, lesson, full, not 'tiny'" in capsys.readouterr().err
+
+
+def test_the_engine_reaches_the_chapters_and_the_comparison(course, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setenv("KDNOTES_ENGINE", "")
+    given = ["--profile", "smoke", "--engine", "dask:tcp://127.0.0.1:8786"]
+    monkeypatch.setattr(
+        comparison, "compare_methods", lambda *_, **options: sys.exit(options["engine"])
+    )
+    with pytest.raises(SystemExit, match=given[-1]):
+        cli.main(["compare", *given])
+    monkeypatch.setattr(
+        runner, "run", lambda *_, **__: seen.append(os.environ["KDNOTES_ENGINE"]) or True
+    )
+    folders = ["--notebooks", str(course), "--output", str(tmp_path / "out")]
+    monkeypatch.setenv("KDNOTES_WORKERS", "1")  # for the end of the test
+    assert cli.main(["run", *given, *folders]) == 0
+    assert seen == given[-1:]

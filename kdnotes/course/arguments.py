@@ -95,6 +95,13 @@ def check_store() -> None:
         print(f"kdnotes: {one.message}", file=sys.stderr)
 
 
+def check_engine(engine: str | None) -> None:
+    """``ValueError`` unless there is such an engine, or, where none is given, the variable's."""
+    from kdnotes import study
+
+    study.chosen(engine, "KDNOTES_ENGINE" if engine is None else "--engine")
+
+
 def check_file(path: Path) -> None:
     """``ValueError`` unless ``path`` is in a folder, and not one itself."""
     if path.is_dir():

@@ -160,6 +160,7 @@ def compare_methods(
     s: Settings,
     *,
     workers: int | None = None,
+    engine: str | None = None,
     fresh: bool | None = None,
     report: Callable[[str], None] | None = print,
 ) -> Comparison:
@@ -167,11 +168,11 @@ def compare_methods(
 
     Args:
         s: profile, data set and number of seeds (``profiles.settings``).
-        workers, fresh, report: as in ``study.compare``.
+        workers, engine, fresh, report: as in ``study.compare``.
     """
     data, first, more = s.splits(), s.teacher(), s.more_teachers()
     shared = {"student": s.student(), "data": data, "config": s.config()}
-    shared |= {"workers": workers, "fresh": fresh}
+    shared |= {"workers": workers, "engine": engine, "fresh": fresh}
     methods = candidates(s, first, tuple(more.values()), _born_again(s.seeds, shared))
     names, arms = {}, {}
     for method, settings in methods.items():

@@ -73,17 +73,34 @@ def cached_runs(
     keys = [run_key(*one) for one in trainings] if keys is None else keys
     paths = [path_of("runs", key) for key in keys]
 
-    def make(missing: list[int]) -> list[Run]:
-        chosen = [trainings[number] for number in missing]
-        students = [training.build(one.factory, one.config.seed) for one in chosen]
-        methods, configs = [one.method for one in chosen], [one.config for one in chosen]
-        runs = training.fit_together(students, methods, chosen[0].data, configs)
-        # A file does not keep the order of its tensors: what is keyed by a state must not, either.
-        return [
-            dataclasses.replace(run, state=_sort(run.state), kept=_sort(run.kept)) for run in runs
-        ]
+    return load_or_make_all(
+        paths,
+        _read_run,
+        lambda missing: train([trainings[number] for number in missing]),
+        _write_run,
+        fresh,
+    )
 
-    return load_or_make_all(paths, _read_run, make, _write_run, fresh)
+
+def train(trainings: Sequence[Training]) -> list[Run]:
+    """Their runs, as they are stored: computed here and now, together, whatever is stored."""
+    students = [training.build(one.factory, one.config.seed) for one in trainings]
+    methods, configs = [one.method for one in trainings], [one.config for one in trainings]
+    runs = training.fit_together(students, methods, trainings[0].data, configs)
+    # A file does not keep the order of its tensors: what is keyed by a state must not, either.
+    return [dataclasses.replace(run, state=_sort(run.state), kept=_sort(run.kept)) for run in runs]
+
+
+def keep(run: Run, key: str, *, fresh: bool = False) -> Run:
+    """Store a run that ``train`` gave in another process, on another machine perhaps.
+
+    Returns:
+        The run; or, unless ``fresh``, the one that was stored meanwhile.
+    """
+    path = path_of("runs", key)
+    return load_or_make(
+        path, _read_run, lambda: run, lambda one: _write_run(path, one), fresh=fresh
+    )
 
 
 def is_stored(key: str) -> bool:

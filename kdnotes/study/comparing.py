@@ -12,7 +12,7 @@ from kdnotes import checks, store
 from kdnotes.data import Splits
 from kdnotes.methods import Method
 from kdnotes.study.arms import Arm, at_seed, check_paired, complete
-from kdnotes.study.engine import finish, number_of_workers
+from kdnotes.study.engine import chosen, finish, number_of_workers
 from kdnotes.study.results import Study
 from kdnotes.study.stacks import Job
 from kdnotes.training import Config, Run
@@ -26,6 +26,7 @@ def compare(
     data: Splits | None = None,
     config: Config | None = None,
     workers: int | None = None,
+    engine: str | None = None,
     fresh: bool | None = None,
     report: Callable[[str], None] | None = print,
 ) -> Study:
@@ -40,13 +41,17 @@ def compare(
         seeds: number of seeds.
         student, data, config: what the arms share.
         workers: processes; by default the number of cores, or KDNOTES_WORKERS.
+        engine: where they are: "local"; "dask", a Dask cluster on this computer for the time of the
+            comparison; "dask:ADDRESS" of a scheduler, whose workers are all used, whatever
+            ``workers`` is. By default KDNOTES_ENGINE, or "local". The results are equal.
         fresh: ignore stored runs; by default KDNOTES_FRESH=1.
-        report: called with one line an arm, in the order of ``arms``, when it is finished
-            (``None``:
-            silent).
+        report: called with one line an arm, in the order of ``arms``, when it is finished, and
+            with one where a worker is lost (``None``: silent).
 
     Raises:
-        ValueError: the workers would be threads of one process.
+        ValueError: the workers would be threads of one process, or there is no such engine.
+        RuntimeError: a worker of Dask has another kdnotes, Python or torch; or a training ends
+            whatever worker it is given to.
         OSError: there is no cache folder, and none can be made.
         NotPairedError: arms of equal architecture started from other weights, or arms of equal data
             and schedule saw other batches.
@@ -62,7 +67,8 @@ def compare(
     store.check_store()
     by_seed = dict(sorted(jobs.items(), key=lambda item: item[0][1]))  # arms in their order
     finished, waiting = {}, list(named)
-    for job, run in finish(by_seed, fresh, number_of_workers(workers)):
+    places = chosen(engine), number_of_workers(workers)
+    for job, run in finish(by_seed, fresh, *places, report or (lambda line: None)):
         finished[job] = run
         while waiting and all((waiting[0], seed) in finished for seed in range(seeds)):
             _report_arm(waiting.pop(0), finished, report)

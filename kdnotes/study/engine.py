@@ -1,12 +1,15 @@
-"""Where runs are computed: in the processes of joblib, each run in one thread.
+"""Where runs are computed: in the processes of joblib, or by Dask; each run in one thread.
 
 Nothing in a run relies on shared memory or on the caller's state, so that another joblib backend
-can be chosen with ``joblib.parallel_config``, if it uses processes.
+can be chosen with ``joblib.parallel_config``, if it uses processes. Dask (``study.cluster``) is for
+the processes of other machines.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -17,39 +20,68 @@ from joblib.parallel import get_active_backend
 from kdnotes import store
 from kdnotes.machine import single_thread
 from kdnotes.study.arms import Arm
-from kdnotes.study.stacks import Job, stacked
+from kdnotes.study.stacks import Job, stacked, told, trainings
 from kdnotes.training import Run
 
 Result = TypeVar("Result")
 
 
-def finish(arms: dict[Job, Arm], fresh: bool, workers: int) -> Iterator[tuple[Job, Run]]:
-    """Runs as they finish: first the stored ones, which need no worker, then those of the pool."""
-    keys = {job: _key(arm) for job, arm in arms.items()}
-    _check_backend(workers)
+def finish(
+    arms: dict[Job, Arm], fresh: bool, engine: str, workers: int, report: Callable[[str], None]
+) -> Iterator[tuple[Job, Run]]:
+    """Runs as they finish: first the stored ones, which need no worker, then those of the pool.
+
+    Args:
+        engine: as ``chosen`` gives it.
+        report: told what happens to the workers.
+    """
+    keys = {job: store.run_key(*trainings([job], arms)[0]) for job in arms}
+    if engine == "local":
+        _check_backend(workers)
     stored = [] if fresh else [job for job, key in keys.items() if store.is_stored(key)]
     for job in stored:
-        yield from _run([job], *_parts([job], arms, keys), fresh)
+        yield from _run([job], trainings([job], arms), [keys[job]], fresh)
     missing = {job: arm for job, arm in arms.items() if job not in stored}
-    if missing:  # the whole pool shares one import of torch a worker
-        groups = stacked(missing, workers)
-        work = [delayed(_run)(group, *_parts(group, arms, keys), fresh) for group in groups]
-        for finished in Parallel(n_jobs=workers, return_as="generator_unordered")(work):
-            yield from finished
+    if not missing:
+        return
+    if engine != "local":
+        from kdnotes.study import cluster
+
+        for job, run in cluster.finish(missing, keys, engine, workers, report):
+            yield job, store.keep(run, keys[job], fresh=fresh)
+        return
+    # The whole pool shares one import of torch a worker.
+    work = [
+        delayed(_run)(group, trainings(group, arms), [keys[job] for job in group], fresh)
+        for group in stacked(missing, workers)
+    ]
+    for finished in Parallel(n_jobs=workers, return_as="generator_unordered")(work):
+        yield from finished
 
 
-def _parts(
-    group: list[Job], arms: dict[Job, Arm], keys: dict[Job, str]
-) -> tuple[list[store.Training], list[str]]:
-    chosen = [arms[job] for job in group]
-    trainings = [store.Training(one.student, one.method, one.data, one.config) for one in chosen]
-    return trainings, [keys[job] for job in group]
+def chosen(engine: str | None, name: str = "engine (KDNOTES_ENGINE)") -> str:
+    """What is asked for, or KDNOTES_ENGINE, or "local".
+
+    Raises:
+        ValueError: there is no such engine, or its package is not installed.
+    """
+    value = (os.environ.get("KDNOTES_ENGINE") or "local") if engine is None else engine
+    address = r"dask:([a-z]+://)?[^\s/]+:\d+"
+    if value not in ("local", "dask") and not re.fullmatch(address, str(value)):
+        known = "'local', 'dask' or 'dask:ADDRESS' (such as dask:tcp://127.0.0.1:8786)"
+        raise ValueError(f"{name} must be {known}, not {value!r}")
+    if value != "local" and importlib.util.find_spec("distributed") is None:
+        raise ValueError(
+            f"{name} {value!r} needs the package distributed: install the extra kdnotes[dask] "
+            "(in the project's folder: pip install -e '.[dask]'), or choose 'local'"
+        )
+    return value
 
 
 def each(
     work: Callable[..., Result], cases: Iterable[tuple], workers: int | None = None
 ) -> list[Result]:
-    """``[work(*case) for case in cases]``, by the processes that ``compare`` uses, a thread each.
+    """``[work(*case) for case in cases]``, by processes of this computer, a thread each.
 
     Args:
         work: may be written in a notebook. It and the cases are copied to the processes, and its
@@ -78,22 +110,14 @@ def _on_one_thread(work: Callable[..., Result], case: tuple) -> Result:
         return work(*case)
 
 
-def _key(arm: Arm) -> str:
-    return store.run_key(arm.student, arm.method, arm.data, arm.config)
-
-
 def _run(
-    group: list[Job], trainings: list[store.Training], keys: list[str], fresh: bool
+    group: list[Job], parts: list[store.Training], keys: list[str], fresh: bool
 ) -> list[tuple[Job, Run]]:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), told(group):
         warnings.simplefilter("default")
         # ``compare`` has said it, for all processes.
         warnings.simplefilter("ignore", store.NotStoredWarning)
-        try:
-            runs = store.cached_runs(trainings, fresh=fresh, keys=keys)
-        except Exception as error:
-            error.add_note(f"in arm {group[0][0]!r}")
-            raise
+        runs = store.cached_runs(parts, fresh=fresh, keys=keys)
     return list(zip(group, runs, strict=True))
 
 

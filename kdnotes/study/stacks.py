@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import heapq
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from kdnotes import training
+from kdnotes import store, training
 from kdnotes.study.arms import Arm
 
 Job = tuple[str, int]  # arm and seed
@@ -31,6 +32,22 @@ def stacked(arms: Mapping[Job, Arm], workers: int) -> list[list[Job]]:
     cost = functools.partial(_cost, arms)
     best = min(ways, key=lambda groups: _until_all_are_done(map(cost, groups), workers))
     return sorted(best, key=cost, reverse=True)
+
+
+def trainings(group: list[Job], arms: Mapping[Job, Arm]) -> list[store.Training]:
+    """What the runs of a group are computed from."""
+    chosen = [arms[job] for job in group]
+    return [store.Training(one.student, one.method, one.data, one.config) for one in chosen]
+
+
+@contextlib.contextmanager
+def told(group: list[Job]) -> Iterator[None]:
+    """An error tells the arm in which it was raised."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in arm {group[0][0]!r}")
+        raise
 
 
 def _largest(arms: Mapping[Job, Arm], jobs: list[Job], workers: int) -> int:
