@@ -23,8 +23,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# How many float32 numbers a vector register holds.
-LANES = 16 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 8
+
+def lanes() -> int:
+    """How many float32 numbers a vector register holds. (No constant: the names of stored runs
+    would depend on it, and results do not.)
+    """
+    return 16 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 8
 
 
 class NotStackableError(Exception):
@@ -182,7 +186,7 @@ def _side_by_side(parts: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """
     one, count = parts[0], len(parts)
     numbers = count * one.numel()
-    flat = torch.zeros(numbers + -numbers % LANES, dtype=one.dtype, device=one.device)
+    flat = torch.zeros(numbers + -numbers % lanes(), dtype=one.dtype, device=one.device)
     merged, used = flat, flat[:numbers]
     if one.ndim == 4:
         outputs, inputs, height, width = one.shape
@@ -198,13 +202,13 @@ def _side_by_side(parts: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 def storage_of(parameter: Tensor) -> Tensor:
     """The numbers of a stacked parameter in their order, with zeros up to full registers."""
-    return parameter.detach().as_strided((parameter.numel() + -parameter.numel() % LANES,), (1,))
+    return parameter.detach().as_strided((parameter.numel() + -parameter.numel() % lanes(),), (1,))
 
 
 def in_storage_order(gradient: Tensor) -> Tensor:
     """A gradient of a stacked parameter as ``storage_of`` gives its numbers."""
     gradient = gradient.permute(0, 2, 3, 1) if gradient.ndim == 4 else gradient
-    return _filled(gradient.reshape(-1), 0, -gradient.numel() % LANES)
+    return _filled(gradient.reshape(-1), 0, -gradient.numel() % lanes())
 
 
 def _products(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
@@ -213,9 +217,9 @@ def _products(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
     """
     count, rows, width = inputs.shape
     out = weights.shape[2]
-    if rows * width % LANES or rows * out % LANES:
-        inputs = F.pad(inputs, (0, -width % LANES))
-        weights = F.pad(weights, (0, -out % LANES, 0, -width % LANES))
+    if rows * width % lanes() or rows * out % lanes():
+        inputs = F.pad(inputs, (0, -width % lanes()))
+        weights = F.pad(weights, (0, -out % lanes(), 0, -width % lanes()))
     if bias is not None:
         bias = F.pad(bias.view(count, 1, out), (0, weights.shape[2] - out))
         bias = torch.bmm(inputs.new_ones(count, rows, 1), bias)

@@ -10,6 +10,7 @@ from kdnotes.store.runs import (
     cached_tensor,
     is_stored,
     keep,
+    product_precision,
     run_key,
     train,
 )
@@ -17,5 +18,6 @@ from kdnotes.store.tensorfile import read, write
 
 __all__ = [
     "NotStoredWarning", "Training", "cache_folder", "cached_run", "cached_runs", "cached_tensor",
-    "check_store", "fingerprint", "is_stored", "keep", "read", "run_key", "train", "write",
+    "check_store", "fingerprint", "is_stored", "keep", "product_precision", "read",
+    "run_key", "train", "write",
 ]  # fmt: skip

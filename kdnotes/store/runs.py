@@ -22,12 +22,17 @@ from kdnotes.store.tensorfile import read, write
 from kdnotes.training import Config, Run
 
 
+def product_precision() -> str:
+    """Torch's precision of float32 products."""
+    with warnings.catch_warnings():  # torch 2.9 advises against the function, and has no other
+        warnings.simplefilter("ignore")
+        return torch.get_float32_matmul_precision()
+
+
 def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
     """The key under which ``cached_run`` stores this run."""
     code = [training.fit, training.build, torch.__version__]
-    with warnings.catch_warnings():  # torch 2.9 advises against the function, and has no other
-        warnings.simplefilter("ignore")
-        code += [torch.get_default_dtype(), torch.get_float32_matmul_precision()]
+    code += [torch.get_default_dtype(), product_precision()]
     return fingerprint([code, factory, method, data, config])
 
 

@@ -54,7 +54,7 @@ def versions() -> dict[str, str]:
         "Python": ".".join(platform.python_version_tuple()[:2]),
         "torch": torch.__version__,
         "torch's default dtype": str(torch.get_default_dtype()),
-        "torch's precision of float32 products": torch.get_float32_matmul_precision(),
+        "torch's precision of float32 products": store.product_precision(),
     }
 
 

@@ -17,6 +17,7 @@ from helpers import CONFIG, METHODS, STUDENT, tiny_data, tiny_teacher
 from kdnotes import losses, training
 from kdnotes.data import Views
 from kdnotes.methods import KD, CrossEntropy, GatedKD, LabelSmoothing
+from kdnotes.models import stacked_layers
 from kdnotes.store import fingerprint, run_key
 from kdnotes.training import loop
 
@@ -143,6 +144,15 @@ def test_a_change_of_the_loop_renames_every_run_and_one_elsewhere_none(monkeypat
     monkeypatch.setattr(training, "predict", None)  # the name of another module: nothing reaches it
     assert keys_of_all_methods() == before
     monkeypatch.setattr(loop, "_optimizer", lambda *given: None)
+    after = keys_of_all_methods()
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_a_change_of_a_stacked_layer_renames_every_run_but_the_processor_none(monkeypatch):
+    before = keys_of_all_methods()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")
+    assert keys_of_all_methods() == before
+    monkeypatch.setattr(stacked_layers.StackedLinear, "forward", lambda self, x: x)
     after = keys_of_all_methods()
     assert all(before[name] != after[name] for name in before)
 
