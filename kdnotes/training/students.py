@@ -79,8 +79,7 @@ class Students:
         self, images: Sequence[Tensor], needs_features: bool
     ) -> list[tuple[Tensor, dict[str, Tensor]]]:
         """Logits and features of each network for its own images, in memory of their own."""
-        beside = images[0] if len(images) == 1 else torch.cat(list(images), dim=1)
-        beside = beside.to(self.device, memory_format=self.layout)
+        beside = images[0] if len(images) == 1 else _side_by_side(images)
         if not needs_features:
             return [(logits, {}) for logits in self._apart(self.merged(beside))]
         together, features = forward_features(self.merged, beside)
@@ -128,6 +127,17 @@ class Students:
         """
         networks = [one.stages if isinstance(one, Cohort) else one for one in self.networks]
         return [predict(network, images, self.device) for network in networks]
+
+
+def _side_by_side(images: Sequence[Tensor]) -> Tensor:
+    """Images ``[B, C, h, w]`` as ``[B, networks × C, h, w]``, channels last. (``torch.cat`` takes
+    more than twice as long.)
+    """
+    batch, channels, height, width = images[0].shape
+    beside = images[0].new_empty(batch, height, width, len(images) * channels)
+    for part, own in zip(beside.split(channels, dim=3), images, strict=True):
+        part.copy_(own.permute(0, 2, 3, 1))
+    return beside.permute(0, 3, 1, 2)
 
 
 def layout_of(model: nn.Module) -> torch.memory_format:
