@@ -25,7 +25,8 @@ class Batch:
         positions: ``[B]``, rows of the training split: the key of everything stored by sample.
         view: number of the augmented view.
         progress: fraction of the training that is done, 0 … 1.
-        student: the network in training.
+        student: the network in training. Its parameters show this step's numbers; their gradients
+            are kept elsewhere.
         student_logits: ``[B, classes]``.
         features: outputs of the student's stages by name, for a method with ``needs_features``.
         epoch, epochs: number of this epoch, from 0, and of all epochs.

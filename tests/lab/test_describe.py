@@ -16,7 +16,7 @@ from kdnotes.study import Arm
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (STUDENT, "StudentNet(num_classes=4, in_channels=1, width=2)"),
+        (STUDENT, "StudentNet(num_classes=4, in_channels=1, width=4)"),
         (functools.partial(functools.partial(own_loss, 1), 2), "own_loss(1, 2)"),
         ((None, True, "a", [0.5]), "(None, True, 'a', (0.5))"),
         (methods.CrossEntropy(), "CrossEntropy()"),
