@@ -245,48 +245,37 @@ def _filled(x: Tensor, dimension: int, extra: int) -> Tensor:
     if not extra:
         return x
     if x.ndim == 4 and dimension == 1:
-        return _Filled.apply(x, extra)
+        return _Channels.apply(x, extra)
     return F.pad(x, (0, 0) * (x.ndim - 1 - dimension) + (0, extra))
 
 
 def _without(x: Tensor, extra: int) -> Tensor:
     """Without the last channels; the gradient stays channels last too."""
-    return _Cut.apply(x, extra) if extra else x
+    return _Channels.apply(x, -extra) if extra else x
 
 
-def _fill(x: Tensor, extra: int) -> Tensor:
+class _Channels(torch.autograd.Function):
+    """So many channels of zeros more, or so many less; the gradient goes the other way."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, extra: int) -> Tensor:
+        ctx.extra = extra
+        return _with_channels(x, extra)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        return _with_channels(gradient, -ctx.extra), None
+
+
+def _with_channels(x: Tensor, extra: int) -> Tensor:
     """(``F.pad`` would write all zeros first, also those that it overwrites.)"""
     batch, channels, height, width = x.shape
+    if extra < 0:
+        return x[:, : channels + extra]
     filled = x.new_empty(batch, height, width, channels + extra)
     filled[..., :channels] = x.permute(0, 2, 3, 1)
     filled[..., channels:] = 0
     return filled.permute(0, 3, 1, 2)
-
-
-def _cut(x: Tensor, extra: int) -> Tensor:
-    return x[:, : x.shape[1] - extra]
-
-
-class _Filled(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, extra: int) -> Tensor:
-        ctx.extra = extra
-        return _fill(x, extra)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        return _cut(gradient, ctx.extra), None
-
-
-class _Cut(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, extra: int) -> Tensor:
-        ctx.extra = extra
-        return _cut(x, extra)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        return _fill(gradient, ctx.extra), None
 
 
 def _places() -> Tensor:

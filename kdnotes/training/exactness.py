@@ -66,7 +66,7 @@ def _is_exact(tried: _Tried, count: int) -> bool:
 def _one_step(network: nn.Module, images: list[Tensor]) -> list[list[Tensor]]:
     """Each copy's logits, gradients and running statistics after a forward and a backward pass."""
     copies = [copy.deepcopy(network) for _ in images]
-    students = Students(copies, list(range(len(images))), images[0][:2])
+    students = Students(copies, list(range(len(images))), images[0].device, is_stacked=True)
     students.train()
     students.seed_dropout(0)
     outputs = [logits for logits, _ in students.forward(images, False)]

@@ -83,11 +83,12 @@ def fit_together(
     config, device = configs[0], usable_device(configs[0].device)
     if any(dataclasses.replace(one, seed=config.seed) != config for one in configs):
         raise ValueError("configs must be equal but for their seeds")
-    if len(given) > 1 and not is_stackable(students, data.train.images[:2]):
-        return [fit(student, method, data, own) for student, method, own in given]
     with alone(), isolated(device), single_thread(), _spare_the_collector():
         seeds = [_prepare(student, method, data, own, device) for student, method, own in given]
-        training = _Training(seeds, data, config, device)
+        stacked = is_stackable([seed.model for seed in seeds], data.train.images[:2].to(device))
+        if not stacked and len(given) > 1:
+            return [fit(student, method, data, own) for student, method, own in given]
+        training = _Training(seeds, data, config, device, stacked)
         began = time.perf_counter()
         training.run()
         seconds = (time.perf_counter() - began) / len(seeds)
@@ -126,11 +127,12 @@ def _prepare(
 class _Training:
     """Students that take their steps together."""
 
-    def __init__(self, seeds: list[Seed], data: Splits, config: Config, device: torch.device):
+    def __init__(
+        self, seeds: list[Seed], data: Splits, config: Config, device: torch.device, stacked: bool
+    ):
         self.seeds, self.data, self.config, self.device = seeds, data, config, device
-        few = data.train.images[:2].to(device)
         drawn = [seed.config.seed for seed in seeds]
-        self.students = Students([seed.model for seed in seeds], drawn, few)
+        self.students = Students([seed.model for seed in seeds], drawn, device, stacked)
         self.needs_features = any(seed.method.needs_features for seed in seeds)
         self.images_at = config.views.reader(data.train)
         self.targets = data.train.targets.to(device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kdnotes.machine import seed_generators, stream
 from kdnotes.models import Cohort, StridedPointwise, forward_features
-from kdnotes.models.stacked import NotStackableError, is_stackable, stack
+from kdnotes.models.stacked import stack
 from kdnotes.models.stacked_layers import Stacked, StackedDropout, in_storage_order, storage_of
 from kdnotes.training.evaluation import predict
 
@@ -31,19 +31,21 @@ class Students:
     Args:
         networks: of equal shape; they stay usable, and show the numbers of this step.
         seeds: of their dropout.
-        images: a few, on the device where the networks are.
-
-    Raises:
-        NotStackableError: there are two or more, and they cannot be one.
+        device: where the networks are.
+        is_stacked: whether they are made one (``models.stacked.is_stackable``); else there is one.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], seeds: Sequence[int], images: Tensor):
-        self.networks, self.seeds, self.device = list(networks), list(seeds), images.device
-        self.generators = [torch.Generator(self.device) for _ in seeds]
-        self.is_stacked = is_stackable(self.networks, images)
-        if not self.is_stacked and len(self.networks) > 1:
-            raise NotStackableError
-        self.merged = stack(self.networks) if self.is_stacked else self.networks[0]
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        seeds: Sequence[int],
+        device: torch.device,
+        is_stacked: bool,
+    ):
+        self.networks, self.seeds, self.device = list(networks), list(seeds), device
+        self.generators = [torch.Generator(device) for _ in seeds]
+        self.is_stacked = is_stacked
+        self.merged = stack(self.networks) if is_stacked else self.networks[0]
         for layer in self.merged.modules():
             if isinstance(layer, StackedDropout):
                 layer.generators = self.generators

@@ -179,7 +179,7 @@ def test_own_parameters_do_not_decay(name):
     student = build(COHORT if isinstance(method, DML) else MULTI_EXIT, 0)
     method.prepare(student, tiny_data().train, CONFIG.views, CPU)
     config = dataclasses.replace(CONFIG, weight_decay=0.3)
-    students = Students([student], [0], tiny_data().train.images[:2])
+    students = Students([student], [0], torch.device("cpu"), is_stacked=True)
     optimizer, _ = loop._optimizer(students, [method], config, 20)
     groups = optimizer.param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}

@@ -266,7 +266,7 @@ def test_every_weight_of_the_student_changes():
 def test_only_matrices_and_kernels_decay():
     model, method = build(STUDENT, 0), Scaled()
     method.prepare(model, None, None, torch.device("cpu"))
-    students = Students([model], [0], tiny_data().train.images[:2])
+    students = Students([model], [0], torch.device("cpu"), is_stacked=True)
     config = dataclasses.replace(CONFIG, weight_decay=0.3)
     optimizer, scheduler = loop._optimizer(students, [method], config, 20)
     groups = {
