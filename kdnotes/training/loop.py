@@ -29,6 +29,7 @@ from kdnotes.models.stacked import is_stackable
 from kdnotes.training.config import Config
 from kdnotes.training.diagnosis import check_fit, is_finite, loss_of
 from kdnotes.training.evaluation import state_key
+from kdnotes.training.optimizer import Group, OneCycleAdamW
 from kdnotes.training.run import Run, Seed, of_first_peer
 from kdnotes.training.students import Students, layout_of
 
@@ -139,11 +140,11 @@ class _Training:
         self.step, steps = 0, len(list(_batches(len(data.train), config, 0)))
         self.steps = config.epochs * steps
         methods = [seed.method for seed in seeds]
-        self.optimizer, self.scheduler = _optimizer(self.students, methods, config, self.steps)
+        self.optimizer = _optimizer(self.students, methods, config, self.steps)
 
     def run(self) -> None:
         for epoch in range(self.config.epochs):
-            began, rate = time.perf_counter(), self.scheduler.get_last_lr()[0]
+            began, rate = time.perf_counter(), self.optimizer.rate
             self.students.train()
             count, orders = len(self.data.train), [seed.config for seed in self.seeds]
             batches = list(zip(*(_batches(count, own, epoch) for own in orders), strict=True))
@@ -175,13 +176,17 @@ class _Training:
                 )
             seed.saw(view, positions[number], terms)
             losses.append(loss)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.students.forget_gradients()
+        self._forget_gradients()
         torch.autograd.backward(losses)
         self.students.collect_gradients()
         self.optimizer.step()
-        self.scheduler.step()
         self.step += 1
+
+    def _forget_gradients(self) -> None:
+        self.students.forget_gradients()
+        for group in self.optimizer.groups:
+            for parameter in group.parameters:
+                parameter.grad = None
 
     def _batch(
         self,
@@ -240,19 +245,12 @@ def _batches(count: int, config: Config, epoch: int) -> Iterator[Tensor]:
 
 def _optimizer(
     students: Students, methods: Sequence[Method], config: Config, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+) -> OneCycleAdamW:
     matrices = [one.numbers for one in students.trained if one.is_matrix]
     vectors = [one.numbers for one in students.trained if not one.is_matrix]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors + [p for one in methods for p in one.parameters()], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
-    total = max(steps + 1, 6)  # of 5 steps, OneCycleLR gives the first phase none: 0/0
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=total, pct_start=0.2, cycle_momentum=False
-    )
-    return optimizer, scheduler
+    own = [parameter for one in methods for parameter in one.parameters()]
+    groups = [Group(matrices, config.weight_decay), Group(vectors + own, 0.0)]
+    return OneCycleAdamW(groups, config.learning_rate, steps)
 
 
 @contextlib.contextmanager
