@@ -9,6 +9,9 @@ import numpy as np
 
 from kdnotes import checks
 
+# What the end of a metric's name tells.
+LARGER_IS_BETTER = {"accuracy": True, "nll": False, "ece": False}
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -59,6 +62,63 @@ class Interval:
         """
         text = f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}"
         return text.replace("-", "−").replace("inf", "∞")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is read and shown: fractions (accuracy, ECE) as points, NLL in nats.
+
+    Args:
+        name: the column of ``study.frame``, such as "test_accuracy".
+        larger_is_better: which sign of a difference is a gain.
+    """
+
+    name: str
+    larger_is_better: bool
+
+    @classmethod
+    def named(cls, name: str, larger_is_better: bool | None = None) -> Metric:
+        """With the direction that its name tells, unless it is given; ``None`` if neither is so."""
+        told = LARGER_IS_BETTER.get(name.rpartition("_")[2])
+        return cls(name, told if larger_is_better is None else larger_is_better)
+
+    @property
+    def sign(self) -> int:
+        """+1 if a gain is a positive difference, −1 if it is a negative one."""
+        return 1 if self.larger_is_better else -1
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by where it is shown."""
+        return 100.0 if self.name.endswith(("accuracy", "ece")) else 1.0
+
+    @property
+    def unit(self) -> str:
+        units = {"accuracy": "points", "ece": "points", "nll": "nats", "seconds": "s"}
+        return units.get(self.name.rpartition("_")[2], "")
+
+    def gain(self, difference: Interval) -> Interval:
+        """The interval of the gain, which is positive where the difference is for the better."""
+        low, high = sorted(self.sign * end for end in (difference.low, difference.high))
+        return Interval(self.sign * difference.mean, low, high, difference.n)
+
+    def amount(self, value: float, sign: str = "") -> str:
+        """A difference in its unit, such as "0.5 points"; with ``sign="+"`` "+0.5 points"."""
+        return f"{self.scale * value:{sign}.3g} {self.unit}".strip().replace("-", "−")
+
+    def interval(self, interval: Interval, sign: str = "+") -> str:
+        """A difference with its interval, such as "+1.07 ± 0.29 points"."""
+        form, mean, half = ".2f" if self.scale == 100 else ".4f", interval.mean, interval.half_width
+        text = f"{self.scale * mean:{sign}{form}} ± {self.scale * half:{form}} {self.unit}"
+        return text.strip().replace("-", "−").replace("inf", "∞")
+
+    def sentence(self, arm: str, baseline: str, difference: Interval) -> str:
+        """A difference in one sentence: "KD beats CE: +1.00 ± 0.99 points"."""
+        gain = self.gain(difference)
+        verb = (
+            "beats" if gain.above() else "is worse than" if gain.below() else "is not resolved from"
+        )
+        return f"{arm} {verb} {baseline}: {self.interval(difference)}"
 
 
 def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:

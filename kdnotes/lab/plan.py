@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 
 from kdnotes import checks
 from kdnotes.checks import bound
+from kdnotes.intervals import LARGER_IS_BETTER, Metric
 from kdnotes.lab.describe import loss_sources, unwrap
-from kdnotes.lab.verdict import NOT_FILLED_IN, Metric, SeedsNeeded, Verdict, judge, seeds_needed
+from kdnotes.lab.verdict import NOT_FILLED_IN, SeedsNeeded, Verdict, judge, seeds_needed
 from kdnotes.show import plots
 from kdnotes.study import Study
 
 __all__ = ["Experiment"]
 
-LARGER_IS_BETTER = {"accuracy": True, "nll": False, "ece": False}
 METRICS = (
     *(f"{split}_{kind}" for split in ("test", "validation") for kind in LARGER_IS_BETTER),
     "seconds",
@@ -81,10 +81,7 @@ class Experiment:
     @property
     def measure(self) -> Metric:
         """The metric with its direction and its unit."""
-        larger = self.larger_is_better
-        if larger is None:
-            larger = LARGER_IS_BETTER.get(self.metric.rpartition("_")[2])
-        return Metric(self.metric, larger)
+        return Metric.named(self.metric, self.larger_is_better)
 
     @property
     def delta(self) -> float:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kdnotes import checks
-from kdnotes.metrics import Interval, mean_interval
+from kdnotes.intervals import Interval, Metric, mean_interval
 
-__all__ = ["WORDS", "Metric", "SeedsNeeded", "Verdict", "judge", "power", "seeds_needed"]
+__all__ = ["WORDS", "SeedsNeeded", "Verdict", "judge", "power", "seeds_needed"]
 
 MOST_SEEDS = 10_000
 NOT_FILLED_IN = "not filled in"
@@ -65,49 +65,6 @@ def judge(gain: Interval, smallest_difference: float) -> str:
     facts = ["gain shown"] if gain.above() else []
     facts += ["gain of δ or more excluded"] if gain.below(smallest_difference) else []
     return ", ".join(facts) or "not resolved"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is read and shown: fractions (accuracy, ECE) as points, NLL in nats.
-
-    Args:
-        name: the column of ``study.frame``, such as "test_accuracy".
-        larger_is_better: which sign of a difference is a gain.
-    """
-
-    name: str
-    larger_is_better: bool
-
-    @property
-    def sign(self) -> int:
-        """+1 if a gain is a positive difference, −1 if it is a negative one."""
-        return 1 if self.larger_is_better else -1
-
-    @property
-    def scale(self) -> float:
-        """What a value is multiplied by where it is shown."""
-        return 100.0 if self.name.endswith(("accuracy", "ece")) else 1.0
-
-    @property
-    def unit(self) -> str:
-        units = {"accuracy": "points", "ece": "points", "nll": "nats", "seconds": "s"}
-        return units.get(self.name.rpartition("_")[2], "")
-
-    def gain(self, difference: Interval) -> Interval:
-        """The interval of the gain, which is positive where the difference is for the better."""
-        low, high = sorted(self.sign * end for end in (difference.low, difference.high))
-        return Interval(self.sign * difference.mean, low, high, difference.n)
-
-    def amount(self, value: float, sign: str = "") -> str:
-        """A difference in its unit, such as "0.5 points"; with ``sign="+"`` "+0.5 points"."""
-        return f"{self.scale * value:{sign}.3g} {self.unit}".strip().replace("-", "−")
-
-    def interval(self, interval: Interval, sign: str = "+") -> str:
-        """A difference with its interval, such as "+1.07 ± 0.29 points"."""
-        form, mean, half = ".2f" if self.scale == 100 else ".4f", interval.mean, interval.half_width
-        text = f"{self.scale * mean:{sign}{form}} ± {self.scale * half:{form}} {self.unit}"
-        return text.strip().replace("-", "−").replace("inf", "∞")
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,19 @@ from IPython.display import HTML, Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kdnotes.metrics import Interval
+from kdnotes.intervals import Interval, Metric
+from kdnotes.study import Study
 
-__all__ = ["COLORS", "figure", "forest", "image_row", "png", "show", "temperature_slider"]
+__all__ = [
+    "COLORS",
+    "differences",
+    "figure",
+    "forest",
+    "image_row",
+    "png",
+    "show",
+    "temperature_slider",
+]
 
 # Okabe and Ito's palette, distinguishable with every common colour blindness.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
@@ -89,6 +99,37 @@ def forest(
     axes.set_xlabel(label)
     if reference is not None:
         axes.axvline(reference, color="0.3", linewidth=1, linestyle=":")
+
+
+def differences(
+    study: Study,
+    baseline: str,
+    arms: Sequence[str] | None = None,
+    metrics: Sequence[str] = ("test_accuracy",),
+) -> None:
+    """Display paired differences from a baseline, one panel a metric, each panel's judged together;
+    the alternative text tells them all.
+
+    Args:
+        arms: those to show, by default all but the baseline.
+        metrics: columns of ``study.frame``.
+    """
+    arms = [arm for arm in study.arms if arm != baseline] if arms is None else arms
+    size = {"width": min(3.6 + 2.7 * len(metrics), 9), "height": 1.1 + 0.32 * len(arms)}
+    drawn, panels = figure(len(metrics), **size, squeeze=False)
+    told = []
+    for axes, name in zip(panels[0], metrics, strict=True):
+        metric = Metric.named(name)
+        found = study.differences({arm: (arm, baseline) for arm in arms}, name)
+        kind = name.replace("_", " ").replace("nll", "NLL").replace("ece", "ECE")
+        better = "" if metric.larger_is_better else "; left is better"
+        label = f"{kind} minus {baseline} ({metric.unit}{better})"
+        forest(axes, found, label=label, scale=metric.scale)
+        axes.locator_params(axis="x", nbins=6)
+        axes.tick_params(labelleft=axes is panels[0, 0])
+        rows = "; ".join(f"{arm} {metric.interval(one)}" for arm, one in found.items())
+        told.append(f"{label}: {rows}.")
+    show(drawn, "Paired differences with intervals that hold together at 95 %. " + " ".join(told))
 
 
 def image_row(axes: Sequence[Axes], images, titles: Sequence[str]) -> None:

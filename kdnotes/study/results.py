@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kdnotes import checks
-from kdnotes.intervals import Interval, mean_interval
+from kdnotes.intervals import Interval, Metric, mean_interval
 from kdnotes.training import Run
 
 
@@ -86,6 +86,20 @@ class Study:
             shown = ("", "") if arm == baseline else (difference.points(), words)
             rows.append(row | dict(zip(columns, shown, strict=True)))
         return pd.DataFrame(rows).set_index("arm")
+
+    def verdicts(self, pairs: Sequence[tuple[str, str]], metric: str = "test_accuracy") -> str:
+        """One sentence a difference, such as "KD beats CE: +1.00 ± 0.99 points", all judged
+        together (``differences``); the last line tells the number of seeds.
+
+        Args:
+            pairs: (arm, baseline).
+        """
+        measure = Metric.named(metric)
+        found = self.differences({f"{arm} − {base}": (arm, base) for arm, base in pairs}, metric)
+        lines = [measure.sentence(arm, base, found[f"{arm} − {base}"]) for arm, base in pairs]
+        count = " and ".join(sorted({str(one.n) for one in found.values()}))
+        hold = ", all intervals together at 95 %" if len(pairs) > 1 else ""
+        return "\n".join([*lines, f"({metric.replace('_', ' ')}; {count} paired seeds{hold})"])
 
     def best(self, metric: str = "validation_accuracy", among: list[str] | None = None) -> str:
         """The arm with the highest mean of a *validation* metric: never chosen on the test set."""

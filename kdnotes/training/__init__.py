@@ -5,10 +5,10 @@ from kdnotes.machine import alone, isolated, single_thread, usable_device
 from kdnotes.training.config import Config
 from kdnotes.training.evaluation import predict, state_key
 from kdnotes.training.exactness import STACKED, is_exact
-from kdnotes.training.loop import build, fit, fit_together
+from kdnotes.training.loop import build, fit, fit_together, trained
 from kdnotes.training.run import Run
 
 __all__ = [
     "STACKED", "Config", "Run", "Views", "alone", "build", "fit", "fit_together", "is_exact",
-    "isolated", "predict", "single_thread", "state_key", "usable_device",
+    "isolated", "predict", "single_thread", "state_key", "trained", "usable_device",
 ]  # fmt: skip

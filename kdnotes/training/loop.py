@@ -42,6 +42,17 @@ def build(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
         return factory()
 
 
+def trained(factory: Callable[[], nn.Module], run: Run) -> nn.Module:
+    """The network as a run left it, in eval mode.
+
+    Args:
+        factory: builds the student of the run.
+    """
+    network = build(factory, 0)
+    network.load_state_dict(run.state)
+    return network.eval()
+
+
 def fit(student: nn.Module, method: Method, data: Splits, config: Config) -> Run:
     """Train a copy of ``student`` with ``method`` and evaluate it, once, on validation and test.
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from made_up import interval
 
-from kdnotes.lab.verdict import WORDS, Metric, Verdict, judge, power, seeds_needed
+from kdnotes.intervals import Metric
+from kdnotes.lab.verdict import WORDS, Verdict, judge, power, seeds_needed
 from kdnotes.metrics import mean_interval
 
 

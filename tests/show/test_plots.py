@@ -8,11 +8,13 @@ import re
 from unittest import mock
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
 
 from kdnotes.metrics import Interval, mean_interval
 from kdnotes.show import plots
+from kdnotes.study import Study
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,28 @@ def test_a_forest_draws_grey_what_does_not_exclude_the_reference(interval, refer
     colors = {line.get_color() for line in axes.lines[:2]}
     plt.close(figure)
     assert colors == ({plots.COLORS[0]} if resolved else {"0.55"})
+
+
+def test_differences_are_drawn_in_order_and_told_in_the_alternative_text():
+    rows = [
+        {"arm": arm, "seed": seed, "test_accuracy": value, "test_nll": 1 - value}
+        for arm, values in {"CE": (0.70, 0.72), "KD": (0.80, 0.83), "LS": (0.71, 0.70)}.items()
+        for seed, value in enumerate(values)
+    ]
+    with mock.patch.object(plots, "show") as shown:
+        plots.differences(
+            Study(pd.DataFrame(rows), {}), "CE", metrics=("test_accuracy", "test_nll")
+        )
+    drawn, alt = shown.call_args.args
+    left, right = drawn.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["KD", "LS"]
+    for axes, mean in ((left, 10.5), (right, -0.105)):
+        top, _ = (line for line in axes.lines if line.get_marker() == "o")
+        assert top.get_ydata()[0] == 0 and axes.yaxis_inverted()
+        assert top.get_xdata()[0] == pytest.approx(mean)
+    assert "test accuracy minus CE (points): KD +10.50 ± " in alt
+    assert "test NLL minus CE (nats; left is better): KD −0.1050 ± " in alt
+    plt.close(drawn)
 
 
 LOGITS = torch.tensor([2.0, 0.0, -1.0])
