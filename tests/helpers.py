@@ -19,7 +19,7 @@ from kdnotes import losses, methods
 from kdnotes.data import Split, Splits, Views
 from kdnotes.methods import Batch, CrossEntropy, Method
 from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
-from kdnotes.study import Study, compare
+from kdnotes.study import compare
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, Run, build, fit
 
@@ -187,10 +187,10 @@ def train(method=None, config=CONFIG, student=None, data=None) -> Run:
     return fit(student, method, data or tiny_data(), config)
 
 
-def study(arms, seeds: int = 2, **changes) -> Study:
-    """A comparison on the tiny data."""
+def study(arms, seeds=2, by=compare, **changes):
+    """A comparison, or a choice, on the tiny data."""
     shared = {"student": STUDENT, "data": tiny_data(), "config": CONFIG, "workers": 1}
-    return compare(arms, seeds, **(shared | {"report": None} | changes))
+    return by(arms, seeds, **(shared | {"report": None} | changes))
 
 
 def batch_of(view=0, count=6, **changes):
@@ -254,6 +254,7 @@ class TinySettings:
     """Stands for ``course.profiles.Settings``, with the data of the tests."""
 
     seeds = 2
+    choice_seeds = 1
 
     def splits(self):
         return tiny_data()

@@ -35,6 +35,7 @@ from kdnotes.checks.values import (
     new_file,
     one_of,
     positive,
+    seeds,
     share,
     true_or_false,
     trusted,
@@ -45,6 +46,7 @@ from kdnotes.checks.values import (
 __all__ = [
     "at_least", "bound", "builder", "count", "distribution", "embeddings", "existing_file",
     "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
-    "kind_of", "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "share",
-    "targets", "teacher_logits", "teacher_weights", "true_or_false", "trusted", "weight", "whole",
+    "kind_of", "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "seeds",
+    "share", "targets", "teacher_logits", "teacher_weights", "true_or_false", "trusted", "weight",
+    "whole",
 ]  # fmt: skip

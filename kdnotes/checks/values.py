@@ -99,8 +99,25 @@ def at_least(least: int) -> Callable[[str, object], None]:
 
 def count(name: str, value: object, least: int = 1) -> None:
     """How many of something: a whole number, ``least`` or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not _is_whole(value, least):
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def seeds(name: str, value: object) -> None:
+    """How many seeds, or which: distinct whole numbers, 0 or more, in a range, list or tuple."""
+    if isinstance(value, (range, list, tuple)):
+        right = all(map(_is_whole, value)) and len(value) == len(set(value)) > 0
+    else:
+        right = _is_whole(value, least=1)
+    if not right:
+        raise ValueError(
+            f"{name} must be a whole number of at least 1, or distinct seeds of 0 or more such as "
+            f"range(5, 15), not {value!r}"
+        )
+
+
+def _is_whole(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def one_of(*allowed: str) -> Callable[[str, object], None]:

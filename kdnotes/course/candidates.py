@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from kdnotes import models
+from kdnotes.course.baseline import ALPHA, TEMPERATURE
 from kdnotes.course.profiles import Settings
 from kdnotes.methods import (
     BYOT,
@@ -25,8 +26,6 @@ from kdnotes.study import Arm
 from kdnotes.teachers import Teacher
 
 BASELINE = "CE"
-# The same for all methods and data sets; T = 2 is what chapter 3 chooses in the lesson.
-TEMPERATURE, ALPHA = 2.0, 0.1
 
 
 def candidates(

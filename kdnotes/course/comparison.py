@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,7 +173,7 @@ def compare_methods(
     data, first, more = s.splits(), s.teacher(), s.more_teachers()
     shared = {"student": s.student(), "data": data, "config": s.config()}
     shared |= {"workers": workers, "engine": engine, "fresh": fresh}
-    methods = candidates(s, first, tuple(more.values()), _born_again(s.seeds, shared))
+    methods = candidates(s, first, tuple(more.values()), _born_again(range(s.seeds), shared))
     names, arms = {}, {}
     for method, settings in methods.items():
         names[method] = {setting: f"{method}, {setting}" for setting in settings}
@@ -203,20 +203,25 @@ def compare_methods(
     return comparison
 
 
-def _born_again(seeds: int, shared: dict[str, Any]) -> dict[str, Arm]:
+def _born_again(seeds: Sequence[int], shared: dict[str, Any]) -> dict[str, Arm]:
     """Two generations (1805.04770): seed s is taught by the one before it of the next seed."""
     arms, previous = {}, Arm(CrossEntropy())
+    following = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
     for generation in (1, 2):
         runs = study.compare({"previous": previous}, seeds, **shared, report=None).runs
-        previous = Arm(functools.partial(_next_generation, runs, previous, shared))
+        previous = Arm(functools.partial(_next_generation, runs, previous, shared, following))
         arms[f"generation {generation}"] = previous
     return arms
 
 
 def _next_generation(
-    runs: dict[tuple[str, int], Any], previous: Arm, shared: dict[str, Any], seed: int
+    runs: dict[tuple[str, int], Any],
+    previous: Arm,
+    shared: dict[str, Any],
+    following: dict[int, int],
+    seed: int,
 ) -> KD:
-    other = (seed + 1) % len(runs)
+    other = following[seed]
     method = previous.method(other) if callable(previous.method) else previous.method
     config = dataclasses.replace(shared["config"], seed=other)
     run, student, data = runs["previous", other], shared["student"], shared["data"]

@@ -88,6 +88,11 @@ class Settings:
     dataset: str
     seeds: int
 
+    @property
+    def choice_seeds(self) -> int:
+        """Seeds of a choice (``study.choose``), which are others than those of the report."""
+        return min(self.seeds, 5)
+
     def pick(self, *, smoke: Choice, lesson: Choice, full: Choice) -> Choice:
         """The value for this profile, where a chapter needs a size of its own."""
         return {"smoke": smoke, "lesson": lesson, "full": full}[self.profile.name]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from torch import nn
@@ -12,6 +13,7 @@ from torch import nn
 from kdnotes import checks
 from kdnotes.data import Splits
 from kdnotes.methods import Method
+from kdnotes.study.seeds import in_words
 from kdnotes.training import Config, Run
 
 
@@ -44,12 +46,26 @@ class Arm:
             ``functools.partial(StudentNet, in_channels=1, width=16)``; or ``PerSeed``.
         data: the splits.
         config: the schedule; its seed is replaced by each seed of the study.
+        chosen_on: the seeds on which ``study.choose`` chose this arm, and ``compare`` refuses to
+            report it (``None``: it was not chosen). No run depends on it.
     """
 
     method: Method | Callable[[int], Method]
     student: Callable[[], nn.Module] | PerSeed | None = None
     data: Splits | None = None
     config: Config | None = None
+    chosen_on: Sequence[int] | None = None
+
+
+def as_arms(arms: Mapping[str, Method | Arm]) -> dict[str, Arm]:
+    """The arms, of which each is an ``Arm``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not isinstance(arms, Mapping) or not arms:
+        raise ValueError(f"arms must be a non-empty mapping of names to methods, not {arms!r}")
+    return {name: arm if isinstance(arm, Arm) else Arm(arm) for name, arm in arms.items()}
 
 
 def complete(arms: Mapping[str, Method | Arm], **shared: Any) -> dict[str, Arm]:
@@ -59,13 +75,10 @@ def complete(arms: Mapping[str, Method | Arm], **shared: Any) -> dict[str, Arm]:
         ValueError: there is no arm.
         TypeError: something of an arm is missing, or of the wrong kind.
     """
-    if not isinstance(arms, Mapping) or not arms:
-        raise ValueError(f"arms must be a non-empty mapping of names to methods, not {arms!r}")
-    return {name: _complete_one(name, arm, shared) for name, arm in arms.items()}
+    return {name: _complete_one(name, arm, shared) for name, arm in as_arms(arms).items()}
 
 
-def _complete_one(name: str, arm: Method | Arm, shared: dict[str, Any]) -> Arm:
-    arm = arm if isinstance(arm, Arm) else Arm(arm)
+def _complete_one(name: str, arm: Arm, shared: dict[str, Any]) -> Arm:
     method = arm.method
     if not isinstance(method, Method) and (
         not callable(method) or isinstance(method, (type, nn.Module))
@@ -77,6 +90,8 @@ def _complete_one(name: str, arm: Method | Arm, shared: dict[str, Any]) -> Arm:
     arm = dataclasses.replace(arm, **missing)
     checks.instance(Splits, said="a Splits")(f"data of arm {name!r}", arm.data)
     checks.instance(Config, said="a Config")(f"config of arm {name!r}", arm.config)
+    chosen_on = checks.instance(Sequence, NoneType, said="the seeds of a choice, or None")
+    chosen_on(f"chosen_on of arm {name!r}", arm.chosen_on)
     checks.builder(f"student of arm {name!r}", arm.student)
     return arm
 
@@ -91,6 +106,20 @@ def at_seed(name: str, arm: Arm, seed: int) -> Arm:
     checks.builder(f"student of arm {name!r}", student)
     config = dataclasses.replace(arm.config, seed=seed)
     return dataclasses.replace(arm, method=method, student=student, config=config)
+
+
+def check_fresh(arms: Mapping[str, Arm], seeds: Sequence[int]) -> None:
+    """No arm is reported on a seed on which it was chosen.
+
+    Raises:
+        ValueError: it is not so.
+    """
+    for name, arm in arms.items():
+        if both := set(seeds).intersection(arm.chosen_on or ()):
+            raise ValueError(
+                f"seeds must be others than those on which arm {name!r} was chosen, where its mean "
+                f"is flattered, not {in_words(seeds)}: both have {in_words(sorted(both))}"
+            )
 
 
 def check_paired(arms: dict[str, Arm], runs: dict[tuple[str, int], Run]) -> None:

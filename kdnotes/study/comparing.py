@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 from torch import nn
 
-from kdnotes import checks, store
+from kdnotes import store
 from kdnotes.data import Splits
 from kdnotes.methods import Method
-from kdnotes.study.arms import Arm, at_seed, check_paired, complete
+from kdnotes.study.arms import Arm, at_seed, check_fresh, check_paired, complete
 from kdnotes.study.engine import chosen, finish, number_of_workers
 from kdnotes.study.results import Study
+from kdnotes.study.seeds import seeds_of
 from kdnotes.study.stacks import Job
 from kdnotes.training import Config, Run
 
 
 def compare(
     arms: Mapping[str, Method | Arm],
-    seeds: int = 5,
+    seeds: int | Sequence[int] = 5,
     *,
     student: Callable[[], nn.Module] | None = None,
     data: Splits | None = None,
@@ -30,7 +31,7 @@ def compare(
     fresh: bool | None = None,
     report: Callable[[str], None] | None = print,
 ) -> Study:
-    """Train every arm with every seed 0 … seeds − 1.
+    """Train every arm with every seed.
 
     The arms of a seed start from equal weights and see equal batches. Each run is in one thread, so
     that the result is bit-equal whatever ``workers`` is. Finished runs are stored, and reused
@@ -38,7 +39,7 @@ def compare(
 
     Args:
         arms: name → ``Method`` or ``Arm``.
-        seeds: number of seeds.
+        seeds: a number, for 0 … number − 1; or the seeds themselves, such as ``range(5, 15)``.
         student, data, config: what the arms share.
         workers: processes; by default the number of cores, or KDNOTES_WORKERS.
         engine: where they are: "local"; "dask", a Dask cluster on this computer for the time of the
@@ -49,7 +50,8 @@ def compare(
             with one where a worker is lost (``None``: silent).
 
     Raises:
-        ValueError: the workers would be threads of one process, or there is no such engine.
+        ValueError: an arm was chosen on one of the seeds; the workers would be threads of one
+            process; or there is no such engine.
         RuntimeError: a worker of Dask has another kdnotes, Python or torch; or a training ends
             whatever worker it is given to.
         OSError: there is no cache folder, and none can be made.
@@ -57,20 +59,17 @@ def compare(
             and schedule saw other batches.
     """
     named = complete(arms, student=student, data=data, config=config)
-    checks.count("seeds", seeds)
-    jobs = {
-        (name, seed): at_seed(name, arm, seed)
-        for name, arm in named.items()
-        for seed in range(seeds)
-    }
+    seeds = seeds_of("seeds", seeds)
+    check_fresh(named, seeds)
+    jobs = {(name, seed): at_seed(name, arm, seed) for name, arm in named.items() for seed in seeds}
     fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
     store.check_store()
-    by_seed = dict(sorted(jobs.items(), key=lambda item: item[0][1]))  # arms in their order
+    by_seed = {(name, seed): jobs[name, seed] for seed in seeds for name in named}
     finished, waiting = {}, list(named)
     places = chosen(engine), number_of_workers(workers)
     for job, run in finish(by_seed, fresh, *places, report or (lambda line: None)):
         finished[job] = run
-        while waiting and all((waiting[0], seed) in finished for seed in range(seeds)):
+        while waiting and all((waiting[0], seed) in finished for seed in seeds):
             _report_arm(waiting.pop(0), finished, report)
     runs = {job: finished[job] for job in jobs}
     check_paired(named, runs)

@@ -102,7 +102,11 @@ class Study:
         return "\n".join([*lines, f"({metric.replace('_', ' ')}; {count} paired seeds{hold})"])
 
     def best(self, metric: str = "validation_accuracy", among: list[str] | None = None) -> str:
-        """The arm with the highest mean of a *validation* metric: never chosen on the test set."""
+        """The arm with the highest mean of a *validation* metric: never chosen on the test set.
+
+        Its test mean on these seeds is flattered (``study.flattery``); for a report, choose with
+        ``study.choose``.
+        """
         if metric.startswith("test_"):
             raise ValueError(
                 f"metric must not be a test metric, but {metric!r} is: choose on validation"

@@ -39,7 +39,7 @@ from kdnotes.methods import (
     UncertaintyKD,
 )
 from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
-from kdnotes.study import Arm, PerSeed, Study, together
+from kdnotes.study import Arm, PerSeed, Study, choose, flattery, together
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, fit
 
@@ -50,6 +50,7 @@ A, B = torch.zeros(3, 2, 4, 4), torch.zeros(3, 5, 2, 2)  # features
 NAN, INF = math.nan, math.inf
 ONE_NAN, ONE_INF = (torch.tensor([value] + 11 * [0.0]).view(3, 4) for value in (NAN, INF))
 NANS = torch.full((2, 60, 4), NAN)  # views, images, classes
+SEEDS = "a whole number of at least 1, or distinct seeds of 0 or more such as range(5, 15)"
 
 
 def shared_fit(student=STUDENT, method=None, **changes):
@@ -99,6 +100,13 @@ def few_images(count):
 def given_study():
     row = {"arm": "a", "seed": 0, "test_accuracy": 0.5, "validation_accuracy": 0.5}
     return Study(pd.DataFrame([row]), {})
+
+
+def two_arms(seeds, shift=0):
+    """A study of arms "a" and "b"; the seeds of "b" begin at ``shift``."""
+    rows = [given_study().frame.assign(seed=seed) for seed in range(seeds)]
+    rows += [given_study().frame.assign(arm="b", seed=seed + shift) for seed in range(seeds)]
+    return Study(pd.concat(rows), {})
 
 
 class Pair(torch.nn.Module):
@@ -612,8 +620,34 @@ WRONG = [
      "method of arm 'ce' must give a Method for each seed, not"),
     (lambda: shared_compare({"ce": lambda seed: None}),
      "method of arm 'ce' must give a Method for each seed"),
-    (lambda: shared_compare(seeds=0), "seeds must be a whole number of at least 1, not 0"),
-    (lambda: shared_compare(seeds=2.0), "seeds must be a whole number of at least 1, not 2.0"),
+    (lambda: shared_compare(seeds=0), f"seeds must be {SEEDS}, not 0"),
+    (lambda: shared_compare(seeds=2.0), f"seeds must be {SEEDS}, not 2.0"),
+    (lambda: shared_compare(seeds=True), f"seeds must be {SEEDS}, not True"),
+    (lambda: shared_compare(seeds=[]), f"seeds must be {SEEDS}, not []"),
+    (lambda: shared_compare(seeds=[1, 2, 1]), f"seeds must be {SEEDS}, not [1, 2, 1]"),
+    (lambda: shared_compare(seeds=(0, -1)), f"seeds must be {SEEDS}, not (0, -1)"),
+    (lambda: shared_compare(seeds=[[1]]), f"seeds must be {SEEDS}, not [[1]]"),
+    (lambda: shared_compare(seeds={1, 2}), f"seeds must be {SEEDS}, not {{1, 2}}"),
+    (lambda: shared_compare({"ce": Arm(CrossEntropy(), chosen_on=1000)}),
+     "chosen_on of arm 'ce' must be the seeds of a choice, or None, not int"),
+    (lambda: shared_compare({"ce": Arm(CrossEntropy(), chosen_on=(0,))}, 2),
+     "seeds must be others than those on which arm 'ce' was chosen, where its mean is flattered, "
+     "not 0, 1: both have 0"),
+    (lambda: shared_compare({"ce": CrossEntropy()}, by=choose),
+     "arms must be at least 2 to choose from, not ['ce']"),
+    (lambda: shared_compare({}, by=choose), "arms must be a non-empty mapping of names to methods"),
+    (lambda: shared_compare({"a": CrossEntropy(), "b": CrossEntropy()}, 0, by=choose),
+     f"seeds must be {SEEDS}, not 0"),
+    (lambda: flattery(given_study(), 1),
+     "among must name at least 2 arms to choose from, not ['a']"),
+    (lambda: flattery(two_arms(6), 1, ["a", "c"]), "arm must be one of ['a', 'b'], not 'c'"),
+    (lambda: flattery(two_arms(6), 1, by="f1"), "metric must be one of"),
+    (lambda: flattery(two_arms(6), 0), "k must be a whole number from 1 to 4, not 0"),
+    (lambda: flattery(two_arms(6), 5), "k must be a whole number from 1 to 4, not 5"),
+    (lambda: flattery(two_arms(24), 12),
+     "k must leave at most 200,000 ways to take k of the 24 seeds, not 12 (2,704,156 ways)"),
+    (lambda: flattery(two_arms(6, shift=1), 2),
+     "among must name arms with equal seeds, not ['a', 'b']"),
     (lambda: shared_compare(workers=0),
      "workers (KDNOTES_WORKERS) must be a whole number of at least 1, not 0"),
     (lambda: shared_compare(workers=1.5),

@@ -21,6 +21,11 @@ from kdnotes.study import Arm
         ((None, True, "a", [0.5]), "(None, True, 'a', (0.5))"),
         (methods.CrossEntropy(), "CrossEntropy()"),
         (object(), "object"),
+        (Arm(methods.CrossEntropy()), "Arm(method=CrossEntropy())"),
+        (
+            Arm(methods.CrossEntropy(), chosen_on=(8, 9)),
+            "Arm(method=CrossEntropy(), chosen_on=(8, 9))",
+        ),
     ],
 )
 def test_a_value_in_words(value, words):

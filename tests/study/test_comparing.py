@@ -160,6 +160,21 @@ def test_frame_is_tidy_and_in_the_order_of_the_arms():
     assert "2 of 2 cached, computed 20" in lines[-1]
 
 
+def test_seeds_may_be_any_and_stay_in_their_order():
+    arms = {"plain": CrossEntropy(), "smooth": LabelSmoothing(0.2)}
+    lines = []
+    result = study(arms, [7, 2], report=lines.append)
+    rows = [["plain", 7], ["plain", 2], ["smooth", 7], ["smooth", 2]]
+    assert result.frame[["arm", "seed"]].values.tolist() == rows == list(map(list, result.runs))
+    assert len(lines) == 2 and all("2 runs" in line for line in lines)
+    gain = result.values("smooth") - result.values("plain")
+    assert gain.index.tolist() == [7, 2]
+    assert result.difference("smooth", "plain").mean == pytest.approx(gain.mean())
+    again = study(arms, range(2, 4))
+    assert again.frame["cached"].tolist() == [True, False, True, False]
+    assert again.runs["plain", 2].metrics == result.runs["plain", 2].metrics
+
+
 def test_arms_are_reported_in_their_order_whichever_finishes_first():
     lines = []
     longer = dataclasses.replace(CONFIG, epochs=12)
