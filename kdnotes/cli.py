@@ -1,4 +1,5 @@
-"""The command ``kdnotes``: run the course, list it, open it, train its teacher, compare, measure.
+"""The command ``kdnotes``: run the course, list and time it, open it, train its teacher, compare,
+measure.
 
 Wrong input ends with one line on stderr and exit code 2; a chapter that does not pass with code 1.
 """
@@ -40,6 +41,9 @@ def _seconds(text: str) -> Any:
     return _option(text, metavar="S", callback=_number(float))
 
 
+Chapters = Annotated[
+    list[str] | None, typer.Argument(metavar="[CHAPTER]...", help="Numbers or names; default: all.")
+]
 Notebooks = Annotated[Path, _option("Folder of the chapters.")]
 Profile = Annotated[
     str | None, _option("smoke, lesson or full; default KDNOTES_PROFILE, or lesson.")
@@ -58,10 +62,7 @@ NOTEBOOKS = Path("notebooks")
 
 @app.command()
 def run(
-    chapters: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[CHAPTER]...", help="Numbers or names; default: all."),
-    ] = None,
+    chapters: Chapters = None,
     profile: Profile = None,
     dataset: Dataset = None,
     seeds: Seeds = None,
@@ -118,6 +119,19 @@ def list_chapters(notebooks: Notebooks = NOTEBOOKS) -> None:
 
     for chapter in chapters.find(notebooks):
         print(f"{chapter.name[:2]}  {chapter.name[3:]}: {chapter.title}\n    {chapter.promise}")
+
+
+@app.command()
+def times(chapters: Chapters = None, notebooks: Notebooks = NOTEBOOKS) -> None:
+    """Count words, code, output and exercises of the chapters, and the minutes that they take.
+
+    Of a single chapter by section, with the limits that it breaks.
+    """
+    from kdnotes.course import chapters as course
+    from kdnotes.course import reading
+
+    chosen = course.choose(course.find(notebooks), chapters or [])
+    print(reading.report({one.name: reading.count(course.read(one.path)) for one in chosen}))
 
 
 @app.command()

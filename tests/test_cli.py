@@ -20,6 +20,15 @@ def test_list_shows_number_name_title_and_promise(course, capsys):
     assert lines[:2] == ["01  first: The first chapter", "    You see first."] and len(lines) == 6
 
 
+def test_times_of_all_chapters_and_of_the_sections_of_one(course, capsys):
+    assert cli.main(["times", "--notebooks", str(course)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["01_first", "02_broken", "03_last", "total"]
+    assert cli.main(["times", "2", "--notebooks", str(course)]) == 0
+    printed = capsys.readouterr().out
+    assert "2. The broken chapter " in printed and printed.endswith("limits broken: none\n")
+
+
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"kdnotes {__version__}\n"
@@ -30,6 +39,7 @@ BAD = {
         ["run", "9"],
         "CHAPTER must be one of 01_first, 02_broken, 03_last (or its number), not '9'",
     ),
+    "times of an unknown chapter": (["times", "9"], "CHAPTER must be one of 01_first"),
     "unknown chapter name": (["run", "entropy"], "not 'entropy'"),
     "unknown profile": (
         ["run", "--profile", "quick"],

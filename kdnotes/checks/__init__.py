@@ -33,6 +33,7 @@ from kdnotes.checks.values import (
     instance,
     kind_of,
     new_file,
+    number,
     one_of,
     positive,
     seeds,
@@ -46,7 +47,8 @@ from kdnotes.checks.values import (
 __all__ = [
     "at_least", "bound", "builder", "count", "distribution", "embeddings", "existing_file",
     "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
-    "kind_of", "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "seeds",
+    "kind_of", "logits", "new_file", "not_empty", "number", "one_of", "peer_logits", "positive",
+    "seeds",
     "share", "targets", "teacher_logits", "teacher_weights", "true_or_false", "trusted", "weight",
     "whole",
 ]  # fmt: skip

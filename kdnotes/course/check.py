@@ -1,26 +1,41 @@
-"""Automatic checks of exercises that name the mistake they recognise.
+"""What a reader does in a chapter: guesses, exercises of four kinds, a quiz, and their checks.
 
 ``exercise("01.2", my_function)`` prints *todo*, *correct*, or *not yet* with the sentence of one of
 the exercise's own traps, of a mistake that many exercises share (``mistakes``), or with the first
 case that differs. The verdict compares with the reference alone; the rest only names what is wrong.
+``by_hand``, ``read``, ``design`` and ``quiz`` print the same words of a number, of an answer read
+from a result, of a comparison and of three letters.
 """
 
 from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
+from kdnotes import checks
 from kdnotes.course import answers, mistakes
 from kdnotes.course.answers import Graded
-from kdnotes.course.attempt import Attempt, Exercise
+from kdnotes.course.attempt import Attempt
+from kdnotes.course.glossary import show as glossary
+from kdnotes.course.guesses import outcome, predict
+from kdnotes.lab import Design
 
-__all__ = ["exercise"]
+__all__ = [
+    "by_hand", "design", "exercise", "glossary", "outcome", "predict", "quiz", "read",
+]  # fmt: skip
 
 LONGEST_ARGUMENTS = 60
+# The tables of a chapter's module, and the functions that check what is in them.
+ASKED_BY = {
+    "EXERCISES": "",
+    "BY_HAND": " for check.by_hand",
+    "READINGS": " for check.read",
+    "DESIGNS": " for check.design",
+}
 
 
 def exercise(number: str, answer: Callable[..., Any]) -> bool:
@@ -33,23 +48,106 @@ def exercise(number: str, answer: Callable[..., Any]) -> bool:
     Raises:
         ValueError: there is no such exercise.
     """
-    spec = _find(number)
+    spec = _find(number, "EXERCISES")
     if not callable(answer):
         raise TypeError(f"answer must be a function, not {type(answer).__name__}")
-    verdict = _judge(Attempt(spec, answer))
+    return _told(number, _judge(Attempt(spec, answer)))
+
+
+def by_hand(number: str, answer: float | None = None) -> bool:
+    """Check a number that was computed by hand, print the verdict, and return whether it is right.
+
+    Args:
+        number: chapter and exercise, such as "04.5".
+        answer: ``None`` is to do; the verdict then says what is asked for, and how exactly.
+
+    Raises:
+        ValueError: there is no such exercise.
+        TypeError: the answer is no number.
+    """
+    return _told(number, _find(number, "BY_HAND").judge(answer, ()))
+
+
+def read(number: str, answer: Any = None, *results: Any) -> bool:
+    """Check an answer that was read from a table or a figure; see ``by_hand``.
+
+    Args:
+        number: chapter and exercise.
+        answer: a number, a name, or a list of names; ``None`` is to do.
+        results: what the right answer is computed from, such as the study of this run.
+
+    Raises:
+        ValueError: there is no such exercise, or the answer names what there is not.
+        TypeError: the answer is of another kind.
+    """
+    return _told(number, _find(number, "READINGS").judge(answer, results))
+
+
+def design(number: str, comparison: Design | None = None) -> bool:
+    """Check a comparison before anybody runs it: any that answers the question is right, unless
+    something confounds it, which is named; see ``by_hand``.
+
+    Args:
+        number: chapter and exercise.
+        comparison: an ``experiment.Design``; ``None`` is to do.
+
+    Raises:
+        ValueError: there is no such exercise.
+        TypeError: it is no design.
+    """
+    spec = _find(number, "DESIGNS")
+    if comparison is None or comparison is ...:
+        return _told(number, "todo")
+    found = spec.judge(comparison)
+    verdict = "not yet: " + "\n  and: ".join(found) if found else "correct"
+    return _told(number, verdict)
+
+
+def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) -> bool:
+    """Print a chapter's questions with the verdict on each answer; return whether all are right.
+
+    Args:
+        chapter: such as "05".
+        answers_given: question → letter; what is missing or ``None`` is to do.
+
+    Raises:
+        ValueError: there is no such quiz, question or letter.
+    """
+    items = dict(enumerate(_defined(chapter, "QUIZ"), 1))
+    given = {} if answers_given is None else answers_given
+    checks.instance(Mapping, said="a dict of question to letter")("answers_given", given)
+    for number in given:
+        if number not in items:
+            raise ValueError(f"a question must be one of {list(items)}, not {number!r}")
+    verdicts = {number: item.judge(number, given.get(number)) for number, item in items.items()}
+    for number, item in items.items():
+        print(f"{item.asked(number)}\n   → {verdicts[number]}")
+    return set(verdicts.values()) == {"correct"}
+
+
+def _told(number: str, verdict: str) -> bool:
     print(f"Exercise {number}: {verdict}")
     return verdict == "correct"
 
 
-def _find(number: str) -> Exercise:
+def _find(number: str, kind: str) -> Any:
+    """The definition of an exercise of a kind, the name of a table of the chapter's module."""
     try:
-        chapter = int(number.split(".")[0])
-        module = importlib.import_module(f"kdnotes.course.exercises.chapter{chapter:02d}")
-        return module.EXERCISES[number]
-    except (ModuleNotFoundError, KeyError, ValueError, AttributeError):
+        return _defined(number.split(".")[0], kind)[number]
+    except (KeyError, ValueError, AttributeError):
         raise ValueError(
-            f"number must be that of an exercise, such as '01.1', not {number!r}"
+            f"number must be that of an exercise{ASKED_BY[kind]}, such as '01.1', not {number!r}"
         ) from None
+
+
+def _defined(chapter: str, table: str) -> Any:
+    """A table of the chapter's module of exercises."""
+    try:
+        name = f"chapter{int(chapter.strip()):02d}"
+        return getattr(importlib.import_module(f"kdnotes.course.exercises.{name}"), table)
+    except (ModuleNotFoundError, ValueError, AttributeError):
+        wanted = "one that has exercises, such as '01'"
+        raise ValueError(f"chapter must be {wanted}, not {chapter!r}") from None
 
 
 def _judge(attempt: Attempt) -> str:

@@ -1,5 +1,10 @@
-"""The exercises, one module a chapter and one class an exercise: reference, cases, and traps.
+"""The exercises, one module a chapter, in tables by kind.
 
-A trap, a method ``wrong_…``, is a wrong answer of real code or of real learners; its docstring is
-what the learner is told.
+- ``EXERCISES``, functions to write: a class each, with reference, cases, and traps. A trap, a
+  method ``wrong_…``, is a wrong answer of real code or of real learners; its docstring is what the
+  learner is told.
+- ``BY_HAND``, numbers to compute before anything runs, and ``READINGS``, answers to be read from a
+  result, computed from that result: ``questions.Question``, which may have traps too.
+- ``DESIGNS``, comparisons to plan: ``questions.Comparison``.
+- ``QUIZ``, three questions on the chapter: ``questions.Item``.
 """

@@ -1,4 +1,4 @@
-"""Exercises of chapter 1: the soft loss, its gradient, its limit at high T, and label smoothing."""
+"""Exercises of chapter 1: soft loss, its gradient, its limit at high T, label smoothing; a quiz."""
 
 import math
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise, stretched
+from kdnotes.course.questions import RIGHT, Item, Question
 
 
 def _logits(seed: int, batch: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -99,3 +100,75 @@ class Smoothing(Exercise):
 
 
 EXERCISES = {"01.1": SoftLoss(), "01.2": SoftGradient(), "01.3": Limit(), "01.4": Smoothing()}
+
+
+class Softened(Question):
+    """The probability of the first of two classes with the logits 2 and 0, at T = 2."""
+
+    asks = "a probability between 0 and 1"
+    hint = "divide both logits by T, take exponentials, and divide by their sum"
+    absolute = 0.005
+
+    def expected(self):
+        return float(losses.soften(torch.tensor([[2.0, 0.0]]), 2.0)[0, 0])
+
+    def wrong_unsoftened(self):
+        """That is the probability at T = 1: divide the logits by T first."""
+        return float(losses.soften(torch.tensor([[2.0, 0.0]]), 1.0)[0, 0])
+
+    def wrong_product(self):
+        """T divides the logits, it does not multiply them."""
+        return float(losses.soften(torch.tensor([[2.0, 0.0]]), 0.5)[0, 0])
+
+    def wrong_other_class(self):
+        """That is the probability of the other class."""
+        return 1 - self.expected()
+
+
+BY_HAND = {"01.5": Softened()}
+
+QUIZ = (
+    Item(
+        "The temperature of a teacher's softmax is raised from 1 to 4. What changes?",
+        {
+            "The order of the classes, on images of which the teacher is unsure.": (
+                "the ratio of two probabilities is exp((z_i − z_j)/T), which crosses 1 at no T"
+            ),
+            "The teacher's accuracy, a little.": (
+                "the largest logit stays the largest, whatever it is divided by"
+            ),
+            "How much probability lies off the top class.": RIGHT,
+            "The teacher tells something that it did not tell before.": (
+                "the probabilities at T = 1 already give all differences of the logits"
+            ),
+        },
+    ),
+    Item(
+        "The teacher is fixed. In place of KL(p_t ‖ p_s) you minimise the cross-entropy of p_s "
+        "with the target p_t. What does the student notice?",
+        {
+            "Nothing: it gets the same gradients.": RIGHT,
+            "It becomes surer, as the teacher's entropy is minimised too.": (
+                "the entropy of a fixed teacher is a constant, which has no gradient"
+            ),
+            "It ends at another place, as the cross-entropy does not reach 0.": (
+                "two losses can have their smallest value at one place, and differ in that value"
+            ),
+        },
+    ),
+    Item(
+        "T = 4 and α = 0.1, and the code forgets the factor T². What is trained?",
+        {
+            "The right loss, with a smaller learning rate.": (
+                "a learning rate scales both terms, and here only one is scaled"
+            ),
+            "A loss in which the teacher counts for more than 1 − α says.": (
+                "the factor that is missing is larger than 1"
+            ),
+            "A loss whose soft gradient points elsewhere.": (
+                "a constant factor changes the length of a gradient, not its direction"
+            ),
+            "A loss in which the labels count for more than α says.": RIGHT,
+        },
+    ),
+)

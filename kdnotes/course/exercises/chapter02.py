@@ -1,9 +1,10 @@
-"""Exercises of chapter 2: parameters of a convolution, calibration, a teacher's outputs."""
+"""Exercises of chapter 2: parameters of a convolution, calibration, a teacher's outputs; a quiz."""
 
 import torch
 from torch import Tensor, nn
 
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Item
 
 
 class Parameters(Exercise):
@@ -121,3 +122,48 @@ class TeacherOutputs(Exercise):
 
 
 EXERCISES = {"02.1": Parameters(), "02.2": CalibrationError(), "02.3": TeacherOutputs()}
+
+QUIZ = (
+    Item(
+        "A student has a fiftieth of the teacher's multiply-accumulates. What do you know of its "
+        "latency on one image?",
+        {
+            "It is about a fiftieth.": (
+                "starting an operation and moving data take time that no multiply-accumulate counts"
+            ),
+            "It is less than a fiftieth: a small network stays in the cache.": (
+                "the fixed cost of each operation does not shrink with the network"
+            ),
+            "Nothing exact, before it is measured on the device.": RIGHT,
+        },
+    ),
+    Item(
+        "On the test images to which a network gives a confidence near 0.9 it is right in 78 %. "
+        "What would you do?",
+        {
+            "Divide its logits by a temperature above 1, fitted on validation images.": RIGHT,
+            "Divide its logits by a temperature below 1, fitted on validation images.": (
+                "that makes the network surer, and it is right less often than it says"
+            ),
+            "Divide its logits by a temperature above 1, fitted on these test images.": (
+                "images that chose a temperature cannot measure what it repairs"
+            ),
+            "Train it longer, until 90 % of these images are right.": (
+                "calibration is about saying 78 % where 78 % are right, whatever the accuracy is"
+            ),
+        },
+    ),
+    Item(
+        "A teacher is asked for its outputs under torch.no_grad(), but left in training mode. What "
+        "happens to it?",
+        {
+            "Nothing lasting: without gradients no weight changes.": (
+                "not all that a network remembers is a weight with a gradient"
+            ),
+            "Its outputs are noisy now, and the batch norms' running statistics move.": RIGHT,
+            "Its outputs are noisy now; eval() later brings the old teacher back.": (
+                "eval() switches to the running statistics, and these have moved by then"
+            ),
+        },
+    ),
+)

@@ -1,4 +1,4 @@
-"""Exercises of chapter 3: entropy at a temperature, the choice of an arm, a missing T²."""
+"""Exercises of chapter 3: entropy at a temperature, the choice of an arm, a missing T²; a quiz."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Item, Question
 
 
 class Entropy(Exercise):
@@ -118,3 +119,64 @@ class EquivalentAlpha(Exercise):
 
 
 EXERCISES = {"03.1": Entropy(), "03.2": Choice(), "03.3": EquivalentAlpha()}
+
+
+class AsGood(Question):
+    """The temperatures that this run cannot tell from the one that validation chose."""
+
+    asks = "a list of names of arms, such as ['T=1', 'T=4']"
+    hint = "look for the intervals of chosen minus other that hold 0, corrected for their number"
+
+    def expected(self, study, arms):
+        chosen = study.best(among=list(arms))
+        versus = study.differences({arm: (chosen, arm) for arm in arms if arm != chosen})
+        return {arm for arm, difference in versus.items() if not difference.resolved}
+
+    def choices(self, study, arms):
+        return list(arms)
+
+
+READINGS = {"03.4": AsGood()}
+
+QUIZ = (
+    Item(
+        "Between two fixed networks KL(p_t ‖ p_s) hardly changes from T = 1 to T = 8. What follows "
+        "for the temperature to train with?",
+        {
+            "All of these temperatures will train equally good students.": (
+                "both networks were fixed: nothing in that curve has been trained"
+            ),
+            "The loss hardly changes with T either, so α keeps its meaning.": (
+                "the loss is T² times this divergence"
+            ),
+            "Nothing: students trained at each T have to tell.": RIGHT,
+        },
+    ),
+    Item(
+        "KD minus cross-entropy is +0.6 ± 0.8 points, a 95 % interval over five paired seeds. What "
+        "may you say?",
+        {
+            "KD gains 0.6 points.": "the interval holds 0, so that a gain is not shown",
+            "KD gains nothing.": "the interval holds gains of more than a point as well",
+            "Neither is shown: all from a loss of 0.2 to a gain of 1.4 points fits.": RIGHT,
+            "KD gains something, with a probability of 95 %.": (
+                "95 % is how often such intervals hold the true difference"
+            ),
+        },
+    ),
+    Item(
+        "Eight temperatures were tried. Which number may be reported as the gain of the best one?",
+        {
+            "The largest of the eight gains on the test images.": (
+                "a score that chose among eight is no measurement of the one it chose"
+            ),
+            "The test gain, on new seeds, of the T that did best on validation.": RIGHT,
+            "The validation gain of the T that did best on validation.": (
+                "the best of eight is partly the luckiest, and the luck is in that very score"
+            ),
+            "The test gain, on the same seeds, of the T that did best on validation.": (
+                "the luck of these trainings helped T to be chosen, and shows in the test score too"
+            ),
+        },
+    ),
+)

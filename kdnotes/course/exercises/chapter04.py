@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: the whole loss, the gap recovered, a paired interval."""
+"""Exercises of chapter 4: the whole loss, gap recovered, a paired interval, a design; a quiz."""
 
 import numpy as np
 import torch
@@ -7,6 +7,8 @@ from scipy import stats
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item
+from kdnotes.methods import KD, LabelSmoothing
 
 
 class WholeLoss(Exercise):
@@ -103,3 +105,74 @@ class Interval(Exercise):
 
 
 EXERCISES = {"04.1": WholeLoss(), "04.2": Gap(), "04.3": Interval()}
+
+
+class AgainstSmoothing(Comparison):
+    """Is KD's gain more than what softened targets bring without a teacher? KD against label
+    smoothing, at any settings.
+    """
+
+    factor = "method"
+    least_seeds = 5
+
+    def misses(self, design):
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        if not all(type(method) is KD for method in treatments):
+            return "the treatment must be KD: the question is about its gain"
+        if all(method.alpha == 1 for method in treatments):
+            return "with α = 1 nothing is left of the teacher"
+        if not all(type(method) is LabelSmoothing for method in baselines):
+            return "the baseline must soften its targets without a teacher, or the gain may be that"
+        if baselines and all(method.epsilon == 0 for method in baselines):
+            return "with ε = 0 the targets are not softened"
+        if baselines and (len(treatments) == 1) != (len(baselines) == 1):
+            return "one side has settings to choose from, the other has not: tune both or neither"
+        return None
+
+
+DESIGNS = {"04.4": AgainstSmoothing()}
+
+QUIZ = (
+    Item(
+        "Why does each seed give both arms the same initial weights and the same batches?",
+        {
+            "Luck that both arms share then drops out of their difference.": RIGHT,
+            "The interval of a paired difference is always the narrower one.": (
+                "pairing costs degrees of freedom, and without shared luck nothing pays for them"
+            ),
+            "Fewer test images are needed then.": (
+                "the test images are another source of luck, which no seed controls"
+            ),
+        },
+    ),
+    Item(
+        "Plain student 80 %, distilled student 82 %, teacher 90 %. What is a fair summary?",
+        {
+            "It retains 91 % of the teacher's knowledge.": (
+                "the plain student, which met no teacher, retains 89 % by that measure"
+            ),
+            "It agrees with its teacher on 91 % of the images.": (
+                "accuracies do not say on which images two networks agree"
+            ),
+            "It recovers a fifth of the gap between plain student and teacher.": RIGHT,
+            "It recovers nine tenths of the gap between chance and teacher.": (
+                "that gap is mostly closed by labels, without any teacher"
+            ),
+        },
+    ),
+    Item(
+        "A student never saw class 7. Its logit for 7 is to be raised by one number b. How is b "
+        "chosen?",
+        {
+            "So that the test accuracy is highest: it is a single number.": (
+                "a test set that chooses one number has chosen"
+            ),
+            "So that the accuracy on validation images is highest.": RIGHT,
+            "So that the recall of class 7 on validation images is highest.": (
+                "recall only grows with b, up to calling every image a 7"
+            ),
+        },
+    ),
+)

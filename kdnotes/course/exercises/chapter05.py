@@ -1,4 +1,4 @@
-"""Exercises of chapter 5: the two terms of distillation, coupling, the DKD loss."""
+"""Exercises of chapter 5: the two terms of distillation, coupling, the DKD loss; a quiz."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Item
 
 
 def _batch(scale: float = 3.0, classes: int = 10, batch: int = 8) -> tuple[Tensor, Tensor, Tensor]:
@@ -163,3 +164,35 @@ class DKD(Exercise):
 
 
 EXERCISES = {"05.1": Terms(), "05.2": NonTargetPart(), "05.3": DKD()}
+
+QUIZ = (
+    Item(
+        "The teacher gives the label of an image 99 %. How much does its opinion of the other "
+        "classes (NCKD) count in plain KD, on this image?",
+        {
+            "As much as on every other image.": "its factor is made of the teacher's answer",
+            "0.99 times.": "the factor falls where the teacher becomes surer of the label",
+            "0.01 times.": RIGHT,
+        },
+    ),
+    Item(
+        "Someone sets the label's probability to 0 in both outputs, does not rescale the others so "
+        "that they sum to 1, and calls the rest of the KL the non-target term. With all weights 1, "
+        "what is trained?",
+        {
+            "Plain KD.": RIGHT,
+            "DKD with β = 1.": "the non-target probabilities of DKD sum to 1 on every image",
+            "NCKD alone.": "the term of the label has been split off, and is still in the sum",
+        },
+    ),
+    Item(
+        "Which term can teach a student that a boot is nearer to a sneaker than to a shirt?",
+        {
+            "The cross-entropy with the labels.": (
+                "it pushes all wrong classes down in the proportions that the student itself has"
+            ),
+            "TCKD.": "it sees the label, and everything else as one",
+            "NCKD.": RIGHT,
+        },
+    ),
+)

@@ -1,0 +1,384 @@
+"""Numbers by hand, answers read from a result, designs and quizzes: what is accepted, what is not.
+
+Made-up exercises first, then those of the chapters, each with the wrong answers that an adversary
+would try.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from helpers import CONFIG, STUDENT, tiny_data, tiny_teacher
+from lab.made_up import study_of
+
+import kdnotes.course.exercises
+from kdnotes.course import check
+from kdnotes.course.attempt import sentence
+from kdnotes.course.questions import RIGHT, Item, Question
+from kdnotes.lab import Design
+from kdnotes.methods import KD, CrossEntropy, LabelSmoothing, UncertaintyKD
+
+MODULES = [
+    importlib.import_module(f"kdnotes.course.exercises.{item.name}")
+    for item in pkgutil.iter_modules(kdnotes.course.exercises.__path__)
+]
+BY_HAND = {n: one for m in MODULES for n, one in getattr(m, "BY_HAND", {}).items()}
+READINGS = {n: one for m in MODULES for n, one in getattr(m, "READINGS", {}).items()}
+QUIZZES = {m.__name__[-2:]: m.QUIZ for m in MODULES if hasattr(m, "QUIZ")}
+ITEMS = [(chapter, n) for chapter, items in QUIZZES.items() for n in range(1, len(items) + 1)]
+
+
+class Share(Question):
+    asks = "a share between 0 and 1"
+    hint = "look at the last row"
+    absolute = 0.005
+
+    def expected(self, *results):
+        return results[0] if results else 0.25
+
+    def wrong_rest(self, *results):
+        """That is the rest."""
+        return 1 - self.expected(*results)
+
+
+class Number(Question):
+    def expected(self):
+        return 32
+
+
+class Names(Question):
+    asks = "a list of arms"
+    hint = "read the column"
+
+    def expected(self, best):
+        return best
+
+    def choices(self, best):
+        return ["A", "B", "C"]
+
+
+QUIZ = (
+    Item("First?", {"this": RIGHT, "that": "it is not that", "those": "there is one only"}),
+    Item("Second?", {"no": "it is", "yes": RIGHT, "both": "it cannot be both"}),
+)
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch):
+    module = types.ModuleType("kdnotes.course.exercises.chapter98")
+    module.BY_HAND = {"98.1": Share(), "98.2": Number()}
+    module.READINGS = {"98.3": Share(), "98.4": Names()}
+    module.QUIZ = QUIZ
+    monkeypatch.setitem(sys.modules, "kdnotes.course.exercises.chapter98", module)
+
+
+def verdict(capsys, function, number, *given):
+    correct = function(number, *given)
+    line = capsys.readouterr().out.strip()
+    assert line.startswith(f"Exercise {number}: ")
+    line = line.removeprefix(f"Exercise {number}: ")
+    assert correct == (line == "correct")
+    return line
+
+
+@pytest.mark.parametrize("answer", [0.25, 0.2501, 0.2549, np.float32(0.25), torch.tensor(0.25)])
+def test_a_number_within_the_tolerance_is_correct(answer, capsys):
+    assert verdict(capsys, check.by_hand, "98.1", answer) == "correct"
+
+
+@pytest.mark.parametrize("answer", [None, ...])
+def test_no_answer_is_to_do_and_says_what_is_asked(answer, capsys):
+    said = "todo (a share between 0 and 1, give or take 0.005)"
+    assert verdict(capsys, check.by_hand, "98.1", answer) == said
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (0.75, "that is the rest"),
+        (-0.25, "the size is right, the sign is not"),
+        (25, "100 times too large: asked for is a share between 0 and 1"),
+        (0.0025, "100 times too small: asked for is a share between 0 and 1"),
+        (0.26, "close, but off by more than 0.005"),
+        (0.5, "look at the last row"),
+        (0, "look at the last row"),
+        (math.nan, "look at the last row"),
+        (math.inf, "look at the last row"),
+        (1e300, "look at the last row"),
+    ],
+)
+def test_a_wrong_number_is_named(answer, said, capsys):
+    assert verdict(capsys, check.by_hand, "98.1", answer) == f"not yet: {said}"
+
+
+def test_near_0_a_wrong_number_has_neither_a_wrong_sign_nor_a_wrong_unit(capsys):
+    assert verdict(capsys, check.read, "98.3", 0.3, 0.002) == "not yet: look at the last row"
+
+
+@pytest.mark.parametrize("answer", ["0.25", True, [0.25], {"answer": 0.25}, lambda: 0.25])
+def test_what_is_no_number_is_refused(answer):
+    with pytest.raises(TypeError, match="answer must be a share between 0 and 1, give or take"):
+        check.by_hand("98.1", answer)
+
+
+@pytest.mark.parametrize("answer", [31.999, 32.001, 31, 3200])
+def test_without_a_tolerance_a_number_is_exact(answer, capsys):
+    assert verdict(capsys, check.by_hand, "98.2", answer) != "correct"
+    assert verdict(capsys, check.by_hand, "98.2", 32.0) == "correct"
+    assert verdict(capsys, check.by_hand, "98.2", 0.1 * 320) == "correct"
+
+
+def test_a_reading_is_computed_from_the_results_that_are_passed(capsys):
+    assert verdict(capsys, check.read, "98.3", 0.4, 0.4) == "correct"
+    assert verdict(capsys, check.read, "98.3", 0.4, 0.6) == "not yet: that is the rest"
+
+
+@pytest.mark.parametrize("computed", [math.nan, math.inf, -math.inf])
+def test_where_a_run_gives_no_number_no_number_is_right(computed, capsys):
+    for answer in (0.5, 0.0, -1e9, 1e308):
+        assert verdict(capsys, check.read, "98.3", answer, computed) != "correct"
+    assert verdict(capsys, check.read, "98.3", computed, computed) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("answer", "best", "said"),
+    [
+        ("A", "A", "correct"),
+        ("B", "A", "not yet: read the column"),
+        (["A", "B"], {"A", "B"}, "correct"),
+        (("B", "A", "A"), {"A", "B"}, "correct"),
+        ([], set(), "correct"),
+        (["A", "B", "C"], {"A", "B"}, "not yet: 1 too many, 0 missing; read the column"),
+        (["C"], {"A", "B"}, "not yet: 1 too many, 2 missing; read the column"),
+        ([], {"A"}, "not yet: 0 too many, 1 missing; read the column"),
+    ],
+)
+def test_names(answer, best, said, capsys):
+    assert verdict(capsys, check.read, "98.4", answer, best) == said
+
+
+def test_names_that_there_are_not_are_refused():
+    with pytest.raises(ValueError, match=r"a list of arms, of \['A', 'B', 'C'\], not 'D'"):
+        check.read("98.4", "D", "A")
+    with pytest.raises(TypeError, match="answer must be a list of arms"):
+        check.read("98.4", ["A"], "A")  # one name is asked for
+    with pytest.raises(TypeError, match="answer must be a list of arms"):
+        check.read("98.4", "A", {"A"})
+
+
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [
+        (check.by_hand, "98.3"),
+        (check.read, "98.1"),
+        (check.design, "98.1"),
+        (check.by_hand, "97.1"),
+        (check.read, "x"),
+        (check.design, 4.4),
+    ],
+)
+def test_an_exercise_of_another_kind_is_unknown(function, number):
+    with pytest.raises(ValueError, match="number must be that of an exercise for check"):
+        function(number)
+
+
+# --- quizzes
+
+
+def test_an_unanswered_quiz_prints_the_questions_and_is_to_do(capsys):
+    for given in ((), ({1: None, 2: ...},), ({},)):
+        assert not check.quiz("98", *given)
+        printed = capsys.readouterr().out
+        assert printed.startswith("1. First?\n   a) this\n   b) that\n   c) those\n   → todo\n2. ")
+        assert printed.count("todo") == 2
+
+
+def test_right_answers_in_any_spelling(capsys):
+    assert check.quiz("98", {1: "a", 2: "B) "})
+    assert capsys.readouterr().out.count("→ correct") == 2
+
+
+def test_one_wrong_answer_is_told_why_and_the_quiz_is_not_solved(capsys):
+    assert not check.quiz("98", {1: "a", 2: "c"})
+    printed = capsys.readouterr().out
+    assert "→ correct" in printed and "→ not yet: c) it cannot be both" in printed
+
+
+@pytest.mark.parametrize(
+    "answer", ["d", "", "ab", "abc", ["a"], {"a", "b"}, 1, True, "this", "a,b", "a) or b)"]
+)
+def test_what_is_no_letter_is_refused_before_anything_is_printed(answer, capsys):
+    with pytest.raises(ValueError, match="answer 1 must be one of 'a', 'b', 'c', or None, not"):
+        check.quiz("98", {2: "a", 1: answer})
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("question", [0, 3, "1"])
+def test_a_question_that_there_is_not(question):
+    with pytest.raises(ValueError, match=r"a question must be one of \[1, 2\], not"):
+        check.quiz("98", {question: "a"})
+
+
+def test_a_quiz_that_there_is_not():
+    for chapter in ("97", "x", 5.5, None):
+        with pytest.raises(ValueError, match="chapter must be one that has exercises"):
+            check.quiz(chapter)
+    with pytest.raises(TypeError, match="answers_given must be a dict"):
+        check.quiz("98", ["a", "b"])
+
+
+@pytest.mark.parametrize("chapter", QUIZZES)
+def test_a_quiz_is_three_questions(chapter, capsys):
+    assert len(QUIZZES[chapter]) == 3
+    right = {n: letter_of(item) for n, item in enumerate(QUIZZES[chapter], 1)}
+    assert len(set(right.values())) > 1  # not the same letter for all
+    assert check.quiz(chapter, right)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 88
+
+
+def letter_of(item: Item) -> str:
+    return "abcdef"[list(item.choices.values()).index(RIGHT)]
+
+
+@pytest.mark.parametrize(("chapter", "number"), ITEMS)
+def test_each_question_has_one_right_answer_and_a_sentence_for_each_wrong_one(chapter, number):
+    item = QUIZZES[chapter][number - 1]
+    reasons = [reason for reason in item.choices.values() if reason != RIGHT]
+    assert 2 <= len(reasons) == len(item.choices) - 1 <= 3
+    assert item.text[-1] in ".?" and all(choice[-1] == "." for choice in item.choices)
+    right = next(choice for choice, reason in item.choices.items() if reason == RIGHT)
+    for reason in reasons:
+        assert 3 <= len(reason.split()) <= 25 and reason[-1] not in ".!?" and "todo" not in reason
+        assert ". " not in reason  # one sentence
+        assert right.lower().strip(".") not in reason.lower()  # does not give the answer away
+
+
+@pytest.mark.parametrize(("chapter", "number"), ITEMS)
+def test_each_wrong_letter_is_told_why(chapter, number, capsys):
+    item = QUIZZES[chapter][number - 1]
+    for letter, reason in zip("abcd", item.choices.values(), strict=False):
+        assert not check.quiz(chapter, {number: letter})
+        said = " ".join(capsys.readouterr().out.split())
+        assert ("→ correct" if reason == RIGHT else f"→ not yet: {letter}) {reason}") in said
+
+
+# --- the chapters' own
+
+
+@pytest.mark.parametrize("number", BY_HAND)
+def test_a_number_by_hand_has_a_tolerance_that_tells_its_traps_apart(number, capsys):
+    spec = BY_HAND[number]
+    assert verdict(capsys, check.by_hand, number, spec.expected()) == "correct"
+    for trap in spec.traps:
+        assert verdict(capsys, check.by_hand, number, trap()) == f"not yet: {sentence(trap)}"
+
+
+@pytest.mark.parametrize(("value", "correct"), [(0.73, True), (0.731, True), (0.7, False)])
+def test_01_5_two_digits_are_enough_and_needed(value, correct):
+    assert check.by_hand("01.5", value) == correct
+
+
+def temperatures(shift: float = 0.0):
+    """T=1 and T=2 are chosen and close; T=4 loses a point and a half."""
+    base = np.array([0.80, 0.81, 0.79, 0.80, 0.82])
+    noise = np.array([0.001, -0.002, 0.001, 0.002, -0.002])
+    arms = {"T=1": base + noise, "T=2": base + 0.001, "T=4": base - 0.015 + noise / 2}
+    study = study_of(**{name: list(values + shift) for name, values in arms.items()})
+    study.frame["validation_accuracy"] = study.frame["test_accuracy"]
+    return study, list(arms)
+
+
+def test_03_4_is_read_from_the_study_of_this_run(capsys):
+    study, arms = temperatures()
+    assert verdict(capsys, check.read, "03.4", ["T=1"], study, arms) == "correct"
+    for wrong in ([], ["T=4"], ["T=1", "T=4"], ["T=1", "T=2"], arms):
+        assert "not yet" in verdict(capsys, check.read, "03.4", wrong, study, arms)
+    alike, _ = temperatures()
+    alike.frame["test_accuracy"] = study.values("T=2").tolist() * 3  # no spread: nothing resolved
+    assert verdict(capsys, check.read, "03.4", ["T=1", "T=4"], alike, arms) == "correct"
+
+
+def planned(**changes):
+    teacher = tiny_teacher()
+    arms = {
+        "KD": KD(teacher, 2.0, 0.1),
+        "KD α=0.5": KD(teacher, 2.0, 0.5),
+        "KD α=1": KD(teacher, 2.0, 1.0),
+        "LS": LabelSmoothing(0.1),
+        "LS 0.2": LabelSmoothing(0.2),
+        "LS 0": LabelSmoothing(0.0),
+        "CE": CrossEntropy(),
+        "weighted": UncertaintyKD(teacher, 2.0, 0.1),
+    }
+    given = {"treatment": "KD", "baseline": "LS", "seeds": 5, "student": STUDENT}
+    return Design(arms, **(given | {"data": tiny_data(), "config": CONFIG} | changes))
+
+
+CHOICE = {"choose_by": "validation_accuracy", "choose_seeds": 3, "seeds": range(3, 8)}
+BOTH = {"treatment": ("KD", "KD α=0.5"), "baseline": ("LS", "LS 0.2")} | CHOICE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"seeds": range(10)},
+        {"seeds": [7, 1, 20, 3, 4]},
+        {"metric": "test_nll"},
+        {"metric": "validation_accuracy"},
+        {"treatment": "KD α=0.5", "baseline": "LS 0.2"},
+        BOTH,
+        BOTH | {"choose_by": "validation_nll"},
+        BOTH | {"treatment": ["KD α=0.5", "KD", "KD α=1"]},
+        BOTH | {"choose_seeds": [99, 100]},
+    ],
+)
+def test_04_4_every_right_design_is_accepted(changes, capsys):
+    assert verdict(capsys, check.design, "04.4", planned(**changes)) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"baseline": "CE"}, "the baseline must soften its targets without a teacher"),
+        ({"baseline": "KD α=0.5"}, "the baseline must soften its targets"),
+        ({"treatment": "LS 0.2"}, "the treatment must be KD"),
+        ({"treatment": "weighted"}, "the treatment must be KD"),
+        ({"treatment": "KD α=1"}, "nothing is left of the teacher"),
+        ({"baseline": "LS 0"}, "with ε = 0 the targets are not softened"),
+        ({"baseline": None}, "there is no baseline"),
+        ({"seeds": 1}, "there is one seed"),
+        ({"seeds": 3}, "3 seeds give a wide interval: take 5 or more"),
+        ({"seeds": [0] * 5}, "there is one seed"),
+        ({"seeds": [0, 1, 2, 3, 3, 3]}, "a seed is counted more than once"),
+        (BOTH | {"baseline": "LS"}, "tune both or neither"),
+        (BOTH | {"choose_by": None}, "nothing that chooses"),
+        (BOTH | {"choose_by": "test_accuracy"}, "test_accuracy chooses"),
+        (BOTH | {"choose_seeds": None}, "no seeds for the choice"),
+        (BOTH | {"choose_seeds": 4}, "seeds both choose and report (3)"),
+        (BOTH | {"metric": "validation_accuracy"}, "the images that chose measure again"),
+        (BOTH | {"metric": "validation_nll"}, "the images that chose measure again"),
+    ],
+)
+def test_04_4_a_design_that_misses_or_is_confounded_is_told_so(changes, said, capsys):
+    line = verdict(capsys, check.design, "04.4", planned(**changes))
+    assert line.startswith("not yet: ") and said in line
+
+
+def test_a_design_is_to_do_or_is_one(capsys):
+    assert verdict(capsys, check.design, "04.4", None) == "todo"
+    with pytest.raises(TypeError, match=r"design must be an experiment\.Design, or None, not dict"):
+        check.design("04.4", {"arms": {}})
+
+
+def test_all_faults_of_a_design_are_told(capsys):
+    design = planned(**BOTH | {"choose_by": "test_accuracy", "choose_seeds": None, "seeds": 1})
+    line = verdict(capsys, check.design, "04.4", design)
+    assert line.count("\n  and: ") == 2
