@@ -258,7 +258,7 @@ PAIR = ([1.0, 2.0, 3.0], [0.0, 1.0, 0.0])
         ("exit_slider", (CONFIDENCE, CORRECT, COSTS, EXITS), {"threshold": 1.2}, "threshold"),
         ("seeds_slider", ([0.1],), {"start": 2}, "differences"),
         ("seeds_slider", ([0.1, 0.2, 0.3],), {"start": 1}, "start"),
-        ("seeds_slider", ([0.1, float("nan"), 0.3],), {"start": 2}, "samples"),
+        ("seeds_slider", ([0.1, float("nan"), 0.3],), {"start": 2}, "differences"),
     ],
 )
 def test_bad_input_names_the_argument(slider, arguments, options, message):

@@ -13,10 +13,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from slider_helpers import paths, said, shown
 
 from kdnotes.show import interactive
 from kdnotes.show.document import document
+from kdnotes.show.pages import notebook_page
 
 ROOT = Path(__file__).parents[2]
 PAIR = ([2.0, 0.0, -1.0], [3.0, 1.0, -1.0], 0, ["<b>", "dog", "ship & 'car'"])
@@ -113,13 +115,13 @@ document.body.append(result);
 </script>"""
 
 
-def in_a_browser(body: str, folder: Path) -> list[dict]:
-    """What the driver saw of each copy in ``body``."""
+def in_a_browser(document_text: str, folder: Path) -> list[dict]:
+    """What the driver saw of each copy on a page."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser:
         pytest.skip("no chromium")
     page = folder / "page.html"
-    page.write_text(document("sliders", body + DRIVER), encoding="utf-8")
+    page.write_text(document_text.replace("</body>", f"{DRIVER}</body>"), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'user'}"]
     done = subprocess.run(
         [browser, *options, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=60
@@ -133,7 +135,7 @@ def test_the_script_shows_the_picture_that_the_sliders_ask_for(data, tmp_path):
     one = shown(interactive.temperature_slider, PAIR[0], PAIR[3], start=2.0)
     untrusted = re.sub(r"<(script|style).*?</\1>", "", data["page"], flags=re.DOTALL)
     pages = [untrusted, data["page"], one["page"], data["page"]]
-    stayed, *moved = in_a_browser("".join(pages), tmp_path)
+    stayed, *moved = in_a_browser(document("sliders", "".join(pages)), tmp_path)
     assert stayed["hidden"] and stayed["hint"] and stayed["paths"] == []
     for seen, wanted in zip(moved, (data, one, data), strict=True):
         assert not seen["hidden"] and not seen["hint"]
@@ -144,3 +146,12 @@ def test_the_script_shows_the_picture_that_the_sliders_ask_for(data, tmp_path):
     assert moved[0]["paths"] == moved[2]["paths"] == paths(start_of(data))
     shown_values = [frame[2] for frame in moved[0]["frames"]]
     assert shown_values == [[a, t] for a in data["values"][0] for t in data["values"][1]]
+
+
+def test_the_page_of_a_notebook_keeps_its_sliders(data, tmp_path):
+    shown_html = new_output("display_data", {"text/html": data["page"], "text/plain": "HTML"})
+    cell = new_code_cell("slider()", outputs=[shown_html])
+    (seen,) = in_a_browser(notebook_page(new_notebook(cells=[cell]), "1. Sliders"), tmp_path)
+    assert [frame[:2] for frame in seen["frames"]] == [
+        [paths(frame), said(frame)] for frame in data["frames"]
+    ]

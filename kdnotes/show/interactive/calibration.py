@@ -38,7 +38,7 @@ def reliability_slider(logits: Tensor, targets: Tensor, *, bins: int = 15) -> No
     confidence, predicted = F.softmax(logits.detach().double(), dim=1).max(1)
     correct = (predicted == targets).double()
     chance = [100 * _calibrated(confidence, count) for count in counts]
-    x, y = Scale(0, counts[-1], 40, WIDTH - 8), Scale(0, max(1e-7, *found, *chance), 374, 290)
+    x, y = Scale(0, counts[-1], 40, WIDTH - 8), Scale(0, 1.1 * max(1e-7, *found, *chance), 374, 290)
     curves = [
         [(x(n), y(one)) for n, one in zip(counts, ece, strict=True)] for ece in (found, chance)
     ]

@@ -48,13 +48,10 @@ class Scale:
         return [float(tick) for tick in found if self.low <= tick <= self.high]
 
 
-def text(
-    x: float, y: float, words: str, *, anchor: str = "start", bold: bool = False, color: str = ""
-) -> str:
+def text(x: float, y: float, words: str, *, anchor: str = "start", bold: bool = False) -> str:
     """Words with the baseline at y."""
     options = f' text-anchor="{anchor}"' if anchor != "start" else ""
     options += ' font-weight="bold"' if bold else ""
-    options += f' fill="{color}"' if color else ""
     return f'<text x="{_place(x)}" y="{_place(y)}"{options}>{html.escape(words)}</text>'
 
 

@@ -27,7 +27,7 @@ from kdnotes.show.palette import COLORS, GREY
 __all__ = ["exit_slider"]
 
 THRESHOLDS = (*np.linspace(0, 0.9, 37).round(3), *np.linspace(0.91, 1, 10).round(2), 0.995, 0.999)
-NOW, BEFORE = COLORS[0], COLORS[5]
+NOW = COLORS[0]
 
 
 def exit_slider(
@@ -72,8 +72,8 @@ def exit_slider(
         + row_names(exits, top, step)
         + axes(x, y, "mean cost of an image (% of the last exit's)", "accuracy (%)")
         + shape(way([(x.begin, y(100 * last)), (x.end, y(100 * last))]), line=GREY, dashed=True)
-        + shape(way(points), line=BEFORE, width=1.5)
-        + shape(dots(points), line=BEFORE, width=4)
+        + shape(way(points), line=GREY, width=1.5)
+        + shape(dots(points), line=GREY, width=4)
     )
 
     def draw(at: int) -> Picture:

@@ -10,12 +10,12 @@ import numpy as np
 from kdnotes import checks, metrics
 from kdnotes.show.interactive.drawing import WIDTH, Scale, axes, dots, legend, shape, way
 from kdnotes.show.interactive.page import Picture, Slider, show_sliders
-from kdnotes.show.palette import COLORS
+from kdnotes.show.palette import COLORS, GREY
 
 __all__ = ["seeds_slider"]
 
 STUDIES = 20_000  # without any difference, to see how often one is found
-NOW, BEFORE, ONE = COLORS[0], COLORS[5], COLORS[4]
+NOW, ONE = COLORS[0], COLORS[4]
 
 
 def seeds_slider(differences: Sequence[float], *, start: int = 5, unit: str = "points") -> None:
@@ -30,12 +30,9 @@ def seeds_slider(differences: Sequence[float], *, start: int = 5, unit: str = "p
         unit: "points" for differences of fractions, shown as percentage points; any other is that
             of the differences.
     """
-    metrics.mean_interval(differences)  # checks them
-    values = np.asarray(differences, dtype=float)
-    seeds = len(values)
-    if seeds < 2:
-        raise ValueError(f"differences must be those of 2 seeds or more, not {seeds}")
+    values = _numbers(differences)
     checks.count("start", start, 2)
+    seeds = len(values)
     factor = 100 if unit == "points" else 1
     counts = list(range(2, seeds + 1))
     intervals = {n: metrics.mean_interval(values[:n]) for n in counts}
@@ -50,7 +47,7 @@ def seeds_slider(differences: Sequence[float], *, start: int = 5, unit: str = "p
         legend([(NOW, "mean and interval of the first n"), (ONE, "one seed")], 12)
         + axes(x, y, "seeds", f"difference ({unit})")
         + shape(way([(x.begin, y(0)), (x.end, y(0))]), line="currentColor")
-        + shape("".join(way(pair) for pair in ends.values()), line=BEFORE, width=2)
+        + shape("".join(way(pair) for pair in ends.values()), line=GREY, width=2)
     )
 
     def draw(at: int) -> Picture:
@@ -75,6 +72,17 @@ def seeds_slider(differences: Sequence[float], *, start: int = 5, unit: str = "p
     )
     description = "The mean difference with its interval after each number of seeds."
     show_sliders(description, 244, [slider], draw, note=note)
+
+
+def _numbers(differences: Sequence[float]) -> np.ndarray:
+    try:
+        values = np.asarray(differences, dtype=float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        wanted = "2 finite numbers or more, one a seed"
+        raise ValueError(f"differences must be {wanted}, not {differences!r}")
+    return values
 
 
 def _half_as_wide(n: int) -> int:
