@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import html
 import io
-import json
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
-from IPython.display import HTML, Image, display
+from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kdnotes.intervals import Interval, Metric
+from kdnotes.show.interactive import temperature_slider
+from kdnotes.show.palette import COLORS
 from kdnotes.study import Study
 
 __all__ = [
-    "COLORS",
-    "differences",
-    "figure",
-    "forest",
-    "image_row",
-    "png",
-    "show",
-    "temperature_slider",
-]
-
-# Okabe and Ito's palette, distinguishable with every common colour blindness.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
-
-# It sets up every slider on the page that is not set up, so that any copy of it may run first.
-SLIDER_SCRIPT = "\n" + Path(__file__).with_name("slider.js").read_text(encoding="utf-8")
+    "COLORS", "differences", "figure", "forest", "image_row", "png", "show", "temperature_slider",
+]  # fmt: skip
 
 STYLE = {
     "axes.prop_cycle": plt.cycler(color=COLORS),
@@ -139,60 +124,3 @@ def image_row(axes: Sequence[Axes], images, titles: Sequence[str]) -> None:
         place.imshow(pixels, cmap="gray", vmin=0, vmax=1)
         place.set_title(title, fontsize=9)
         place.set_axis_off()
-
-
-def temperature_slider(
-    logits: Sequence[float],
-    classes: Sequence[str],
-    *,
-    start: float = 1.0,
-    low: float = 0.5,
-    high: float = 20.0,
-) -> None:
-    """Display bars of softmax(z / T) with a slider for T: HTML without network, kernel or widget.
-
-    Without scripts the bars stay as they are at ``start`` and the slider is hidden. Nothing carries
-    an id, so that sliders can share a page, and the same call gives the same HTML.
-
-    Args:
-        logits: z, ``[classes]``: a list or a tensor.
-        classes: one name a logit.
-        start: the temperature at first, in low … high.
-        low, high: ends of the slider, which is logarithmic.
-
-    Raises:
-        ValueError: fewer than two logits, one that is not finite, another number of names, or a
-            temperature that is not 0 < low ≤ start ≤ high < ∞.
-    """
-    z = [float(value) for value in logits]
-    if len(z) < 2 or not all(map(math.isfinite, z)):
-        raise ValueError(f"logits must be at least 2 finite numbers, not {z}")
-    if len(classes) != len(z):
-        raise ValueError(f"classes must have one name a logit, {len(z)}, not {len(classes)}")
-    if not 0 < low <= start <= high < math.inf:
-        order = f"0 < {low} ≤ {start} ≤ {high} < ∞"
-        raise ValueError(f"start must lie between low and high, {order} does not hold")
-    weights = [math.exp((value - max(z)) / start) for value in z]
-    p = [weight / sum(weights) for weight in weights]
-    entropy = -sum(value * math.log(value) for value in p if value > 0)
-    rows = "".join(
-        f'<span style="text-align:right">{html.escape(name)}</span>'
-        '<span style="background:rgba(128,128,128,.15)"><span class="bar" style="display:block;'
-        f'height:1.1em;width:{100 * value:.2f}%;background:{COLORS[0]}"></span></span>'
-        f'<span class="value">{value:.4f}</span>'
-        for name, value in zip(classes, p, strict=True)
-    )
-    data = html.escape(json.dumps([round(value, 6) for value in z]))
-    display(
-        HTML(
-            f'<div class="kdnotes-temperature" data-logits="{data}" style="max-width:36em">'
-            '<label class="control" style="display:none">Temperature <input type="range" '
-            f'min="{math.log(low):.6f}" max="{math.log(high):.6f}" step="any" '
-            f'value="{math.log(start):.6f}" aria-label="Temperature" '
-            'style="width:60%;vertical-align:middle"></label>'
-            f'<div class="text" aria-live="polite">T = {start:.2f}: entropy {entropy:.3f} '
-            f"of at most {math.log(len(z)):.3f} nats</div>"
-            '<div style="display:grid;grid-template-columns:auto 1fr 4em;gap:.2em .7em;'
-            f'align-items:center">{rows}</div></div><script>{SLIDER_SCRIPT}</script>'
-        )
-    )
