@@ -18,6 +18,7 @@ SHORT_NAMES = {
     "kdnotes.cache": "kdnotes.store",
     "kdnotes.check": "kdnotes.course.check",
     "kdnotes.comparison": "kdnotes.course.comparison",
+    "kdnotes.diagrams": "kdnotes.course.diagrams",
     "kdnotes.experiment": "kdnotes.lab",
     "kdnotes.plots": "kdnotes.show.plots",
     "kdnotes.profiles": "kdnotes.course.profiles",

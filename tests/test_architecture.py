@@ -164,7 +164,7 @@ def test_what_chapters_import_is_there_and_is_the_same_module():
 
 
 def test_a_module_under_its_short_name_knows_its_own():
-    for name in ("cache", "check", "experiment", "plots", "profiles"):
+    for name in ("cache", "check", "diagrams", "experiment", "plots", "profiles"):
         module = importlib.import_module(f"kdnotes.{name}")
         assert module.__spec__.name == module.__name__ != f"kdnotes.{name}"
 

@@ -1,0 +1,58 @@
+"""From float to 8-bit integers and back."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from kdnotes.course.diagrams.canvas import FORMULA, Canvas
+
+
+def integers() -> None:
+    """Chapter 16: scale and zero point, and rounding that is simulated in training."""
+    page = Canvas(4.25)
+    page.text(0.15, 4.07, "From floats to a few whole numbers", align="left", bold=True)
+    low, high, top = -1.0, 3.0, 7  # 3 bits, to be drawn
+    scale = (high - low) / top
+    zero = round(-low / scale)
+    floats, wholes = 3.45, 2.75
+    page.text(0.15, floats, "float $x$", align="left")
+    page.text(0.15, wholes, "whole $q$", align="left")
+    page.line((0.9, floats), (5.3, floats), width=1.2)
+    for tick in (-1, 0, 1, 2, 3):
+        page.line((2.1 + tick, floats - 0.05), (2.1 + tick, floats + 0.05), width=1.2)
+        page.text(2.1 + tick, floats + 0.18, f"{tick}")
+    for level in range(top + 1):
+        x = 2.1 + scale * (level - zero)
+        page.box(x - 0.16, wholes - 0.13, 0.32, 0.26, f"{level}")
+        if level != zero:
+            page.line((x, wholes + 0.13), (x, floats), color="0.6", dashed=True)
+    page.arrow((2.1, floats - 0.08), (2.1, wholes + 0.13))
+    page.text(5.5, 3.45, rf"scale $\Delta = 4/7 = {scale:.2f}$", align="left")
+    page.text(5.5, 3.15, f"zero point $q_0 = {zero}$", align="left")
+    page.text(5.5, 2.87, "(of weights 0)", align="left")
+    page.text(
+        0.15, 2.3, rf"$q=\mathrm{{round}}(x/\Delta)+q_0$, cut to 0 … {top} (3 bits)", align="left"
+    )
+    page.text(4.1, 2.3, r"$x\approx\Delta\,(q-q_0)$", align="left")
+
+    page.text(0.15, 1.85, "Rounding simulated in training", align="left", bold=True)
+    weights = page.box(0.15, 1.05, 1.15, 0.5, "float weights", look="student")
+    rounded = page.box(1.95, 1.05, 1.25, 0.5, "on the grid,", "still floats")
+    logits = page.box(3.85, 1.05, 0.6, 0.5, "$z_s$")
+    formula = (r"$\alpha\,\mathrm{CE}+$", r"$(1-\alpha)\,T^2\,\mathrm{KL}$")
+    loss = page.box(5.1, 1.05, 1.75, 0.5, *formula, look="loss", size=FORMULA)
+    teacher = page.box(5.4, 0.4, 1.15, 0.34, "Teacher", look="teacher")
+    page.arrow(teacher.top(), loss.bottom(), stop=True)
+    for start, end in pairwise((weights, rounded, logits, loss)):
+        page.arrow(start.right(0.7), end.left(0.7))
+        page.arrow(end.left(0.3), start.right(0.3), gradient=True)
+    page.text(0.15, 0.7, "the gradient passes the rounding unchanged", align="left")
+    page.legend("teacher", "student", "data", "loss", "values", "gradient", "stop")
+    page.show(
+        "Above, a line of floats from minus 1 to 3 and below it the 8 whole numbers that stand for "
+        "it in 3 bits: a float is divided by the scale, rounded, and shifted by the zero point, so "
+        "that 0 is one of the levels exactly. Below, training with simulated rounding: the float "
+        "weights are rounded to the grid in each step, the loss with the teacher's soft targets is "
+        "computed through the rounded ones, and its gradient passes the rounding unchanged back to "
+        "the float weights."
+    )
