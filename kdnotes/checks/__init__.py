@@ -18,6 +18,7 @@ from kdnotes.checks.tensors import (
     logits,
     not_empty,
     peer_logits,
+    similarities,
     targets,
     teacher_logits,
     teacher_weights,
@@ -33,6 +34,7 @@ from kdnotes.checks.values import (
     instance,
     kind_of,
     new_file,
+    number,
     one_of,
     positive,
     share,
@@ -45,6 +47,7 @@ from kdnotes.checks.values import (
 __all__ = [
     "at_least", "bound", "builder", "count", "distribution", "embeddings", "existing_file",
     "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
-    "kind_of", "logits", "new_file", "not_empty", "one_of", "peer_logits", "positive", "share",
-    "targets", "teacher_logits", "teacher_weights", "true_or_false", "trusted", "weight", "whole",
+    "kind_of", "logits", "new_file", "not_empty", "number", "one_of", "peer_logits", "positive",
+    "share", "similarities", "targets", "teacher_logits", "teacher_weights", "true_or_false",
+    "trusted", "weight", "whole",
 ]  # fmt: skip

@@ -58,6 +58,13 @@ def _number(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number, not {kind_of(value)}")
 
 
+def number(name: str, value: object) -> None:
+    """A finite number, such as a logarithm."""
+    _number(name, value)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+
+
 def positive(name: str, value: object) -> None:
     """A finite number above 0, such as a temperature."""
     _number(name, value)
