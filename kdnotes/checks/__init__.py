@@ -18,6 +18,7 @@ from kdnotes.checks.tensors import (
     logits,
     not_empty,
     peer_logits,
+    similarities,
     targets,
     teacher_logits,
     teacher_weights,
@@ -48,7 +49,6 @@ __all__ = [
     "at_least", "bound", "builder", "count", "distribution", "embeddings", "existing_file",
     "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
     "kind_of", "logits", "new_file", "not_empty", "number", "one_of", "peer_logits", "positive",
-    "seeds",
-    "share", "targets", "teacher_logits", "teacher_weights", "true_or_false", "trusted", "weight",
-    "whole",
+    "seeds", "share", "similarities", "targets", "teacher_logits", "teacher_weights",
+    "true_or_false", "trusted", "weight", "whole",
 ]  # fmt: skip

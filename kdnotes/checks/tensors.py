@@ -183,6 +183,19 @@ def embeddings(least: int, **tensors: Tensor) -> None:
     finite(**tensors)
 
 
+def similarities(tensor: Tensor) -> None:
+    """Of anchors with their own sample and with one negative or more, ``[batch, 1 + negatives]``,
+    finite.
+    """
+    floating("similarities", tensor)
+    if tensor.ndim != 2 or tensor.shape[1] < 2:
+        raise ValueError(
+            "similarities must have the shape [batch, 1 + negatives], 1 negative or more, not "
+            f"{list(tensor.shape)}"
+        )
+    finite(similarities=tensor)
+
+
 def peer_logits(logits_of_peers: Sequence[Tensor]) -> None:
     """A list of the logits of two peers or more, of one shape, with one sample or more."""
     if not isinstance(logits_of_peers, (list, tuple)):

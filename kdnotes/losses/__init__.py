@@ -6,6 +6,8 @@ loss returns a scalar (the mean over the batch, which must hold a sample), or on
 ``ValueError`` (wrong value), naming the argument, what it was and what is allowed.
 """
 
+from kdnotes.losses.contrast import contrast_level, contrastive_loss
+from kdnotes.losses.correlations import correlation_terms, dist_loss
 from kdnotes.losses.features import (
     attention_map,
     attention_transfer_loss,
@@ -26,11 +28,16 @@ from kdnotes.losses.logits import (
     standardize_logits,
 )
 from kdnotes.losses.peers import mutual_losses, peer_divergences
-from kdnotes.losses.relations import relational_angle_loss, relational_distance_loss
+from kdnotes.losses.relations import (
+    relational_angle_loss,
+    relational_distance_loss,
+    similarity_loss,
+)
 
 __all__ = [
     "attention_map", "attention_transfer_loss", "check_form", "confidence_weights",
-    "decoupled_terms", "dkd_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss",
-    "mutual_losses", "peer_divergences", "relational_angle_loss", "relational_distance_loss",
-    "reverse_gradient", "self_targets", "soft_cross_entropy", "soften", "standardize_logits",
+    "contrast_level", "contrastive_loss", "correlation_terms", "decoupled_terms", "dist_loss",
+    "dkd_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss", "mutual_losses",
+    "peer_divergences", "relational_angle_loss", "relational_distance_loss", "reverse_gradient",
+    "self_targets", "similarity_loss", "soft_cross_entropy", "soften", "standardize_logits",
 ]  # fmt: skip

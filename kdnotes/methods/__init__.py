@@ -6,7 +6,8 @@
 ``dynamic``        UncertaintyKD, AnnealedKD, CTKD, ESKD: weights and temperatures that change
 ``itself``         PSKD, BYOT: the student as its own teacher
 ``many``           MultiTeacherKD, CAMKD, GatedKD (AMTML-KD): several teachers
-``features``       FitNets (hints), AT (attention), RKD (relations): a teacher's inner features
+``features``       FitNets (hints), AT (attention): a teacher's inner features
+``relations``      RKD, SP, CRD: relations of a teacher's inner features; DIST: of its logits
 ``peers``          DML: peers that teach each other
 ``own``            OwnLoss: a method written as one function
 =================  ===========================================================================
@@ -14,18 +15,19 @@
 
 from kdnotes.methods.base import Batch, Method, TeacherFeatures, TeacherOutputs
 from kdnotes.methods.dynamic import CTKD, ESKD, AnnealedKD, UncertaintyKD
-from kdnotes.methods.features import AT, RKD, FitNets
+from kdnotes.methods.features import AT, FitNets
 from kdnotes.methods.itself import BYOT, PSKD
 from kdnotes.methods.labels import CrossEntropy, LabelSmoothing
 from kdnotes.methods.many import CAMKD, GatedKD, MultiTeacherKD
 from kdnotes.methods.outputs import DKD, KD, StandardizedKD
 from kdnotes.methods.own import Given, OwnLoss
 from kdnotes.methods.peers import DML
+from kdnotes.methods.relations import CRD, DIST, RKD, SP
 
 __all__ = [
-    "AT", "BYOT", "CAMKD", "CTKD", "DKD", "DML", "ESKD", "KD", "PSKD", "RKD", "AnnealedKD",
-    "Batch", "CrossEntropy", "FitNets", "GatedKD", "Given", "LabelSmoothing", "Method",
-    "MultiTeacherKD", "OwnLoss", "StandardizedKD", "TeacherFeatures", "TeacherOutputs",
+    "AT", "BYOT", "CAMKD", "CRD", "CTKD", "DIST", "DKD", "DML", "ESKD", "KD", "PSKD", "RKD", "SP",
+    "AnnealedKD", "Batch", "CrossEntropy", "FitNets", "GatedKD", "Given", "LabelSmoothing",
+    "Method", "MultiTeacherKD", "OwnLoss", "StandardizedKD", "TeacherFeatures", "TeacherOutputs",
     "UncertaintyKD",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Distillation from a teacher's inner features: hints, attention and relations."""
+"""Distillation from a teacher's inner features: hints and attention."""
 
 from __future__ import annotations
 
@@ -177,38 +177,3 @@ class AT(FeatureKD):
         students, teachers = zip(*self.matched(batch), strict=True)
         distance = losses.attention_transfer_loss(students, teachers, form=self.form)
         return super().terms(batch) | {"attention": self.weight * distance}
-
-
-@dataclass(eq=False)
-class RKD(FeatureKD):
-    """KD and relations: α·CE + (1 − α)·soft + w_d·distances + w_a·angles (RKD, 1904.05068).
-
-    Compared is how the samples of a batch lie to each other, in the student's embedding and in the
-    teacher's, summed over pairs of stages: ``losses.relational_distance_loss`` and
-    ``losses.relational_angle_loss``, which say where paper and code differ. An embedding is the
-    output of a stage, averaged over its places; channels and sizes of a pair may be any. With
-    ``alpha`` = 1 it is RKD alone (Park et al. 2019), whose embedding is that of the last stage. The
-    weights are those of the authors' code for classification.
-
-    Args:
-        weight: w_d, of the distances, 0 or more.
-        angle_weight: w_a, of the angles, 0 or more; in a batch of two samples there are none.
-    """
-
-    weight: float = bound(checks.weight, 25.0)
-    angle_weight: float = bound(checks.weight, 50.0)
-
-    def embeddings(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        """(student's embedding, teacher's embedding), ``[B, channels]``, of every pair."""
-        theirs = self.teacher_features(batch)
-        return [
-            tuple(one.float().mean(dim=(2, 3)) for one in (batch.features[ours], theirs[stage]))
-            for ours, stage in self.pairs
-        ]
-
-    def terms(self, batch: Batch) -> dict[str, Tensor]:
-        found = self.embeddings(batch)
-        distances = sum(losses.relational_distance_loss(*pair) for pair in found)
-        angles = sum(losses.relational_angle_loss(*pair) for pair in found)
-        own = {"distances": self.weight * distances, "angles": self.angle_weight * angles}
-        return super().terms(batch) | own

@@ -8,11 +8,17 @@ import re
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from kdnotes import losses
 
-LOSSES = {"distance": losses.relational_distance_loss, "angle": losses.relational_angle_loss}
+LOSSES = {
+    "distance": losses.relational_distance_loss,
+    "angle": losses.relational_angle_loss,
+    "similarity": losses.similarity_loss,
+}
 EACH = pytest.mark.parametrize("name", LOSSES)
+RKD = pytest.mark.parametrize("name", ["distance", "angle"])
 NAN, INF = math.nan, math.inf
 
 
@@ -41,13 +47,30 @@ def cosines_by_hand(points):
     return found
 
 
+def similarities_by_hand(points):
+    """a_i·a_j over the length of the row i; 0 where it has none."""
+    found = {}
+    for i, a in enumerate(points):
+        row = [sum(x * y for x, y in zip(a, b, strict=True)) for b in points]
+        length = math.hypot(*row)
+        found |= {(i, j): product / (length or 1) for j, product in enumerate(row)}
+    return found
+
+
+BY_HAND = {
+    "distance": (distances_by_hand, huber),
+    "angle": (cosines_by_hand, huber),
+    "similarity": (similarities_by_hand, np.square),
+}
+
+
 def by_hand(name, student, teacher):
-    """One value a sample: the mean over its N distances, or over the N² angles at it."""
-    relations = {"distance": distances_by_hand, "angle": cosines_by_hand}[name]
+    """One value a sample: the mean over its N distances or similarities, or the N² angles at it."""
+    relations, penalty = BY_HAND[name]
     ours, theirs = relations(student), relations(teacher)
     sums = np.zeros(len(student))
     for where in ours:
-        sums[where[0]] += huber(ours[where] - theirs[where])
+        sums[where[0]] += penalty(ours[where] - theirs[where])
     return sums / (len(ours) / len(student))
 
 
@@ -85,12 +108,16 @@ def stored_case(number):
     return student, torch.cos(torch.outer(samples, torch.arange(2, 7)) + number).square()
 
 
-# Of ``RkdDistance`` and ``RKdAngle`` (github.com/lenscloth/RKD, metric/loss.py, commit 21fae20),
-# in float64 for ``stored_case(i)``.
+# In float64 for ``stored_case(i)``: of ``RkdDistance`` and ``RKdAngle`` (github.com/lenscloth/RKD,
+# metric/loss.py, commit 21fae20; torchdistill 1.1.5 gives the same digits), and of the code of
+# ``Similarity`` (github.com/HobbitLong/RepDistiller, distiller_zoo/SP.py, commit 1e2f816).
 AUTHORS = {
     "distance": (0.014798358601804442, 0.019501915297399162, 0.09839740993436447),
     "angle": (0.028817557437840934, 0.01978730459497137, 0.07584489139133464),
+    "similarity": (0.28039681163233054, 0.11421939537890248, 0.15742270508292966),
 }
+# Of ``SPKDLoss`` of torchdistill 1.1.5, whose rows have the sum 1, not the length 1.
+ROWS_BY_L1 = (0.06546934548716181, 0.02518988578702547, 0.03736319336838412)
 
 
 @EACH
@@ -119,7 +146,7 @@ def test_angles_by_hand():
     assert losses.relational_angle_loss(line, triangle).item() == pytest.approx(expected)
 
 
-@EACH
+@RKD
 def test_a_loss_is_blind_to_place_scale_rotation_and_the_order_of_samples(name):
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 7, 4, dtype=torch.float64)
@@ -141,7 +168,7 @@ def test_gradcheck(name):
         assert torch.autograd.gradcheck(lambda *p, r=reduction: LOSSES[name](*p, reduction=r), pair)
 
 
-@EACH
+@RKD
 @pytest.mark.parametrize("scale", [1e-30, 1e-4, 1.0, 1e4, 1e30])
 @pytest.mark.parametrize("same", [2, 3, 6])
 def test_samples_in_one_place_have_a_finite_value_and_gradient_in_float32(name, scale, same):
@@ -166,7 +193,7 @@ def test_a_teacher_whose_samples_lie_in_one_place_is_no_error(name):
     assert value > 0 and student.grad.isfinite().all()
 
 
-@EACH
+@RKD
 def test_close_samples_far_from_the_origin_keep_their_relations(name):
     """|a|² + |b|² − 2ab would lose them: 1e6 holds steps of 1/16 in float32."""
     torch.manual_seed(3)
@@ -232,7 +259,7 @@ def test_too_few_samples_for_a_relation_are_refused(name):
 
 
 def test_two_samples_have_a_distance_which_is_the_mean_and_no_angle():
-    for name in LOSSES:
+    for name in ("distance", "angle"):
         assert LOSSES[name](E[:2], E[:2].square()) < 1e-12
 
 
@@ -240,3 +267,58 @@ def test_two_samples_have_a_distance_which_is_the_mean_and_no_angle():
 def test_a_wrong_reduction_is_refused(name):
     with pytest.raises(ValueError, match="reduction must be 'mean' or 'none', not 'sum'"):
         LOSSES[name](E, E, reduction="sum")
+
+
+# SP alone
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_rows_that_are_normalised_by_their_sum_make_another_loss(number):
+    """What torchdistill computes, ``normalize(products, 1)``: the 1 is the order of the norm."""
+    rows = [F.normalize(one @ one.T, 1) for one in stored_case(number)]
+    found = (rows[0] - rows[1]).square().mean().item()
+    assert found == pytest.approx(ROWS_BY_L1[number], 1e-12)
+    assert losses.similarity_loss(*stored_case(number)).item() > 4 * found
+
+
+def test_similarities_by_hand():
+    """Of (1, 0), (1, 1) the products are 1, 1 and 1, 2; of orthogonal samples 1, 0 and 0, 1."""
+    student, teacher = torch.tensor([[1.0, 0], [1, 1]]), 3 * torch.eye(2)
+    first = [(1 / math.sqrt(2) - 1) ** 2, 1 / 2]
+    second = [1 / 5, (2 / math.sqrt(5) - 1) ** 2]
+    expected = torch.tensor([sum(first) / 2, sum(second) / 2])
+    found = losses.similarity_loss(student, teacher, reduction="none")
+    torch.testing.assert_close(found, expected)
+
+
+def test_similarities_count_the_diagonal_which_hides_the_others_of_nearly_orthogonal_samples():
+    """Samples of length √101 that share one direction: how they share it is all but unseen."""
+    same, opposite = (
+        torch.cat([10 * torch.eye(4), torch.tensor(signs)[:, None]], dim=1)
+        for signs in ([1.0, 1, 1, 1], [1.0, -1, 1, -1])
+    )
+    found = losses.similarity_loss(same, opposite).item()
+    row = 101**2 + 3  # squared length
+    assert found == pytest.approx(8 * 2**2 / row / 16, rel=1e-5)
+    alone = losses.similarity_loss(same[:, 4:], opposite[:, 4:]).item()
+    assert alone == pytest.approx(8 * 2**2 / 4 / 16) and alone > 2000 * found
+
+
+def test_the_mean_of_similarities_falls_as_one_over_the_batch():
+    """Two groups of equal samples, which the teacher does not tell apart, doubled."""
+    student, teacher = torch.eye(2).repeat(4, 1), torch.ones(8, 1)
+    few, many = (losses.similarity_loss(student.repeat(n, 1), teacher.repeat(n, 1)) for n in (1, 2))
+    assert few.item() == pytest.approx(2 * many.item())
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-4, 1.0, 1e4, 1e30])
+@pytest.mark.parametrize("zeros", [1, 3, 6])
+def test_a_sample_of_zeros_is_similar_to_none_and_has_a_finite_gradient(scale, zeros):
+    torch.manual_seed(6)
+    student, teacher = scale * torch.randn(6, 3), torch.randn(6, 4)
+    student[:zeros] = 0
+    student.requires_grad_()
+    each = losses.similarity_loss(student, teacher, reduction="none")
+    torch.testing.assert_close(each[:zeros], torch.full((zeros,), 1 / 6))
+    each.mean().backward()
+    assert (scale * student.grad).abs().max() < 10  # and so finite

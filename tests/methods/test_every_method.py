@@ -139,7 +139,9 @@ def test_a_methods_own_parameters_are_in_the_optimiser_get_gradients_and_change(
     train(method)
     parameters = list(found[0].parameters())
     assert {id(parameter) for parameter in parameters} == owned(found[0]).keys() == moved
-    assert bool(parameters) == name.startswith(("CTKD", "GatedKD", "FitNets", "OwnLoss, with"))
+    assert bool(parameters) == name.startswith(
+        ("CRD", "CTKD", "GatedKD", "FitNets", "OwnLoss, with")
+    )
     assert not any(torch.equal(*pair) for pair in zip(parameters, starts, strict=True))
 
 
@@ -153,6 +155,7 @@ def test_a_methods_own_parameters_are_in_the_optimiser_get_gradients_and_change(
         lambda t: CTKD(t[0], adversarial=False),
         lambda t: BYOT(),
         METHODS["FitNets"],
+        METHODS["CRD"],
         METHODS["OwnLoss, with a teacher and a module"],
     ],
 )
@@ -192,4 +195,4 @@ def test_own_parameters_do_not_decay(name):
 def test_what_is_kept_is_detached_and_on_the_cpu(name):
     kept = train(make(name), ONE_STEP).kept
     assert all(not tensor.requires_grad and tensor.device.type == "cpu" for tensor in kept.values())
-    assert bool(kept) == name.startswith(("UncertaintyKD", "GatedKD", "FitNets", "DML"))
+    assert bool(kept) == name.startswith(("UncertaintyKD", "GatedKD", "FitNets", "CRD", "DML"))

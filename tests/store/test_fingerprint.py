@@ -104,7 +104,7 @@ def test_closures_and_bound_methods_enter_the_key():
 # comma.
 USERS = {
     "kd_loss": {
-        "AnnealedKD", "AT", "BYOT", "CAMKD", "CTKD", "ESKD", "GatedKD", "RKD",
+        "AnnealedKD", "AT", "BYOT", "CAMKD", "CTKD", "ESKD", "GatedKD", "RKD", "SP", "CRD",
         "FitNets", "KD", "MultiTeacherKD", "DML", "OwnLoss", "StandardizedKD", "UncertaintyKD",
     },
     "decoupled_terms": {"DKD"},
@@ -114,6 +114,10 @@ USERS = {
     "attention_map": {"AT"},
     "relational_distance_loss": {"RKD"},
     "relational_angle_loss": {"RKD"},
+    "similarity_loss": {"SP"},
+    "correlation_terms": {"DIST"},
+    "contrastive_loss": {"CRD"},
+    "contrast_level": {"CRD"},
     "reverse_gradient": {"CTKD"},
     "standardize_logits": {"StandardizedKD"},
 }  # fmt: skip
