@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Item
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.methods import DKD
 
 
 def _batch(scale: float = 3.0, classes: int = 10, batch: int = 8) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,7 +112,7 @@ def _ramp(epoch: int, warmup: int) -> float:
     return min(epoch / warmup, 1.0) if warmup else 1.0
 
 
-class DKD(Exercise):
+class WholeLoss(Exercise):
     gradient_of = (0,)
     logits, temperature = (0, 1), 3
 
@@ -163,7 +164,72 @@ class DKD(Exercise):
         return self.ramped(ramp, z_s, z_t, y, t, alpha, beta, hard=ramp)
 
 
-EXERCISES = {"05.1": Terms(), "05.2": NonTargetPart(), "05.3": DKD()}
+EXERCISES = {"05.1": Terms(), "05.2": NonTargetPart(), "05.3": WholeLoss()}
+
+
+class Upside(Question):
+    """KD of a teacher (0.9, 0.09, 0.01) and a student (0.9, 0.01, 0.09), the label being first."""
+
+    asks = "KD in nats"
+    hint = "take both questions apart; one of them is answered alike"
+    absolute = 0.002
+
+    def expected(self):
+        student, teacher = torch.tensor([[0.9, 0.01, 0.09]]), torch.tensor([[0.9, 0.09, 0.01]])
+        return float(losses.kd_loss(student.log(), teacher.log(), 1.0))
+
+    def wrong_whole_second_question(self):
+        """That is NCKD; KD hears the share 1 − p_t,y of it."""
+        return self.expected() / 0.1
+
+    def wrong_share(self):
+        """NCKD counts 1 − p_t,y times, not p_t,y times."""
+        return 9 * self.expected()
+
+
+BY_HAND = {"05.4": Upside()}
+
+
+class Apart(Question):
+    """The settings that the choice on validation resolves from the chosen one."""
+
+    asks = "a list of names of arms, such as ['β=1']"
+    hint = "read the column that says whether a difference is resolved"
+
+    def expected(self, choice):
+        against = {arm: (choice.name, arm) for arm in self.choices(choice)}
+        found = choice.study.differences(against, "validation_accuracy")
+        return {arm for arm, difference in found.items() if difference.resolved}
+
+    def choices(self, choice):
+        return [arm for arm in choice.study.arms if arm != choice.name]
+
+
+READINGS = {"05.5": Apart()}
+
+
+class SecondQuestion(Comparison):
+    """Does NCKD bring anything where TCKD is there anyway?"""
+
+    factor = "beta"
+    least_seeds = 5
+
+    def misses(self, design):
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        if not all(type(method) is DKD for method in (*treatments, *baselines)):
+            return "both sides must be DKD, so that nothing but the weight of NCKD can differ"
+        if any(method.alpha == 0 for method in (*treatments, *baselines)):
+            return "with γ = 0 the first question is not asked"
+        if any(method.beta != 0 for method in baselines):
+            return "the baseline must not ask the second question: β = 0"
+        if any(method.beta == 0 for method in treatments):
+            return "the treatment must ask the second question: β above 0"
+        return None
+
+
+DESIGNS = {"05.6": SecondQuestion()}
 
 QUIZ = (
     Item(

@@ -1,1 +1,1 @@
-"""What chapters draw, one module a chapter: the numbers come from the chapter, the drawing is here."""
+"""What chapters draw, one module a chapter: numbers come from the chapter, drawing is here."""
