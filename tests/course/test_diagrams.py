@@ -38,8 +38,7 @@ def page(request):
 
 
 def texts(page: Canvas) -> dict[Text, Bbox]:
-    """All that is written, and where, in inches."""
-    page.figure.draw_without_rendering()
+    """All that is written, and where, in inches: places are fixed, so nothing need be drawn."""
     renderer = page.figure.canvas.get_renderer()
     written = [text for text in page.figure.findobj(Text) if text.get_text().strip()]
     inches = page.figure.dpi_scale_trans.inverted()

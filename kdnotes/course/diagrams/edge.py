@@ -14,6 +14,9 @@ def integers() -> None:
     low, high, top = -1.0, 3.0, 7  # 3 bits, to be drawn
     scale = (high - low) / top
     zero = round(-low / scale)
+    example = 1.4
+    whole = round(example / scale) + zero
+    back = scale * (whole - zero)
     floats, wholes = 3.45, 2.75
     page.text(0.15, floats, "float $x$", align="left")
     page.text(0.15, wholes, "whole $q$", align="left")
@@ -24,14 +27,21 @@ def integers() -> None:
     for level in range(top + 1):
         x = 2.1 + scale * (level - zero)
         page.box(x - 0.16, wholes - 0.13, 0.32, 0.26, f"{level}")
-        if level != zero:
+        if level not in (zero, whole):
             page.line((x, wholes + 0.13), (x, floats), color="0.6", dashed=True)
-    page.arrow((2.1, floats - 0.08), (2.1, wholes + 0.13))
+    page.dot(2.1 + example, floats, look="loss", size=5)
+    page.text(2.1 + example, floats + 0.18, f"{example}")
+    for x, level in ((0, zero), (example, whole)):
+        page.arrow((2.1 + x, floats - 0.08), (2.1 + scale * (level - zero), wholes + 0.13))
+    page.text(5.5, 2.3, f"{example} becomes {back:.2f}", align="left")
     page.text(5.5, 3.45, rf"scale $\Delta = 4/7 = {scale:.2f}$", align="left")
     page.text(5.5, 3.15, f"zero point $q_0 = {zero}$", align="left")
-    page.text(5.5, 2.87, "(of weights 0)", align="left")
+    page.text(5.5, 2.87, "(for weights: 0)", align="left")
     page.text(
-        0.15, 2.3, rf"$q=\mathrm{{round}}(x/\Delta)+q_0$, cut to 0 … {top} (3 bits)", align="left"
+        0.15,
+        2.3,
+        rf"$q=\mathrm{{round}}(x/\Delta)+q_0$, cut to 0 … {top} (3 bits; int8: 8)",
+        align="left",
     )
     page.text(4.1, 2.3, r"$x\approx\Delta\,(q-q_0)$", align="left")
 

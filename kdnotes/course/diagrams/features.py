@@ -78,7 +78,6 @@ def energy_maps() -> None:
     ):
         page.text(x, 3.2, *words, bold=True)
     rows = (("Teacher", "teacher", TEACHER, 1.95, "t"), ("Student", "student", STUDENT, 0.6, "s"))
-    vectors = []
     for name, look, channels, y, index in rows:
         page.box(0.1, y + 0.3, 0.72, 0.32, name, look=look)
         sheets = page.sheets(0.95, y, 0.14, channels, look)
@@ -87,10 +86,11 @@ def energy_maps() -> None:
         page.arrow((sheets.right()[0] + 0.05, y + 0.45), (2.7, y + 0.45))
         page.text(2.3, y + 0.68, r"$\sum_c F_c^2$")
         vector = losses.attention_map(torch.from_numpy(channels)[None])
-        vectors.append(
-            page.grid(3.85, y + 0.4, 0.11, vector.numpy() / vector.max().item(), outline=look)
-        )
+        page.grid(3.85, y + 0.4, 0.11, vector.numpy() / vector.max().item(), outline=look)
         page.arrow((summed.right()[0] + 0.05, y + 0.45), (3.8, y + 0.45))
+        if look == "student":
+            page.arrow((3.8, y + 0.3), (summed.right()[0] + 0.05, y + 0.3), gradient=True)
+            page.arrow((2.7, y + 0.3), (sheets.right()[0] + 0.05, y + 0.3), gradient=True)
         page.text(4.75, y + 0.7, f"$Q_{index}$")
     loss = page.box(5.75, 1.3, 1.15, 0.56, r"$\beta\,\cdot$ mean of", "$(Q_s-Q_t)^2$", look="loss")
     page.arrow((5.65, 2.4), (6.325, 2.4), loss.top(), stop=True)
@@ -119,24 +119,15 @@ def relations() -> None:
         page.text(x, 4.13, name, bold=True)
         page.text(x, 3.92, what)
         page.text(x, 0.63, *how)
-    generator = np.random.default_rng(3)
-    embeddings = generator.normal(size=(4, 3)) + 0.6
-    logits = 2 * generator.normal(size=(4, 5))
-    for name, look, y, scale, turn in (
-        ("Teacher", "teacher", 2.45, 1.0, 0.0), ("Student", "student", 1.05, 0.6, 0.9)
-    ):  # fmt: skip
+    networks = (("Teacher", "teacher", 2.45, 1.0, 0.0), ("Student", "student", 1.05, 0.6, 0.9))
+    for name, look, y, scale, turn in networks:
         page.box(0.08, y + 0.45, 0.78, 0.35, name, look=look)
         for x in middles:
             page.frame(x - 0.68, y, 1.36, 1.25)
         triangle(page, (middles[0], y + 0.62), scale, turn, look, angle=False)
         triangle(page, (middles[1], y + 0.62), scale, turn, look, angle=True)
-        noise = (
-            0.25 * generator.normal(size=(2, 4, 5)) if look == "student" else np.zeros((2, 4, 5))
-        )
-        rows = torch.from_numpy(embeddings + noise[0, :, :3])
-        similar = torch.nn.functional.normalize(rows @ rows.T, dim=1).clamp(min=0)
-        page.grid(middles[2] - 0.44, y + 0.18, 0.22, similar.numpy(), outline=look)
-        p = losses.soften(torch.from_numpy(logits + 2 * noise[1]), 2.0).numpy()
+        similar, p = batch(noise=1.0 if look == "student" else 0.0)
+        page.grid(middles[2] - 0.44, y + 0.18, 0.22, similar, outline=look)
         corner = (middles[3] - 0.5, y + 0.2)
         page.grid(*corner, 0.2, p / p.max(), outline=look)
         page.outline(corner[0], corner[1] + 0.4, 1.0, 0.2)
@@ -151,6 +142,20 @@ def relations() -> None:
         "correlates the probabilities of teacher and student along each row, an image, and each "
         "column, a class."
     )
+
+
+def batch(noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """SP's matrix of a batch of 4 images and their probabilities of 5 classes, more or less alike.
+
+    Without noise it is the teacher's.
+    """
+    generator = np.random.default_rng(3)
+    embedding, logits = generator.random((4, 3)) ** 3, 2 * generator.normal(size=(4, 5))
+    embedding = abs(embedding + 0.05 * noise * generator.normal(size=(4, 3)))
+    logits += 0.5 * noise * generator.normal(size=(4, 5))
+    similar = embedding @ embedding.T
+    similar /= np.linalg.norm(similar, axis=1, keepdims=True)
+    return similar, losses.soften(torch.from_numpy(logits), 2.0).numpy()
 
 
 def triangle(

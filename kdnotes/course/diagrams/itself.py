@@ -38,8 +38,9 @@ def previous_epoch() -> None:
     page.arrow(table.right(0.48), target.left(), stop=True)
     page.arrow((5.85, 1.35), loss.bottom())
     page.arrow(now.bottom(0.4), (3.61, 1.75), stop=True)
+    page.text(5.8, 0.6, r"$\lambda_e = \lambda\,e/E$, it grows")
     page.text(4.33, 1.55, "1. read", "rows 4, 0, 2", size=SMALL)
-    page.text(3.75, 1.98, "2. then write the new", align="left", size=SMALL)
+    page.text(3.75, 1.98, "2. then write the new rows", align="left", size=SMALL)
     page.legend("student", "data", "loss", "values", "gradient", "stop")
     page.show(
         "The student's predictions of the previous epoch lie in a table with one row for each "
@@ -108,16 +109,13 @@ def schedules() -> None:
         page.area([place.left(0), place.right(0), place.right(1), place.left(1)], "teacher")
         points = [(place.x + t * place.width, place.y + a * place.height) for t, a in plan]
         page.area([place.left(0), *points, place.right(0)], "data")
-        for (right, up), words, look in (
-            (taught, "teacher", "teacher"),
-            (labelled, "labels", "data"),
-        ):
-            weight = "$1-α$" if words == "teacher" else "$α$"
+        shares = ((taught, "teacher", "$1-α$", "teacher"), (labelled, "labels", "$α$", "data"))
+        for (right, up), whose, weight, look in shares:
             x, y = place.x + right * place.width, place.y + up * place.height
-            page.text(x, y, words, weight, color=LOOKS[look].ink)
+            page.text(x, y, whose, weight, color=LOOKS[look].ink)
         page.text(place.x, 0.6, "start", size=SMALL)
         page.text(place.x + place.width, 0.6, "end", size=SMALL)
-    page.text(4.95 + 0.925, 0.6, "$u$")
+    page.text(5.875, 0.6, "$u$")
     page.text(0.42, 0.78, "0", align="right")
     page.text(0.42, 2.12, "1", align="right")
     page.text(3.5, 0.25, "across: training done; up: how the loss is shared out between the two")
@@ -133,13 +131,8 @@ def assistants() -> None:
     """Chapter 12: from a large teacher to a small student directly, or through an assistant."""
     page = Canvas(3.1)
     page.text(0.15, 2.9, "Directly: one training, one large step", align="left", bold=True)
-    page.text(
-        0.15,
-        1.78,
-        "Through an assistant: two trainings, two smaller steps",
-        align="left",
-        bold=True,
-    )
+    title = "Through an assistant: two trainings, two smaller steps"
+    page.text(0.15, 1.78, title, align="left", bold=True)
     teacher = page.box(0.2, 2.1, 1.5, 0.6, "Teacher", look="teacher")
     student = page.box(5.9, 2.25, 0.9, 0.3, "Student", look="student")
     page.arrow(teacher.right(), student.left())
@@ -166,27 +159,21 @@ def peers() -> None:
     page = Canvas(3.3)
     image = page.picture(0.15, 1.35, 0.65)
     rows = ((1, 2, 2.3, [0.6, 0.3, 0.1]), (2, 1, 0.6, [0.4, 0.4, 0.2]))
-    bars, losses = [], []
     for own, other, y, probabilities in rows:
         peer = page.box(1.25, y, 1.0, 0.5, f"Peer {own}", look="student")
-        bars.append(page.bars(3.0, y, 0.8, 0.5, student=probabilities))
+        page.bars(3.0, y, 0.8, 0.5, student=probabilities)
         kl = rf"$\mathrm{{KL}}(p_{other}\,\|\,p_{own})$"
-        losses.append(
-            page.box(5.1, y - 0.05, 1.7, 0.6, rf"$\mathrm{{CE}}(y,\,p_{own})\,+$", kl, look="loss")
-        )
+        ce = rf"$\mathrm{{CE}}(y,\,p_{own})\,+$"
+        page.box(5.1, y - 0.05, 1.7, 0.6, ce, kl, look="loss")
         page.arrow(image.right(), (1.0, 1.675), (1.0, y + 0.25), peer.left())
-        for start, end in (
-            (peer.right(0.7), (2.95, y + 0.35)),
-            ((3.85, y + 0.35), (5.1, y + 0.35)),
-        ):
-            page.arrow(start, end)
-        for start, end in (((5.1, y + 0.1), (3.85, y + 0.1)), ((2.95, y + 0.1), peer.right(0.2))):
-            page.arrow(start, end, gradient=True)
+        for left, right in ((2.25, 2.95), (3.85, 5.1)):
+            page.arrow((left, y + 0.35), (right, y + 0.35))
+            page.arrow((right, y + 0.1), (left, y + 0.1), gradient=True)
     page.text(3.4, 2.98, "$p_1$")
     page.text(3.4, 0.42, "$p_2$")
     page.arrow((3.75, 2.22), (5.6, 1.15), stop=True)
     page.arrow((3.75, 1.18), (5.6, 2.25), stop=True)
-    page.text(2.6, 1.7, "across: a constant", "in the other's loss")
+    page.text(2.6, 1.7, "across: a constant", "in the other's loss", "(with more, their mean)")
     page.legend("student", "data", "loss", "values", "gradient", "stop")
     page.show(
         "Two untrained peers see the same image and are trained at the same time. The loss of each "

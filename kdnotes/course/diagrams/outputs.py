@@ -41,12 +41,12 @@ def soft_targets() -> None:
     page.text(5.85, 3.65, "soft target")
 
     formula = (r"$(1-\alpha)\,T^2\cdot$", r"$\mathrm{KL}(p_t^{(T)}\,\|\,p_s^{(T)})$")
-    soft_loss = page.box(5.2, 2.8, 1.65, 0.5, *formula, look="loss")
+    soft_loss = page.box(5.2, 2.84, 1.65, 0.5, *formula, look="loss")
     hard_loss = page.box(5.2, 1.12, 1.65, 0.4, r"$\alpha\,\mathrm{CE}(y,\,p_s)$", look="loss")
     page.arrow((4.75, 3.5), (6.0, 3.5), soft_loss.top(0.48), stop=True)
     page.arrow((4.75, 0.95), (6.0, 0.95), hard_loss.bottom(0.48))
     for bars, loss, end in ((soft, soft_loss, "bottom"), (hard, hard_loss, "top")):
-        up, down = bars.y + 0.3, bars.y + 0.12
+        up, down = bars.y + 0.22, bars.y + 0.06
         values, gradient = (getattr(loss, end)(share) for share in (0.48, 0.7))
         page.arrow((2.7, up), (3.45, up))
         page.arrow((4.75, up), (values[0], up), values)
@@ -166,7 +166,7 @@ def many_teachers() -> None:
     p = torch.tensor([[0.8, 0.15, 0.05], [0.4, 0.15, 0.45], [0.1, 0.3, 0.6]])
     weights = losses.confidence_weights(p.log()[:, None], torch.tensor([0]))[0]
     page.bars(4.05, 2.1, 0.9, 0.6, teacher=(weights @ p).tolist())
-    page.text(4.5, 2.98, "one target", r"$\Sigma_m\,w_m\,p_{t,m}$")
+    page.text(4.5, 2.98, "acts as one target", r"$\Sigma_m\,w_m\,p_{t,m}$")
     for number, y in enumerate((3.2, 2.4, 1.6)):
         teacher = page.box(0.15, y, 1.05, 0.45, f"Teacher {number + 1}", look="teacher")
         own = page.bars(1.6, y, 0.75, 0.45, teacher=p[number].tolist())
