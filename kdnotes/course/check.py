@@ -22,6 +22,7 @@ from kdnotes.course.answers import Graded
 from kdnotes.course.attempt import Attempt
 from kdnotes.course.glossary import show as glossary
 from kdnotes.course.guesses import outcome, predict
+from kdnotes.course.questions import wrapped
 from kdnotes.lab import Design
 
 __all__ = [
@@ -121,7 +122,7 @@ def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) ->
             raise ValueError(f"a question must be one of {list(items)}, not {number!r}")
     verdicts = {number: item.judge(number, given.get(number)) for number, item in items.items()}
     for number, item in items.items():
-        print(f"{item.asked(number)}\n   → {verdicts[number]}")
+        print(item.asked(number), wrapped("   → ", verdicts[number]), sep="\n")
     return set(verdicts.values()) == {"correct"}
 
 

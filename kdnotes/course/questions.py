@@ -14,7 +14,7 @@ from kdnotes import checks
 from kdnotes.course.attempt import sentence
 from kdnotes.lab import Design
 
-__all__ = ["RIGHT", "Comparison", "Item", "Question"]
+__all__ = ["RIGHT", "Comparison", "Item", "Question", "wrapped"]
 
 RIGHT = "right"
 LETTERS = "abcdef"
@@ -162,7 +162,7 @@ class Item:
         pairs += [
             (f"   {letter}) ", text) for letter, text in zip(LETTERS, self.choices, strict=False)
         ]
-        return "\n".join(_wrapped(mark, text) for mark, text in pairs)
+        return "\n".join(wrapped(mark, text) for mark, text in pairs)
 
     def judge(self, number: int, answer: Any) -> str:
         """The verdict of a letter.
@@ -181,5 +181,7 @@ class Item:
         return "correct" if reason == RIGHT else f"not yet: {letter}) {reason}"
 
 
-def _wrapped(mark: str, text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))
+def wrapped(mark: str, text: str) -> str:
+    """Text of at most 88 columns behind a mark."""
+    indents = {"initial_indent": mark, "subsequent_indent": " " * len(mark)}
+    return textwrap.fill(text, WIDTH, **indents, break_on_hyphens=False)

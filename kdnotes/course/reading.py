@@ -14,22 +14,24 @@ from dataclasses import dataclass, field, fields
 from html import unescape
 from typing import Any
 
-__all__ = ["LIMITS", "Count", "Section", "count", "over_limits", "report"]
+__all__ = ["LIMITS", "Count", "Section", "count", "missing", "over_limits", "report"]
 
 WORDS_A_MINUTE = 150  # of text, and of what a cell prints
 SECONDS = {
-    "formulas": 20, "figures": 30, "lines": 4, "predict": 60,
-    "write": 480, "by hand": 240, "read": 180, "design": 480, "quiz": 180,
+    "formulas": 20, "figures": 30, "lines": 4, "guess": 60,
+    "write": 480, "predict": 240, "read": 180, "design": 480, "quiz": 180,
 }  # fmt: skip
-# By the function of ``check`` that is called: what the reader does.
+# By the function of ``check`` that is called: what the reader does. A number by hand is predicted.
 KINDS = {
-    "predict": "predict", "exercise": "write", "by_hand": "by hand", "read": "read",
+    "predict": "guess", "exercise": "write", "by_hand": "predict", "read": "read",
     "design": "design", "quiz": "quiz",
 }  # fmt: skip
 LIMITS = {
     "words of prose": 1900, "lines of code": 330, "words of output": 700,
     "lines of a cell": 15, "characters of a line": 88, "cells of a section": 15,
 }  # fmt: skip
+EXERCISES = ("write", "predict", "read", "design")
+LEAST = {"exercises": 4, "kinds of exercises": 3, "quizzes": 1, "guesses": 1, "diagrams": 1}
 OPTIONAL = "For the curious"  # a section that counts neither for the limits nor for the total
 
 FENCED = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
@@ -198,6 +200,24 @@ def over_limits(counted: Count) -> list[str]:
     ]
 
 
+def missing(counted: Count) -> list[str]:
+    """What a chapter has too little of (``LEAST``), such as "exercises: 3 of at least 4"."""
+    total = counted.total
+    of_kind = [total.exercises[kind] for kind in EXERCISES]
+    found = {
+        "exercises": sum(of_kind),
+        "kinds of exercises": sum(number > 0 for number in of_kind),
+        "quizzes": total.exercises["quiz"],
+        "guesses": total.exercises["guess"],
+        "diagrams": total.diagrams,
+    }
+    return [
+        f"{name}: {number} of at least {LEAST[name]}"
+        for name, number in found.items()
+        if number < LEAST[name]
+    ]
+
+
 COLUMNS = {
     "words": "words", "formulas": "formulas", "lines": "code", "folded": "folded",
     "longest_line": "longest", "longest_cell": "cell", "output": "output", "figures": "figures",
@@ -224,15 +244,16 @@ def _aligned(rows: list[list[Any]]) -> Iterator[str]:
 
 
 def report(counts: dict[str, Count]) -> str:
-    """The table of chapters with the course's total; of one chapter its sections and limits.
+    """The table of chapters with their sum; of one chapter its sections, and what it has too much
+    or too little of.
 
     Args:
         counts: name → what was counted.
     """
     if len(counts) == 1:
         (counted,) = counts.values()
-        broken = over_limits(counted) or ["none"]
-        rows = [*counted.sections, counted.total]
-        return f"{_table(rows)}\n\nlimits broken: {'; '.join(broken)}"
+        notes = {"limits broken": over_limits(counted), "missing": missing(counted)}
+        said = (f"{name}: {'; '.join(found) or 'nothing'}" for name, found in notes.items())
+        return "\n".join([_table([*counted.sections, counted.total]), "", *said])
     totals = [_sum(name, (counted.total,)) for name, counted in counts.items()]
     return _table([*totals, _sum("total", totals)])

@@ -6,16 +6,18 @@ holds the very objects that ``study.compare`` trains, so that nothing is judged 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from kdnotes import checks
 from kdnotes.data import Splits
 from kdnotes.lab.aspects import Aspects, aspects, differing, shared_images, why
 from kdnotes.lab.plan import METRICS
 from kdnotes.methods import Method
-from kdnotes.study import Arm
+from kdnotes.study import Arm, PerSeed
 from kdnotes.study.arms import at_seed, complete
 from kdnotes.training import Config
 
@@ -50,7 +52,7 @@ class Design:
     seeds: int | Sequence[int] = 5
     choose_by: str | None = None
     choose_seeds: int | Sequence[int] | None = None
-    student: Any = None
+    student: Callable[[], nn.Module] | PerSeed | None = None
     data: Splits | None = None
     config: Config | None = None
 

@@ -127,7 +127,7 @@ def test_exercises_by_kind_and_not_their_solutions():
         code('check.quiz("05", {1: None})'),
         code('check.outcome("05", 1.0)\ncheck.glossary("NLL")\nrecheck.read("x")'),
     )
-    kinds = ("predict", "write", "by hand", "read", "design", "quiz")
+    kinds = ("guess", "write", "predict", "read", "design", "quiz")
     assert section.exercises == dict.fromkeys(kinds, 1)
 
 
@@ -199,5 +199,42 @@ def test_the_report_of_chapters_and_of_one():
     assert (first[at], second[at], both[at]) == ("20", "90", "90")
     alone = reading.report({"02_other": other})
     assert alone.splitlines()[1].startswith("E ")
-    assert alone.endswith("limits broken: characters of a line: 90 of at most 88")
-    assert reading.report({"01_one": one}).endswith("limits broken: none")
+    assert "\nlimits broken: characters of a line: 90 of at most 88\nmissing: exercises: 0" in alone
+    assert "\nlimits broken: nothing\nmissing: exercises: 0 of" in reading.report({"01_one": one})
+
+
+CALLS = {
+    "write": 'check.exercise("01.1", f)', "predict": 'check.by_hand("01.2", None)',
+    "read": 'check.read("01.3", None)', "design": 'check.design("01.4", None)',
+    "quiz": 'check.quiz("01", {})', "guess": 'check.predict("01", "?")',
+    "diagram": "diagrams.one()",
+}  # fmt: skip
+
+
+def missing(*calls):
+    return reading.missing(counted(*(code(CALLS[call]) for call in calls)))
+
+
+def test_a_chapter_that_has_everything_lacks_nothing():
+    others = ("quiz", "guess", "diagram")
+    assert missing("write", "predict", "read", "design", *others) == []
+    assert missing("write", "write", "read", "design", *others) == []
+
+
+@pytest.mark.parametrize(
+    ("calls", "said"),
+    [
+        (("write", "predict", "read"), ["exercises: 3 of at least 4"]),
+        (("write", "write", "read", "read"), ["kinds of exercises: 2 of at least 3"]),
+        (("guess", "quiz", "quiz", "write", "read", "design"), ["exercises: 3 of at least 4"]),
+    ],
+)
+def test_too_few_exercises_or_kinds_are_named(calls, said):
+    assert missing(*calls, "quiz", "guess", "diagram") == said
+
+
+@pytest.mark.parametrize(
+    ("without", "said"), [("quiz", "quizzes"), ("guess", "guesses"), ("diagram", "diagrams")]
+)
+def test_a_quiz_a_guess_and_a_diagram_are_missed(without, said):
+    assert missing(*(call for call in CALLS if call != without)) == [f"{said}: 0 of at least 1"]

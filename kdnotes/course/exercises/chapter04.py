@@ -116,6 +116,8 @@ class AgainstSmoothing(Comparison):
     least_seeds = 5
 
     def misses(self, design):
+        if design.metric not in ("test_accuracy", "test_nll"):
+            return "report the accuracy or the NLL of test images, on which nothing was chosen"
         treatments, baselines = (
             [design.method(name) for name in side] for side in (design.treatments, design.baselines)
         )
