@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -263,11 +264,12 @@ class TinySettings:
     def splits(self):
         return tiny_data()
 
-    def student(self):
-        return STUDENT
+    def student(self, architecture=None):
+        sizes = {"num_classes": CLASSES, "in_channels": 1}
+        return functools.partial(architecture, **sizes) if architecture else STUDENT
 
-    def config(self):
-        return CONFIG
+    def config(self, **changes):
+        return dataclasses.replace(CONFIG, **changes)
 
     def teacher(self):
         return self.timed(tiny_teacher(0), 100.0)
