@@ -31,6 +31,7 @@ def correlation_terms(
     * Any two numbers have the correlation 1 or −1, with no gradient: of two samples the intra-class
       term is 0, of two classes the inter-class term.
     * What is constant, up to rounding, correlates with nothing: it counts 1 and has no gradient.
+      What is nearly constant has one that grows as 1 over how much it varies.
     * The authors' code adds 1e-8 to the product of two lengths, so that a class with less than 1e-4
       in all samples counts as uncorrelated. Here nothing is added.
 

@@ -104,8 +104,8 @@ def _between(embedding: Tensor) -> Tensor:
     """The vector from sample j to sample i at [j, i], ``[batch, batch, size]``, the largest number
     1.
 
-    By subtraction, exact where samples are close; |a|² + |b|² − 2ab is not. Both losses are blind
-    to the scale, so that dividing it out changes nothing but that squares neither overflow nor
+    By subtraction, exact where samples are close; |a|² + |b|² − 2ab is not. RKD is blind to the
+    scale, so that dividing it out changes nothing but that squares neither overflow nor
     vanish.
     """
     vectors = embedding[None] - embedding[:, None]

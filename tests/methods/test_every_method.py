@@ -183,9 +183,8 @@ def test_own_parameters_do_not_decay(name):
     method.prepare(student, tiny_data().train, CONFIG.views, CPU)
     config = dataclasses.replace(CONFIG, weight_decay=0.3)
     students = Students([student], [0], torch.device("cpu"), is_stacked=True)
-    optimizer, _ = loop._optimizer(students, [method], config, 20)
-    groups = optimizer.param_groups
-    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    groups = loop._optimizer(students, [method], config, 20).groups
+    decay = {id(p): group.weight_decay for group in groups for p in group.parameters}
     assert all(decay[id(parameter)] == 0.0 for parameter in owned(method).values())
     trained = students.trained
     assert all(decay[id(one.numbers)] == (0.3 if one.is_matrix else 0.0) for one in trained)
