@@ -20,6 +20,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from browser import measured, needs_browser
 from helpers import write_image_folder
 
 ROOT = Path(__file__).parents[1]
@@ -295,6 +296,15 @@ def test_the_page_is_complete_and_needs_no_network(path, smoke):
     assert page.count("<img") == len(
         re.findall(r'<img[^>]+alt="(?!No description)[^"]{20,}"', page)
     )
+
+
+@needs_browser
+def test_no_page_scrolls_sideways_on_a_phone(smoke, tmp_path):
+    written = [(smoke[1] / f"{name}.html").read_text(encoding="utf-8") for name in NAMES]
+    found = measured(written, tmp_path, 400)
+    assert [
+        name for name, (content, window, _) in zip(NAMES, found, strict=True) if content > window
+    ] == []
 
 
 def nbval(target: Path, mode: str, environment: dict[str, str]) -> None:

@@ -13,9 +13,10 @@ if (typeof kdnotesSections !== "undefined") {
   const context = (section, words) => {
     const text = plain(section.text), found = words.map(word => text.indexOf(word));
     const at = Math.min(...found.filter(index => index >= 0));
-    if (at === Infinity) {  // in the code, or in the title alone
-      const names = section.code.split(" ");
-      return names.filter(name => words.some(word => plain(name).includes(word))).join(", ");
+    if (at === Infinity) {  // in names of the code, or in the title alone
+      const holds = name => words.some(word => plain(name).includes(word));
+      const names = section.code.split(" ").filter(holds);
+      return names.length ? "In the code: " + names.join(", ") : "";
     }
     const from = section.text.lastIndexOf(" ", Math.max(at - BEFORE, 0)) + 1;
     const to = from + SHOWN < section.text.length ? section.text.lastIndexOf(" ", from + SHOWN) : undefined;

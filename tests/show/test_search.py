@@ -116,7 +116,7 @@ def test_a_query_lists_sections_with_context_titles_first(folder):
     ("query", "shown"),
     [
         ("kd_loss verdict", "It is q−p, says Buciluă. the <mark>verdict</mark>: resolved"),
-        ("kd_", "<mark>kd_</mark>loss"),
+        ("kd_", "In the code: <mark>kd_</mark>loss"),
         ("bucilua", "It is q−p, says Buciluă. the verdict: resolved"),
         ("<b>", None), ("last & least", "<mark>Last</mark> <mark>&amp;</mark> <mark>least</mark>."),
         ("limit verdict", None), ("(", None), ("spoiler", None),
