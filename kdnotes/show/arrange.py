@@ -37,9 +37,11 @@ def arrange(body: str) -> tuple[str, list[Heading]]:
     for table in soup.find_all("table"):
         table.wrap(soup.new_tag("div", attrs={"class": "scroll"}))
     for link in soup.find_all("a", href=re.compile(r"^\w+\.ipynb(#|$)")):
-        name, _, anchor = link.attrs.pop("href").partition("#")
-        place = name.removesuffix(".ipynb") + (f"#{anchor}" if anchor else "")
-        link.attrs |= {"data-page": place, "href": place}  # for ``relink``: side by side, sorted
+        name, mark, anchor = link.attrs.pop("href").partition("#")
+        name = name.removesuffix(".ipynb")
+        # Side by side when they are sorted, for ``relink``.
+        link["data-page"] = f"{name}{mark}{anchor}"
+        link["href"] = f"{name}.html{mark}{anchor}"
     _fold_appendix(soup)
     return str(soup), contents
 

@@ -65,7 +65,8 @@ def test_every_table_scrolls_in_a_box_of_its_own():
 def test_links_to_notebooks_lead_to_pages():
     links = arranged()[0].p.find_all("a")
     assert links[0].attrs == {
-        "class": ["x"], "title": "t", "href": "06_next#The-run", "data-page": "06_next#The-run",
+        "class": ["x"], "title": "t", "data-page": "06_next#The-run",
+        "href": "06_next.html#The-run",
     }  # fmt: skip
     assert links[1]["data-page"] == "glossary"
     assert links[2].attrs == {"href": "https://example.org/a.ipynb"}

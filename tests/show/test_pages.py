@@ -103,7 +103,11 @@ def test_chapters_before_and_after_are_linked_above_and_below(soup):
     assert [way.parent.name for way in ways] == ["header", "footer"]
     for way in ways:
         shown = [(link["href"], link.text.strip()) for link in way.find_all("a")]
-        assert shown == [("00_a", "← 0. <A>"), ("index.html", "All chapters"), ("02_b", "2. B →")]
+        assert shown == [
+            ("00_a.html", "← 0. <A>"),
+            ("index.html", "All chapters"),
+            ("02_b.html", "2. B →"),
+        ]
 
 
 def test_links_lead_to_what_there_is(page):
