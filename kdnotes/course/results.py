@@ -1,4 +1,4 @@
-"""What a run leaves in its output folder: a page a chapter, ``index.html`` and ``results.json``."""
+"""What a run leaves in its output folder: pages, an index with a search, results.json."""
 
 from __future__ import annotations
 
@@ -24,36 +24,66 @@ def read(output: Path, everything: list[Chapter]) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def write_chapter(output: Path, chapter: Chapter, notebook: Any, status: str) -> None:
+def write_chapter(
+    output: Path, everything: list[Chapter], chapter: Chapter, notebook: Any, status: str
+) -> None:
     """Notebook and page; the pages of an earlier pass stay if the chapter did not pass."""
     from kdnotes.show.pages import notebook_page
 
-    stem = _stem(chapter, status)
+    stem, place = _stem(chapter, status), everything.index(chapter)
+    known = {index: (one.name, _heading(one)) for index, one in enumerate(everything)}
+    page = notebook_page(notebook, _heading(chapter), known.get(place - 1), known.get(place + 1))
     chapters.write(output / f"{stem}.ipynb", notebook)
-    write_text(output / f"{stem}.html", notebook_page(notebook, chapter.title))
+    write_text(output / f"{stem}.html", page)
     if status == "passed":
         for kind in ("ipynb", "html"):
             (output / f"{_stem(chapter, 'failed')}.{kind}").unlink(missing_ok=True)
 
 
 def write(
-    output: Path, everything: list[Chapter], entries: dict[str, Any], about: dict[str, Any]
+    output: Path,
+    everything: list[Chapter],
+    entries: dict[str, Any],
+    about: dict[str, Any],
+    ended: Chapter,
 ) -> None:
-    """``results.json`` and the index of all chapters, also of those that did not run."""
-    from kdnotes.show.pages import index_page
+    """``results.json``, the index of all chapters, what its search reads, and links between pages.
+
+    Args:
+        entries: chapter's name → what became of it; chapters that have not run have none.
+        about: what the last run was asked for.
+        ended: the chapter whose page is new.
+    """
+    from kdnotes.show import pages, search
 
     ordered = [entries[chapter.name] for chapter in everything if chapter.name in entries]
     results = {**about, "chapters": ordered}
     write_text(output / "results.json", json.dumps(results, indent=1) + "\n")
-    rows = []
-    for chapter in everything:
-        row = {"number": chapter.name[:2], "title": chapter.title, "promise": chapter.promise}
-        entry = entries.get(chapter.name, {"status": "", "seconds": "", "error": ""})
-        stem = _stem(chapter, entry["status"])
-        files = {"page": f"{stem}.html", "notebook": f"{stem}.ipynb"}
-        rows.append(row | entry | (files if entry["status"] else dict.fromkeys(files, "")))
-    heading = f"Profile {about['profile']}, data set {about['dataset']}"
-    write_text(output / "index.html", index_page(rows, heading))
+    rows = [_row(output, chapter, entries.get(chapter.name)) for chapter in everything]
+    heading = (
+        f"Last run: profile {about['profile']}, data set {about['dataset']}, "
+        f"kdnotes {about['kdnotes']}, torch {about['torch']}, {about['started']}."
+    )
+    write_text(output / "index.html", pages.index_page(rows, heading))
+    written = {row["name"]: row["page"] for row in rows if row["page"]}
+    for path in (output / page for page in written.values()):
+        before = path.read_text(encoding="utf-8")
+        after = pages.relink(before, written)
+        if after != before:
+            write_text(path, after)
+    titles = {row["page"]: row["title"] for row in rows if row["page"]}
+    search.write(output, titles, changed=written[ended.name])
+
+
+def _row(output: Path, chapter: Chapter, entry: dict[str, Any] | None) -> dict[str, Any]:
+    """A chapter for the index, with the names of those of its files that are there."""
+    entry = entry or {"status": "", "seconds": "", "error": ""}
+    stem = _stem(chapter, entry["status"])
+    files = {"page": f"{stem}.html", "notebook": f"{stem}.ipynb"}
+    there = entry["status"] and all((output / file).is_file() for file in files.values())
+    about = {"name": chapter.name, "title": _heading(chapter), "promise": chapter.promise}
+    about["number"] = int(chapter.name[:2])
+    return about | entry | (files if there else dict.fromkeys(files, ""))
 
 
 def update(chapter: Chapter, source: bytes, notebook: Any) -> None:
@@ -63,6 +93,10 @@ def update(chapter: Chapter, source: bytes, notebook: Any) -> None:
             f"--update: {chapter.path} was changed while it ran; its new text is kept, run it again"
         )
     chapters.write(chapter.path, notebook)
+
+
+def _heading(chapter: Chapter) -> str:
+    return f"{int(chapter.name[:2])}. {chapter.title}"
 
 
 def _stem(chapter: Chapter, status: str) -> str:

@@ -106,8 +106,8 @@ def run(
                 for one in ended:
                     entry = {"status": one.status, "seconds": one.seconds, "error": one.error}
                     entries[one.name] = {"chapter": one.name} | entry | about
-                    results.write_chapter(output, one.chapter, one.notebook, one.status)
-                    results.write(output, everything, entries, about)
+                    results.write_chapter(output, everything, one.chapter, one.notebook, one.status)
+                    results.write(output, everything, entries, about, one.chapter)
                     if update and one.status == "passed":
                         results.update(one.chapter, one.source, one.notebook)
                     passed &= one.status == "passed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -14,56 +15,99 @@ from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
+from kdnotes.show.arrange import arrange
 from kdnotes.show.document import document
 
-__all__ = ["index_page", "notebook_page"]
+__all__ = ["index_page", "notebook_page", "relink"]
 
+HERE = Path(__file__).parent
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True, trim_blocks=True, lstrip_blocks=True,
+)  # fmt: skip
+# Tags mean what they mean to JupyterLab and Jupyter Book; text is not boxed in cells, so that
+# sections are what lies between headings.
 NOTEBOOK = """{% extends 'basic/index.html.j2' %}
 {% block codecell %}
-{%- if 'solution' in cell.metadata.get('tags', []) -%}
-<details><summary>Solution</summary>{{ super() }}</details>
+{%- set tags = cell.metadata.get('tags', []) -%}
+{%- if 'solution' in tags -%}
+<details class="solution"><summary>Solution</summary>{{ super() }}</details>
+{%- elif 'hide-cell' in tags -%}
+<details><summary>Code and its output</summary>{{ super() }}</details>
 {%- else -%}{{ super() }}{%- endif -%}
 {% endblock codecell %}
+{% block input_group %}
+{%- if 'hide-input' in cell.metadata.get('tags', []) -%}
+<details><summary>Code that draws the figure</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{% endblock input_group %}
+{% block markdowncell %}{{ cell.source | markdown2html | strip_files_prefix }}{% endblock %}
 {% block data_latex %}<div>{{ output.data['text/latex'] | markdown2html }}</div>{% endblock %}
 """
-INDEX = """<h1>kdnotes: knowledge distillation, executed</h1>
-<p>{{ heading }}</p>
-{% for row in rows %}
-{% set title = row.number ~ ". " ~ row.title %}
-<div class="chapter"><p><strong>
-{%- if row.page %}<a href="{{ row.page }}">{{ title }}</a>{% else %}{{ title }}{% endif -%}
-</strong></p>
-<p>{{ row.promise }}</p>
-<p class="status">
-{%- if row.status %}<span class="{{ row.status }}">{{ row.status }}</span>, {{ row.seconds }} s
-{%- else %}not run{% endif %}
-{%- if row.notebook %}, <a href="{{ row.notebook }}">notebook</a>{% endif %}</p>
-{%- if row.error %}
-
-<pre>{{ row.error }}</pre>
-{%- endif %}</div>
-{% endfor %}"""
 
 
-def notebook_page(notebook: NotebookNode, title: str) -> str:
-    """A complete HTML document of an executed notebook, with a link to ``index.html``."""
+def notebook_page(
+    notebook: NotebookNode,
+    title: str,
+    previous: tuple[str, str] | None = None,
+    following: tuple[str, str] | None = None,
+) -> str:
+    """A complete HTML document of an executed notebook, with a table of contents.
+
+    Args:
+        notebook: with the outputs to be shown.
+        title: of the document.
+        previous, following: name and title of the chapters before and after, to be linked; see
+            ``relink`` for where the links lead.
+    """
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True}
-    body, _ = _Exporter(raw_template=NOTEBOOK, **options).from_notebook_node(notebook)
-    body = re.sub(r'(href="\d\d_\w+)\.ipynb"', r'\1.html"', body)  # the next chapter as a page
+    cells, _ = _Exporter(raw_template=NOTEBOOK, **options).from_notebook_node(notebook)
+    body, contents = arrange(cells)
+    page = TEMPLATES.get_template("chapter.html").render(
+        body=body,
+        contents=contents,
+        previous=previous,
+        following=following,
+        script=_script("page.js"),
+    )
     colors = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
-    return document(title, f'<p><a href="index.html">All chapters</a></p>\n{body}', colors)
+    return document(title, page, colors)
+
+
+def relink(page: str, pages: dict[str, str]) -> str:
+    """A chapter's page whose links to other chapters lead to what there is.
+
+    Args:
+        page: from ``notebook_page``.
+        pages: name of a chapter → file name of its page; a link to any other chapter leads to its
+            place in ``index.html``, which says how to run it.
+    """
+
+    def target(match: re.Match[str]) -> str:
+        name, anchor = match[1], match[2] or ""
+        file = f"{pages[name]}{anchor}" if name in pages else f"index.html#{name}"
+        return f'data-page="{name}{anchor}" href="{file}"'
+
+    return re.sub(r'data-page="(\w+)(#[^"]*)?" href="[^"]*"', target, page)
 
 
 def index_page(rows: list[dict[str, Any]], heading: str) -> str:
-    """The index: one entry a chapter with number, title, promise, status, seconds and links.
+    """The index: a search over all sections, and one entry a chapter.
 
     Args:
-        rows: dictionaries with ``number``, ``title``, ``promise``, ``status`` ("" if it has not
-            run), ``seconds``, ``error``, ``page`` and ``notebook`` (file names, or "").
-        heading: a line under the title, such as the profile and the data set.
+        rows: dictionaries with ``name``, ``number``, ``title`` (with its number), ``promise``,
+            ``status`` ("" if it has not run), ``seconds``, ``profile``, ``error``, ``page`` and
+            ``notebook`` (file names, or ""), and perhaps ``minutes`` (to read it). A row with the
+            number "" is a page beside the chapters.
+        heading: what holds for the last run, such as the profile and the data set.
     """
-    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(INDEX)
-    return document("kdnotes", template.render(rows=rows, heading=heading))
+    template = TEMPLATES.get_template("index.html")
+    page = template.render(rows=rows, heading=heading, script=_script("search.js"))
+    return document("kdnotes", page)
+
+
+def _script(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 class _Renderer(IPythonRenderer):
@@ -92,7 +136,7 @@ class _Exporter(HTMLExporter):
     @jinja2.pass_context
     def markdown2html(self, context: Any, source: str) -> str:
         attachments = context.get("cell", {}).get("attachments", {})
-        renderer = _Renderer(escape=False, attachments=attachments)
+        renderer = _Renderer(escape=False, attachments=attachments, exclude_anchor_links=True)
         return MarkdownWithMath(renderer=renderer).render(source)
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -103,6 +104,34 @@ def test_index_links_existing_files_and_says_what_failed(finished):
     assert "You see first." in index and "T must be above 0" in index and 'name="viewport"' in index
 
 
+def ways(page: Path) -> list[str]:
+    """Where the links at the top of a page lead to."""
+    header = re.search("<header>.*?</header>", page.read_text(encoding="utf-8"), re.DOTALL)[0]
+    return re.findall(r'<a [^>]*href="([^"]+)"', header)
+
+
+def searched(output: Path) -> list[str]:
+    return re.findall(r'^\{"page": "([^"]+)"', (output / "sections.js").read_text(), re.M)
+
+
+def test_pages_lead_to_their_neighbours_and_all_are_searched(finished):
+    _, output = finished
+    first, second, third = "01_first.html", "02_broken.failed.html", "03_last.html"
+    assert ways(output / first) == ["index.html", second]
+    assert ways(output / second) == [first, "index.html", third]
+    assert ways(output / third) == [second, "index.html"]
+    assert searched(output) == [first, second, third]
+    assert "You see first." in (output / "sections.js").read_text()
+
+
+def test_a_chapter_alone_leads_to_the_place_of_the_others_in_the_index(course, tmp_path):
+    assert command("run", 3, "--notebooks", course, "--output", tmp_path).returncode == 0
+    assert ways(tmp_path / "03_last.html") == ["index.html#02_broken", "index.html"]
+    assert searched(tmp_path) == ["03_last.html"]
+    index = (tmp_path / "index.html").read_text()
+    assert 'id="02_broken"' in index and "<code>kdnotes run 2</code>" in index
+
+
 def test_pages_and_notebooks_hold_no_papermill_metadata_and_no_path(finished):
     _, output = finished
     for path in output.glob("*.ipynb"):
@@ -128,10 +157,12 @@ def test_one_chapter_again_keeps_the_others_and_a_failure_keeps_earlier_pages(
     assert command("run", 3, "--notebooks", copy, "--output", kept).returncode == 1
     assert [entry["status"] for entry in results(kept).values()] == ["passed", "failed", "failed"]
     assert (kept / "03_last.html").read_bytes() == page and (kept / "03_last.failed.html").is_file()
+    assert ways(kept / "02_broken.failed.html")[-1] == "03_last.failed.html" == searched(kept)[-1]
     write(copy, "03_last", "print('rate', rate)", parameters=PARAMETERS + "\nrate = 0.5")
     done = command("run", "last", "--notebooks", copy, "--output", kept, "-p", "rate=2")
     assert done.returncode == 0 and not (kept / "03_last.failed.html").exists()
     assert printed(kept / "03_last.ipynb", "rate") == "rate 2"
+    assert ways(kept / "02_broken.failed.html")[-1] == "03_last.html" == searched(kept)[-1]
     assert (
         results(kept)["01_first"]["profile"] == "smoke"
         and results(kept)["03_last"]["profile"] == "lesson"

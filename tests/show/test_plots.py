@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from unittest import mock
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
+from nbconvert.exporters import HTMLExporter, LatexExporter, MarkdownExporter, SlidesExporter
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
 from kdnotes.metrics import Interval, mean_interval
 from kdnotes.show import plots
@@ -52,3 +59,54 @@ def test_differences_are_drawn_in_order_and_told_in_the_alternative_text():
     assert "test accuracy minus CE (points): KD +10.50 ± " in alt
     assert "test NLL minus CE (nats; left is better): KD −0.1050 ± " in alt
     plt.close(drawn)
+
+
+def shown_figure(alt: str) -> dict:
+    figure, axes = plots.figure()
+    axes.plot([0, 1], [0, 1])
+    with mock.patch.object(plots, "display") as display:
+        plots.show(figure, alt)
+    return display.call_args.args[0]
+
+
+def test_a_figure_has_its_alternative_text_in_html_and_the_picture_alone_beside_it():
+    data = shown_figure('A line "rises" from 0 to 1 & ends')
+    image = BeautifulSoup(data["text/html"], "html.parser").img
+    assert image["alt"] == data["text/plain"] == 'A line "rises" from 0 to 1 & ends'
+    assert image["src"] == f"data:image/png;base64,{data['image/png']}"
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.size == (770, 374) and picture.getpixel((0, 0)) == picture.getpixel((769, 0))
+
+
+@pytest.mark.parametrize("exporter", [HTMLExporter, SlidesExporter, MarkdownExporter])
+def test_every_maker_of_pages_shows_the_alternative_text(exporter):
+    output = new_output("display_data", shown_figure("A line rises from 0 to 1"))
+    notebook = new_notebook(cells=[new_code_cell("draw()", outputs=[output])])
+    page, _ = exporter().from_notebook_node(notebook)
+    assert re.findall(r'<img[^>]*alt="A line rises from 0 to 1"', page)
+
+
+def test_a_maker_of_paper_gets_the_picture():
+    output = new_output("display_data", shown_figure("A line rises from 0 to 1"))
+    notebook = new_notebook(cells=[new_code_cell("draw()", outputs=[output])])
+    text, resources = LatexExporter().from_notebook_node(notebook)
+    assert "includegraphics" in text and len(resources["outputs"]) == 1
+
+
+def test_colours_survive_in_the_small_picture():
+    figure, axes = plots.figure()
+    for height, color in enumerate(plots.COLORS):
+        axes.axhline(height, color=color, linewidth=3)
+    picture = Image.open(io.BytesIO(plots.png(figure))).convert("RGB")
+    found = {color for _, color in picture.getcolors(256)}
+    for color in plots.COLORS:
+        wanted = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+        near = min(max(abs(a - b) for a, b in zip(wanted, one, strict=True)) for one in found)
+        assert near <= 3, color
+
+
+def test_a_figure_without_alternative_text_is_refused():
+    figure, _ = plots.figure()
+    with pytest.raises(ValueError, match="alt"):
+        plots.show(figure, " ")
+    plt.close(figure)
