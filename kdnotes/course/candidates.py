@@ -1,4 +1,4 @@
-"""The methods of chapters 3 to 8 and the settings that are tried of each."""
+"""The methods of the chapters before hints and the settings that are tried of each."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from kdnotes.study import Arm
 from kdnotes.teachers import Teacher
 
 BASELINE = "CE"
-# The same for all methods and data sets; T = 2 is what chapter 3 chooses in the lesson.
+# The same for all methods and data sets; T = 2 is what the sweep of temperatures chooses in the
+# lesson.
 TEMPERATURE, ALPHA = 2.0, 0.1
 
 
 def candidates(
     s: Settings, first: Teacher, more: tuple[Teacher, ...], born_again: dict[str, Arm]
 ) -> dict[str, dict[str, Arm]]:
-    """Method → setting → arm: all are tried in chapters 4 to 8 as well, whose stored runs are used
-    again.
+    """Method → setting → arm: all are tried in the methods' own chapters as well, whose
+    stored runs are used again.
 
     Args:
         s: sizes, data set and student.

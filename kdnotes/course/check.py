@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kdnotes.course import answers, mistakes
+from kdnotes.course import answers, mistakes, order
 from kdnotes.course.answers import Graded
 from kdnotes.course.attempt import Attempt, Exercise
 
@@ -43,9 +43,9 @@ def exercise(number: str, answer: Callable[..., Any]) -> bool:
 
 def _find(number: str) -> Exercise:
     try:
-        chapter = int(number.split(".")[0])
-        module = importlib.import_module(f"kdnotes.course.exercises.chapter{chapter:02d}")
-        return module.EXERCISES[number]
+        chapter, place = map(int, number.split("."))
+        name = dict(enumerate(order.CHAPTERS, 1))[chapter]
+        return importlib.import_module(f"kdnotes.course.exercises.{name}").EXERCISES[place]
     except (ModuleNotFoundError, KeyError, ValueError, AttributeError):
         raise ValueError(
             f"number must be that of an exercise, such as '01.1', not {number!r}"

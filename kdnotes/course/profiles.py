@@ -59,7 +59,7 @@ PROFILES = {
             Config(epochs=2, batch_size=20, views=Views(2)),
         ),
         # Width 8 trains in three quarters of the time, but the gain of KD (T = 2, α = 0.1) falls
-        # from 1.34 ± 0.27 to 0.88 ± 0.16 points, and of chapter 6's five methods one instead of
+        # from 1.34 ± 0.27 to 0.88 ± 0.16 points, and of the five dynamic methods one instead of
         # four is resolved above cross-entropy. Batches of 100 save a quarter too, and leave 1.11 ±
         # 0.41. Measured with the lesson's five seeds.
         Profile(

@@ -1,4 +1,4 @@
-"""Exercises of chapter 5: the two terms of distillation, coupling, the DKD loss."""
+"""The two terms of distillation, coupling, the DKD loss."""
 
 from collections.abc import Callable
 
@@ -162,4 +162,4 @@ class DKD(Exercise):
         return self.ramped(ramp, z_s, z_t, y, t, alpha, beta, hard=ramp)
 
 
-EXERCISES = {"05.1": Terms(), "05.2": NonTargetPart(), "05.3": DKD()}
+EXERCISES = {1: Terms(), 2: NonTargetPart(), 3: DKD()}

@@ -1,4 +1,4 @@
-"""Exercises of chapter 3: entropy at a temperature, the choice of an arm, a missing T²."""
+"""Entropy at a temperature, the choice of an arm, a missing T²."""
 
 import math
 
@@ -117,4 +117,4 @@ class EquivalentAlpha(Exercise):
         return alpha * temperature**2 / (1 - alpha)
 
 
-EXERCISES = {"03.1": Entropy(), "03.2": Choice(), "03.3": EquivalentAlpha()}
+EXERCISES = {1: Entropy(), 2: Choice(), 3: EquivalentAlpha()}

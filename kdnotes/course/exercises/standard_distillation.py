@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: the whole loss, the gap recovered, a paired interval."""
+"""The whole loss, the gap recovered, a paired interval."""
 
 import numpy as np
 import torch
@@ -102,4 +102,4 @@ class Interval(Exercise):
         return _interval(np.subtract(a, b), stats.t.ppf(0.975, len(a) - 1) * np.sqrt(len(a)))
 
 
-EXERCISES = {"04.1": WholeLoss(), "04.2": Gap(), "04.3": Interval()}
+EXERCISES = {1: WholeLoss(), 2: Gap(), 3: Interval()}

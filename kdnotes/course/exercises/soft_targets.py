@@ -1,4 +1,4 @@
-"""Exercises of chapter 1: the soft loss, its gradient, its limit at high T, and label smoothing."""
+"""The soft loss, its gradient, its limit at high T, and label smoothing."""
 
 import math
 
@@ -98,4 +98,4 @@ class Smoothing(Exercise):
         return (1 - alpha) * (classes - 1) / classes, (1 - alpha) * math.log(classes)
 
 
-EXERCISES = {"01.1": SoftLoss(), "01.2": SoftGradient(), "01.3": Limit(), "01.4": Smoothing()}
+EXERCISES = {1: SoftLoss(), 2: SoftGradient(), 3: Limit(), 4: Smoothing()}
