@@ -92,6 +92,10 @@ def test_every_exercise_is_checked_and_has_a_hidden_solution(path):
     asked = {name for names in asked for name in names}
     solved = {name for cell in solutions for name in number.findall(cell.source)}
     assert asked == solved and {name[:2] for name in asked} == {path.stem[:2]}
+    prose = "".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    assert [name for name in sorted(asked) if name not in prose] == [], (
+        "the text calls it otherwise"
+    )
     assert all(cell.metadata.get("jupyter", {}).get("source_hidden") is True for cell in solutions)
     for cell in solutions:
         for name in number.findall(cell.source):

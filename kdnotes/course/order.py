@@ -15,11 +15,11 @@ CHAPTERS = (
     "dynamic_distillation",
     "self_distillation",
     "many_teachers",
-    "comparison",
     "feature_hints",
     "attention_transfer",
     "progressive_distillation",
     "mutual_learning",
+    "comparison",
     "your_own_experiment",
     "on_the_edge",
 )
