@@ -51,7 +51,7 @@ def course(tmp_path):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.ipynb"))}
 
 
 def test_the_course_moves_there_and_back_without_a_trace(course, monkeypatch, capsys):
