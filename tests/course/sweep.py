@@ -23,19 +23,18 @@ import torch.nn.functional as F
 from sweep_answers import BOUNDARIES, FORMS, PARTS, WRONG
 from torch import Tensor
 
-from kdnotes.course import answers, check, mistakes
+from kdnotes.course import answers, check, mistakes, order
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.order import CHAPTERS
 
 Answer = Callable[..., Any]
 # By the name of the class, which an exercise keeps when its chapter moves.
 ALL: dict[str, Exercise] = {}
 NUMBERS: dict[str, str] = {}
-for chapter, module_name in enumerate(CHAPTERS, 1):
-    module = importlib.import_module(f"kdnotes.course.exercises.{module_name}")
+for chapter in sorted(order.CHAPTERS):
+    module = importlib.import_module(f"kdnotes.course.exercises.{chapter}")
     for place, spec in module.EXERCISES.items():
         ALL[type(spec).__name__] = spec
-        NUMBERS[type(spec).__name__] = f"{chapter:02d}.{place}"
+        NUMBERS[type(spec).__name__] = f"{order.number(chapter):02d}.{place}"
 LARGE = 1e4
 DISTANCE = (
     3  # tolerances of the checker: an answer that is nearer to the reference is not called wrong
