@@ -202,7 +202,7 @@ def compare(
     fresh: Fresh = False,
     download: Download = False,
 ) -> None:
-    """Compare all methods of the course, as chapter 9 does, and print the table."""
+    """Compare all methods of the course, as the chapter on it does, and print the table."""
     if output is not None:
         arguments.check_file(output)
     options = {"profile": profile, "dataset": dataset, "seeds": seeds}
@@ -231,7 +231,7 @@ def propose(
     ],
     output: Annotated[Path, _option("Folder to write the notebook to.")] = Path("."),
 ) -> None:
-    """Write a lab notebook for an experiment of your own, ready to run (see chapter 14)."""
+    """Write a lab notebook for an experiment of your own, ready to run (see its chapter)."""
     from kdnotes.lab import proposals
 
     if name in proposals.PROPOSALS:  # an unknown name makes no folder

@@ -1,4 +1,4 @@
-"""The methods of chapters 3 to 8 and the settings that are tried of each."""
+"""The methods of the chapters before hints and the settings that are tried of each."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ BASELINE = "CE"
 def candidates(
     s: Settings, first: Teacher, more: tuple[Teacher, ...], born_again: dict[str, Arm]
 ) -> dict[str, dict[str, Arm]]:
-    """Method → setting → arm: all are tried in chapters 4 to 8 as well, whose stored runs are used
-    again.
+    """Method → setting → arm: all are tried in the methods' own chapters as well, whose
+    stored runs are used again.
 
     Args:
         s: sizes, data set and student.

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from kdnotes import checks
-from kdnotes.course import answers, mistakes
+from kdnotes.course import answers, mistakes, order
 from kdnotes.course.answers import Graded
 from kdnotes.course.attempt import Attempt
 from kdnotes.course.glossary import show as glossary
@@ -134,7 +134,8 @@ def _told(number: str, verdict: str) -> bool:
 def _find(number: str, kind: str) -> Any:
     """The definition of an exercise of a kind, the name of a table of the chapter's module."""
     try:
-        return _defined(number.split(".")[0], kind)[number]
+        chapter, place = number.split(".")
+        return _defined(chapter, kind)[int(place)]
     except (KeyError, ValueError, AttributeError):
         raise ValueError(
             f"number must be that of an exercise{ASKED_BY[kind]}, such as '01.1', not {number!r}"
@@ -144,9 +145,9 @@ def _find(number: str, kind: str) -> Any:
 def _defined(chapter: str, table: str) -> Any:
     """A table of the chapter's module of exercises."""
     try:
-        name = f"chapter{int(chapter.strip()):02d}"
+        name = dict(enumerate(order.CHAPTERS, 1))[int(chapter)]
         return getattr(importlib.import_module(f"kdnotes.course.exercises.{name}"), table)
-    except (ModuleNotFoundError, ValueError, AttributeError):
+    except (ModuleNotFoundError, KeyError, ValueError, AttributeError):
         wanted = "one that has exercises, such as '01'"
         raise ValueError(f"chapter must be {wanted}, not {chapter!r}") from None
 

@@ -1,4 +1,4 @@
-"""Every method from equal starts: the study of chapter 9 and of the command ``kdnotes compare``."""
+"""Every method from equal starts: the study of its chapter and of ``kdnotes compare``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kdnotes import metrics, study, teachers
+from kdnotes.course import order
 from kdnotes.course.candidates import ALPHA, BASELINE, TEMPERATURE, candidates
 from kdnotes.course.profiles import Settings
 from kdnotes.data import Splits
@@ -76,9 +77,10 @@ class Comparison:
     def shared(self) -> str:
         """What all differences from the baseline have in common, for whoever reads the table."""
         count = len(self._runs(BASELINE))
+        first, last = map(order.number, ("standard_distillation", "many_teachers"))
         return (
             f"Every difference from {BASELINE} subtracts the same {count} runs of it, here and in "
-            "chapters 4 to 8, so their luck is in all of them."
+            f"chapters {first} to {last}, so their luck is in all of them."
         )
 
     def agreement(self, method: str) -> Interval:

@@ -13,7 +13,6 @@ import functools
 import importlib
 import io
 import itertools
-import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -24,23 +23,28 @@ import torch.nn.functional as F
 from sweep_answers import BOUNDARIES, FORMS, PARTS, WRONG
 from torch import Tensor
 
-import kdnotes.course.exercises
-from kdnotes.course import answers, mistakes
+from kdnotes.course import answers, check, mistakes, order
 from kdnotes.course.attempt import Exercise
 
 Answer = Callable[..., Any]
-ALL: dict[str, Exercise] = {
-    number: spec
-    for item in pkgutil.iter_modules(kdnotes.course.exercises.__path__)
-    for number, spec in importlib.import_module(
-        f"kdnotes.course.exercises.{item.name}"
-    ).EXERCISES.items()
-}
+# By the name of the class, which an exercise keeps when its chapter moves.
+ALL: dict[str, Exercise] = {}
+NUMBERS: dict[str, str] = {}
+for chapter in sorted(order.CHAPTERS):
+    module = importlib.import_module(f"kdnotes.course.exercises.{chapter}")
+    for place, spec in module.EXERCISES.items():
+        ALL[type(spec).__name__] = spec
+        NUMBERS[type(spec).__name__] = f"{order.number(chapter):02d}.{place}"
 LARGE = 1e4
 DISTANCE = (
     3  # tolerances of the checker: an answer that is nearer to the reference is not called wrong
 )
 LOG_SOFTMAX, LOGSUMEXP, SOFTMAX = F.log_softmax, torch.logsumexp, F.softmax
+
+
+def checked(name: str, answer: Answer) -> bool:
+    """The checker's verdict on an answer to the exercise of this name."""
+    return check.exercise(NUMBERS[name], answer)
 
 
 # The tools of the families
@@ -56,8 +60,8 @@ def mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:
 
 
 def changed_result(change: Callable[[Tensor], Any]) -> Callable[[str], Iterator[Answer]]:
-    def family(number: str) -> Iterator[Answer]:
-        yield lambda *case: mapped(ALL[number].reference(*case), change)
+    def family(name: str) -> Iterator[Answer]:
+        yield lambda *case: mapped(ALL[name].reference(*case), change)
 
     return family
 
@@ -65,16 +69,16 @@ def changed_result(change: Callable[[Tensor], Any]) -> Callable[[str], Iterator[
 def patched(**functions: Callable) -> Callable[[str], Iterator[Answer]]:
     """The reference with other arithmetic for log_softmax, logsumexp or softmax."""
 
-    def family(number: str) -> Iterator[Answer]:
+    def family(name: str) -> Iterator[Answer]:
         def answer(*case):
             with contextlib.ExitStack() as stack:
-                for name, function in functions.items():
+                for attribute, function in functions.items():
                     for place in (F, torch, Tensor):
-                        if hasattr(place, name):
-                            stack.enter_context(mock.patch.object(place, name, function))
+                        if hasattr(place, attribute):
+                            stack.enter_context(mock.patch.object(place, attribute, function))
                 if "log_softmax" in functions:
                     stack.enter_context(mock.patch.object(F, "cross_entropy", _cross_entropy))
-                return ALL[number].reference(*case)
+                return ALL[name].reference(*case)
 
         yield answer
 
@@ -99,40 +103,40 @@ def guarded(guard: Callable[[Tensor], Tensor]) -> Callable[[str], Iterator[Answe
 # Wrong answers
 
 
-def reversed_gradient(number: str) -> Iterator[Answer]:
-    yield lambda *case: mapped(ALL[number].reference(*case), lambda one: 2 * one.detach() - one)
+def reversed_gradient(name: str) -> Iterator[Answer]:
+    yield lambda *case: mapped(ALL[name].reference(*case), lambda one: 2 * one.detach() - one)
 
 
-def as_numbers(number: str) -> Iterator[Answer]:
+def as_numbers(name: str) -> Iterator[Answer]:
     """The values of a loss as Python numbers."""
-    if number in PARTS:
-        yield lambda *case: mapped(ALL[number].reference(*case), Tensor.tolist)
+    if name in PARTS:
+        yield lambda *case: mapped(ALL[name].reference(*case), Tensor.tolist)
 
 
 def parts(change: Callable[[Tensor], Tensor]) -> Callable[[str], Iterator[Answer]]:
     """Each part of a loss, in turn, changed, and the others as they are."""
 
-    def family(number: str) -> Iterator[Answer]:
-        for place in range(len(PARTS.get(number, ()))):
+    def family(name: str) -> Iterator[Answer]:
+        for place in range(len(PARTS.get(name, ()))):
             yield lambda *case, place=place: _total(
                 [
                     mapped(part(*case), change) if i == place else part(*case)
-                    for i, part in enumerate(PARTS[number])
+                    for i, part in enumerate(PARTS[name])
                 ]
             )
 
     return family
 
 
-def scaled_parts(number: str) -> Iterator[Answer]:
+def scaled_parts(name: str) -> Iterator[Answer]:
     """Each part by T², 1/T², T, 1/T, B, 1/B, K, 1/K: slips of mean and temperature in one term."""
-    for place, factor in itertools.product(range(len(PARTS.get(number, ()))), _FACTORS):
+    for place, factor in itertools.product(range(len(PARTS.get(name, ()))), _FACTORS):
         yield lambda *case, place=place, factor=factor: _total(
             [
-                mapped(part(*case), lambda one: one * factor(number, case))
+                mapped(part(*case), lambda one: one * factor(name, case))
                 if i == place
                 else part(*case)
-                for i, part in enumerate(PARTS[number])
+                for i, part in enumerate(PARTS[name])
             ]
         )
 
@@ -143,71 +147,70 @@ def _total(terms: list[Any]) -> Any:
     return sum(terms)
 
 
-def _temperature(number: str, case: tuple) -> float:
-    place = ALL[number].temperature
+def _temperature(name: str, case: tuple) -> float:
+    place = ALL[name].temperature
     return 1.0 if place is None else case[place]
 
 
-def _size(number: str, case: tuple, axis: int) -> int:
-    places = ALL[number].logits
+def _size(name: str, case: tuple, axis: int) -> int:
+    places = ALL[name].logits
     first = case[places[0]] if places else None
     first = first[0] if isinstance(first, list) else first
     return first.shape[axis] if isinstance(first, Tensor) else 1
 
 
 _FACTORS = (
-    lambda number, case: _temperature(number, case) ** 2,
-    lambda number, case: _temperature(number, case) ** -2,
-    lambda number, case: _temperature(number, case),
-    lambda number, case: 1 / _temperature(number, case),
-    lambda number, case: _size(number, case, 0),
-    lambda number, case: 1 / _size(number, case, 0),
-    lambda number, case: _size(number, case, -1),
-    lambda number, case: 1 / _size(number, case, -1),
+    lambda name, case: _temperature(name, case) ** 2,
+    lambda name, case: _temperature(name, case) ** -2,
+    lambda name, case: _temperature(name, case),
+    lambda name, case: 1 / _temperature(name, case),
+    lambda name, case: _size(name, case, 0),
+    lambda name, case: 1 / _size(name, case, 0),
+    lambda name, case: _size(name, case, -1),
+    lambda name, case: 1 / _size(name, case, -1),
 )
 
 
-def scaled(number: str) -> Iterator[Answer]:
+def scaled(name: str) -> Iterator[Answer]:
     """The whole result by T, B and K, and by 2, 1/2 and −1."""
-    for factor in (*_FACTORS, *(lambda number, case, k=k: k for k in (2.0, 0.5, -1.0))):
+    for factor in (*_FACTORS, *(lambda name, case, k=k: k for k in (2.0, 0.5, -1.0))):
         yield lambda *case, factor=factor: mapped(
-            ALL[number].reference(*case), lambda one: one * factor(number, case)
+            ALL[name].reference(*case), lambda one: one * factor(name, case)
         )
 
 
-def half_precision(number: str) -> Iterator[Answer]:
+def half_precision(name: str) -> Iterator[Answer]:
     """Logits and what is made of them in float16, and a result of eight bits, as of bfloat16."""
 
     def answer(*case):
         halves = [
-            mapped(one, Tensor.half) if i in ALL[number].logits else one
-            for i, one in enumerate(case)
+            mapped(one, Tensor.half) if i in ALL[name].logits else one for i, one in enumerate(case)
         ]
-        return mapped(ALL[number].reference(*halves), lambda one: one.bfloat16().float())
+        return mapped(ALL[name].reference(*halves), lambda one: one.bfloat16().float())
 
     yield answer
 
 
-def nan_at_extremes(number: str) -> Iterator[Answer]:
+def nan_at_extremes(name: str) -> Iterator[Answer]:
     def answer(*case):
-        logits = [one for place in ALL[number].logits for one in _tensors(case[place])]
+        logits = [one for place in ALL[name].logits for one in _tensors(case[place])]
         large = any(float(one.detach().abs().max()) > LARGE / 10 for one in logits)
         return mapped(
-            ALL[number].reference(*case), lambda one: one * (float("nan") if large else 1.0)
+            ALL[name].reference(*case), lambda one: one * (float("nan") if large else 1.0)
         )
 
     yield answer
 
 
-def one_off(number: str) -> Iterator[Answer]:
+def one_off(name: str) -> Iterator[Answer]:
     """Each whole number among the arguments, and each of the result, one more or one less."""
-    for place, step in itertools.product(range(len(ALL[number].cases()[0])), (-1, 1)):
-        if type(ALL[number].cases()[0][place]) is int:
-            yield lambda *case, place=place, step=step: ALL[number].reference(
+    for place, step in itertools.product(range(len(ALL[name].cases()[0])), (-1, 1)):
+        if type(ALL[name].cases()[0][place]) is int:
+            yield lambda *case, place=place, step=step: ALL[name].reference(
                 *(one + step if i == place else one for i, one in enumerate(case))
             )
     for step in (-1, 1):
-        yield lambda *case, step=step: _moved(ALL[number].reference(*case), step)
+        yield lambda *case, step=step: _moved(ALL[name].reference(*case), step)
 
 
 def _moved(value: Any, step: int) -> Any:
@@ -217,15 +220,13 @@ def _moved(value: Any, step: int) -> Any:
     return value + step if whole else value
 
 
-def ignored_argument(number: str) -> Iterator[Answer]:
+def ignored_argument(name: str) -> Iterator[Answer]:
     """Each number among the arguments as in the first case; and only where it is not 0."""
-    first = ALL[number].cases()[0]
+    first = ALL[name].cases()[0]
     for place, frozen in enumerate(first):
         if type(frozen) in (int, float, str):
             for always in (True, False):
-                yield lambda *case, place=place, frozen=frozen, always=always: ALL[
-                    number
-                ].reference(
+                yield lambda *case, place=place, frozen=frozen, always=always: ALL[name].reference(
                     *(
                         frozen if i == place and (always or one) else one
                         for i, one in enumerate(case)
@@ -233,12 +234,12 @@ def ignored_argument(number: str) -> Iterator[Answer]:
                 )
 
 
-def exchanged_arguments(number: str) -> Iterator[Answer]:
+def exchanged_arguments(name: str) -> Iterator[Answer]:
     """Two arguments of one kind and shape exchanged."""
-    first = ALL[number].cases()[0]
+    first = ALL[name].cases()[0]
     for i, j in itertools.combinations(range(len(first)), 2):
         if _sort(first[i]) == _sort(first[j]):
-            yield lambda *case, i=i, j=j: ALL[number].reference(
+            yield lambda *case, i=i, j=j: ALL[name].reference(
                 *(case[j] if k == i else case[i] if k == j else one for k, one in enumerate(case))
             )
 
@@ -249,27 +250,27 @@ def _sort(value: Any) -> tuple:
     return (list, len(value)) if isinstance(value, list) else (type(value),)
 
 
-def nearly(number: str) -> Iterator[Answer]:
+def nearly(name: str) -> Iterator[Answer]:
     """Half a per cent too much or too little; rounded to two digits after the point."""
     for change in (
         lambda one: 1.005 * one,
         lambda one: 0.995 * one,
         lambda one: (one * 100).round() / 100,
     ):
-        yield lambda *case, change=change: mapped(ALL[number].reference(*case), change)
+        yield lambda *case, change=change: mapped(ALL[name].reference(*case), change)
 
 
-def first_case(number: str) -> Iterator[Answer]:
+def first_case(name: str) -> Iterator[Answer]:
     """The right result of the first case, whatever the case."""
-    spec = ALL[number]
+    spec = ALL[name]
     yield lambda *case: spec.reference(*spec.cases()[0])
 
 
-def alike(number: str) -> list[int]:
+def alike(name: str) -> list[int]:
     """Places of the arguments of which one value besides 0, or one shape, would always do."""
     return [
         place
-        for place, values in enumerate(zip(*ALL[number].cases(), strict=True))
+        for place, values in enumerate(zip(*ALL[name].cases(), strict=True))
         if _one_form(values)
     ]
 
@@ -283,34 +284,34 @@ def _one_form(values: tuple) -> bool:
 
 
 def listed(table: dict[str, tuple[Answer, ...]]) -> Callable[[str], Iterator[Answer]]:
-    return lambda number: iter(table.get(number, ()))
+    return lambda name: iter(table.get(name, ()))
 
 
 # Right answers in other forms
 
 
-def in_doubles(number: str) -> Iterator[Answer]:
+def in_doubles(name: str) -> Iterator[Answer]:
     """Computed in double precision from the first line on."""
-    if ALL[number].logits:
-        yield lambda *case: ALL[number].reference(*(_doubled(one) for one in case))
+    if ALL[name].logits:
+        yield lambda *case: ALL[name].reference(*(_doubled(one) for one in case))
 
 
 def _doubled(item: Any) -> Any:
     return item if type(item) is float else mapped(item, Tensor.double)
 
 
-def other_precision(number: str) -> Iterator[Answer]:
-    yield lambda *case: mapped(ALL[number].reference(*case), lambda one: one.double())
-    yield lambda *case: mapped(ALL[number].reference(*case), lambda one: one.float())
+def other_precision(name: str) -> Iterator[Answer]:
+    yield lambda *case: mapped(ALL[name].reference(*case), lambda one: one.double())
+    yield lambda *case: mapped(ALL[name].reference(*case), lambda one: one.float())
 
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) or (isinstance(value, Tensor) and value.ndim == 0)
 
 
-def other_numbers(number: str) -> Iterator[Answer]:
+def other_numbers(name: str) -> Iterator[Answer]:
     """A number as a NumPy scalar or array, or a tensor of no or one axis; whole ones as floats."""
-    value = ALL[number].reference(*ALL[number].cases()[0])
+    value = ALL[name].reference(*ALL[name].cases()[0])
     if type(value) not in (int, float):
         return
     forms = (
@@ -322,22 +323,22 @@ def other_numbers(number: str) -> Iterator[Answer]:
         lambda n: torch.tensor([n]),
     )
     for form in (*forms, *((np.int64, np.int32) if type(value) is int else ())):
-        yield lambda *case, form=form: form(ALL[number].reference(*case))
+        yield lambda *case, form=form: form(ALL[name].reference(*case))
 
 
-def one_axis_more(number: str) -> Iterator[Answer]:
+def one_axis_more(name: str) -> Iterator[Answer]:
     """A scalar tensor of shape [1]."""
-    if isinstance(ALL[number].reference(*ALL[number].cases()[0]), Tensor):
-        yield lambda *case: _with_axis(ALL[number].reference(*case))
+    if isinstance(ALL[name].reference(*ALL[name].cases()[0]), Tensor):
+        yield lambda *case: _with_axis(ALL[name].reference(*case))
 
 
 def _with_axis(value: Tensor) -> Tensor:
     return value.reshape(1) if value.ndim == 0 else value
 
 
-def other_sequences(number: str) -> Iterator[Answer]:
+def other_sequences(name: str) -> Iterator[Answer]:
     """A tuple as a list, an array or a tensor and back; tensors without gradient likewise."""
-    spec = ALL[number]
+    spec = ALL[name]
     value = spec.reference(*spec.cases()[0])
     if isinstance(value, (tuple, list)):
         yield lambda *case: list(spec.reference(*case))
@@ -349,13 +350,14 @@ def other_sequences(number: str) -> Iterator[Answer]:
             yield lambda *case: torch.tensor(spec.reference(*case), dtype=torch.double)
             yield lambda *case: [float(one) for one in spec.reference(*case)]
             yield lambda *case: [torch.tensor([one]) for one in spec.reference(*case)]
-    elif isinstance(value, Tensor) and value.ndim and number not in NEEDS_TENSOR:
+    elif isinstance(value, Tensor) and value.ndim and name not in NEEDS_TENSOR:
         yield lambda *case: spec.reference(*case).detach().numpy()
         yield lambda *case: spec.reference(*case).detach().tolist()
         yield lambda *case: tuple(spec.reference(*case).detach().tolist())
 
 
-NEEDS_TENSOR = ("02.3", "06.3", "11.1")  # a student's targets; tensors whose gradient is asked for
+# A student's targets; tensors whose gradient is asked for.
+NEEDS_TENSOR = ("TeacherOutputs", "Standardised", "AttentionMap")
 BY_CONSTRUCTION = ("boundaries", "of its own")  # wrong, whatever the cases show
 
 WRONG_FAMILIES: dict[str, Callable[[str], Iterator[Answer]]] = {
@@ -403,16 +405,15 @@ def _tensors(value: Any) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) and value.is_floating_point() else []
 
 
-def probes(number: str) -> list[tuple]:
+def probes(name: str) -> list[tuple]:
     """The exercise's cases, its extremes, and its cases with the logits stretched to ±10⁴."""
-    spec = ALL[number]
+    spec = ALL[name]
     own = [*spec.cases(), *spec.extremes()]
-    if not ALL[number].logits:
+    if not ALL[name].logits:
         return own
     return own + [
         tuple(
-            _stretched(one) if place in ALL[number].logits else one
-            for place, one in enumerate(case)
+            _stretched(one) if place in ALL[name].logits else one for place, one in enumerate(case)
         )
         for case in spec.cases()
     ]
@@ -423,11 +424,11 @@ def _stretched(logits: Any) -> Any:
     return mapped(logits, lambda one: one.detach() * (LARGE / largest))
 
 
-def differs(number: str, answer: Answer) -> bool:
+def differs(name: str, answer: Answer) -> bool:
     """Whether the answer differs from the reference, in value or gradient, on any probe."""
-    spec = ALL[number]
+    spec = ALL[name]
     tolerance = answers.Tolerance(DISTANCE * spec.tolerance, DISTANCE * spec.absolute)
-    for case, expected in zip(probes(number), _expected(number), strict=True):
+    for case, expected in zip(probes(name), _expected(name), strict=True):
         try:
             given = _outcome(spec, answer, case)
         except Exception:
@@ -438,8 +439,8 @@ def differs(number: str, answer: Answer) -> bool:
 
 
 @functools.cache
-def _expected(number: str) -> list[Any]:
-    return [_outcome(ALL[number], ALL[number].reference, case) for case in probes(number)]
+def _expected(name: str) -> list[Any]:
+    return [_outcome(ALL[name], ALL[name].reference, case) for case in probes(name)]
 
 
 def _outcome(spec: Exercise, function: Answer, case: tuple) -> Any:
@@ -452,26 +453,26 @@ def _outcome(spec: Exercise, function: Answer, case: tuple) -> Any:
     return spec.observe(value)
 
 
-def judged(exercise: Callable[[str, Answer], bool], number: str, answer: Answer) -> bool:
+def judged(exercise: Callable[[str, Answer], bool], name: str, answer: Answer) -> bool:
     """The checker's verdict, without the search for what is wrong, and without what it prints."""
     unnamed = mock.patch.object(mistakes, "named", return_value=None)
     with unnamed, contextlib.redirect_stdout(io.StringIO()):
-        return exercise(number, answer)
+        return exercise(name, answer)
 
 
-def cell(exercise: Callable[[str, Answer], bool], number: str, family: str) -> str:
+def cell(exercise: Callable[[str, Answer], bool], name: str, family: str) -> str:
     """What a family gets: "-" no such answer, "=" all equal the reference, "3" all judged rightly.
 
     If some are not, "2 accepted of 3" or "2 refused of 3".
     """
     wrong = family in WRONG_FAMILIES
-    made = list((WRONG_FAMILIES if wrong else RIGHT_FAMILIES)[family](number))
+    made = list((WRONG_FAMILIES if wrong else RIGHT_FAMILIES)[family](name))
     if not made:
         return "-"
-    tried = [one for one in made if not wrong or family in BY_CONSTRUCTION or differs(number, one)]
+    tried = [one for one in made if not wrong or family in BY_CONSTRUCTION or differs(name, one)]
     if not tried:
         return "="
-    misjudged = sum(judged(exercise, number, answer) == wrong for answer in tried)
+    misjudged = sum(judged(exercise, name, answer) == wrong for answer in tried)
     return (
         f"{misjudged} {'accepted' if wrong else 'refused'} of {len(tried)}"
         if misjudged

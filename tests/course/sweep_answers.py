@@ -57,7 +57,7 @@ def ramp(epoch: int, warmup: int) -> float:
 def hint_parts(
     student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor, square=None, detach=True
 ) -> Tensor:
-    """The hint of 10.1; ``square`` says which images count."""
+    """The hint of ``Hint``; ``square`` says which images count."""
     teacher = teacher.detach() if detach else teacher
     size = [min(pair) for pair in zip(student.shape[2:], teacher.shape[2:], strict=True)]
     one, other = (F.adaptive_avg_pool2d(feature, size) for feature in (student, teacher))
@@ -109,19 +109,19 @@ EVEN, ODD = slice(0, None, 2), slice(1, None, 2)
 
 # Terms that add up to the answer: of the formula, or those of every other sample or teacher.
 PARTS: dict[str, tuple[Answer, ...]] = {
-    "01.1": tuple(
+    "SoftLoss": tuple(
         lambda z_s, z_t, t, k=k: kl(z_s, z_t, t)[k].sum() / len(z_s) for k in (EVEN, ODD)
     ),
-    "04.1": (
+    "WholeLoss": (
         lambda z_s, z_t, y, t, a: a * F.cross_entropy(z_s, y),
         lambda z_s, z_t, y, t, a: (1 - a) * kl(z_s, z_t, t).mean(),
     ),
-    "05.1": (
+    "Terms": (
         lambda *case: [decoupled(*case)[0].mean(), torch.zeros(())],
         lambda *case: [torch.zeros(()), decoupled(*case)[1].mean()],
     ),
-    "05.2": tuple(lambda *case, k=k: _target_part(*case, k) for k in (EVEN, ODD)),
-    "05.3": (
+    "NonTargetPart": tuple(lambda *case, k=k: _target_part(*case, k) for k in (EVEN, ODD)),
+    "DKD": (
         lambda z_s, z_t, y, t, a, b, epoch, warmup: F.cross_entropy(z_s, y),
         lambda z_s, z_t, y, t, a, b, epoch, warmup: (
             ramp(epoch, warmup) * a * decoupled(z_s, z_t, y, t)[0].mean()
@@ -130,13 +130,13 @@ PARTS: dict[str, tuple[Answer, ...]] = {
             ramp(epoch, warmup) * b * decoupled(z_s, z_t, y, t)[1].mean()
         ),
     ),
-    "08.1": tuple(
+    "WeightedTeachers": tuple(
         lambda z_s, z_t, w, t, k=k: (
             (w.T * torch.stack([kl(z_s, z, t) for z in z_t]))[k].sum() / len(z_s)
         )
         for k in (slice(0, 1), slice(1, None))
     ),
-    "08.3": tuple(
+    "GateLoss": tuple(
         lambda g, z_t, y, k=k: (
             -torch.logsumexp(
                 F.log_softmax(g, dim=1)
@@ -147,13 +147,13 @@ PARTS: dict[str, tuple[Answer, ...]] = {
         )
         for k in (EVEN, ODD)
     ),
-    "10.1": tuple(lambda *case, k=k: hint_parts(*case, square=k) for k in (EVEN, ODD)),
-    "11.2": (attention_pair(0), attention_pair(1)),
-    "12.2": (
+    "Hint": tuple(lambda *case, k=k: hint_parts(*case, square=k) for k in (EVEN, ODD)),
+    "AttentionDistance": (attention_pair(0), attention_pair(1)),
+    "LossWithStop": (
         lambda z, t, y, k, n, u, a, T: (a if _speaks(k, n, u) else 1.0) * F.cross_entropy(z, y),
         lambda z, t, y, k, n, u, a, T: (1 - a if _speaks(k, n, u) else 0.0) * kl(z, t, T).mean(),
     ),
-    "13.1": (lambda z, y: [F.cross_entropy(own, y) for own in z], peer_terms),
+    "PeerLosses": (lambda z, y: [F.cross_entropy(own, y) for own in z], peer_terms),
 }
 
 
@@ -245,13 +245,13 @@ def _written_by_value(p_values: list[float]) -> list[float]:
 
 # Wrong at an edge alone.
 BOUNDARIES: dict[str, tuple[Answer, ...]] = {
-    "02.2": (
+    "CalibrationError": (
         _bins(lambda c, low, high: (c >= low) & (c < high)),  # a confidence of 1 is in no bin
         _bins(lambda c, low, high: (c > low) & (c < high)),
         _bins(lambda c, low, high: (c >= low) & (c <= high)),
         _bins(lambda c, low, high: (c >= low) & ((c < high) | (high == 1))),  # closed on the left
     ),
-    "05.3": (
+    "DKD": (
         _warmed(lambda epoch, warmup: min(epoch / max(warmup, 1), 1.0)),
         _warmed(lambda epoch, warmup: min(epoch / warmup, 1.0) if warmup else 0.0),
         _warmed(
@@ -266,28 +266,28 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
         _warmed(lambda epoch, warmup: min(epoch / 20, 1.0)),
         _warmed(lambda epoch, warmup: min(epoch / 20, 1.0) if warmup else 1.0),
     ),
-    "06.2": (
+    "Schedule": (
         _scheduled(lambda step, steps: step / steps),
         _scheduled(lambda step, steps: step / max(steps - 1, 1) if steps > 1 else 1.0),
         _scheduled(lambda step, steps: min((step + 1) / steps, 1.0)),
         _scheduled(lambda step, steps: step / (steps - 1) if steps > 2 else 0.0),
     ),
-    "07.1": (
+    "SelfDistillationStep": (
         _ps_kd(lambda alpha, epoch, epochs: alpha * epoch / epochs),
         _ps_kd(lambda alpha, epoch, epochs: alpha * (epoch + 1) / (epochs + 1)),
         _ps_kd(lambda alpha, epoch, epochs: alpha * min(epoch + 2, epochs) / epochs),
         _ps_kd(lambda alpha, epoch, epochs: alpha * (epoch + 1) / 10),
     ),
-    "07.2": (
+    "Leave": (
         _leaves(lambda confidence, threshold: confidence >= threshold),
         *(
             _leaves(lambda confidence, threshold: confidence > threshold, last=last)
             for last in (1, 2)
         ),
     ),
-    "09.1": (_doubled_tail, lambda a, b: _doubled_tail(a, b) if bool((a != b).any()) else 1.0),
-    "09.2": (_written_by_value,),
-    "12.2": (
+    "McNemar": (_doubled_tail, lambda a, b: _doubled_tail(a, b) if bool((a != b).any()) else 1.0),
+    "Holm": (_written_by_value,),
+    "LossWithStop": (
         _stops(lambda step, steps, until: step / steps <= until),
         _stops(lambda step, steps, until: step < int(until * steps)),
         _stops(lambda step, steps, until: step <= int(until * steps)),
@@ -297,8 +297,8 @@ BOUNDARIES: dict[str, tuple[Answer, ...]] = {
         _stops(lambda step, steps, until: (step + 1) / steps <= until),
         _stops(lambda step, steps, until: step / (steps - 1) < until),
     ),
-    "15.2": (_zeros_over_zeros,),
-    "14.1": (
+    "FakeQuantisation": (_zeros_over_zeros,),
+    "Verdict": (
         _facts(lambda low, high, smallest: (low >= 0, low >= smallest, high < smallest)),
         _facts(lambda low, high, smallest: (low > 0, low > smallest, high < smallest)),
         _facts(lambda low, high, smallest: (low > 0, low >= smallest, high <= smallest)),
@@ -449,26 +449,26 @@ def _least_scale(least: float) -> Answer:
 
 # Wrong in a way of its own.
 WRONG: dict[str, tuple[Answer, ...]] = {
-    "02.3": (_batch_norm_evaluating, _trained_afterwards),
-    "04.2": (
+    "TeacherOutputs": (_batch_norm_evaluating, _trained_afterwards),
+    "Gap": (
         lambda student, baseline, teacher: min(1, (student - baseline) / (teacher - baseline)),
         lambda student, baseline, teacher: max(0, (student - baseline) / (teacher - baseline)),
         lambda student, baseline, teacher: (student - baseline) / abs(teacher - baseline),
     ),
-    "04.3": (_sorted_pairs,),
-    "13.2": (
+    "Interval": (_sorted_pairs,),
+    "Ensemble": (
         *(_ensemble_by(_clamped_softmax(bound)) for bound in (20, 80)),
         *(_ensemble_by(lambda z, t=t: F.softmax(z / t, 2)) for t in (0.5, 0.9, 1.1, 2.0)),
     ),
-    "14.1": (_facts_of_rounded,),
-    "14.2": (
+    "Verdict": (_facts_of_rounded,),
+    "Seeds": (
         _seeds_below(50),
         _seeds_below(100),
         lambda *case: min(100, _seeds_below(1000)(*case)),
     ),
-    "14.3": (_control_in(lambda treatment: treatment), _control_and_changed),
-    "15.2": (*map(_least_scale, (1e-6, torch.finfo(torch.float32).eps, 1e-8)),),
-    "03.2": (
+    "Control": (_control_in(lambda treatment: treatment), _control_and_changed),
+    "FakeQuantisation": (*map(_least_scale, (1e-6, torch.finfo(torch.float32).eps, 1e-8)),),
+    "Choice": (
         _chosen(lambda means: means["test_accuracy"]),
         _chosen(lambda means: means.mean(axis=1)),
         _chosen(lambda means: means.min(axis=1)),
@@ -483,7 +483,7 @@ WRONG: dict[str, tuple[Answer, ...]] = {
             .idxmax()
         ),
     ),
-    "10.1": (
+    "Hint": (
         lambda *case: hint_parts(*case, detach=False),
         lambda student, teacher, *rest: hint_parts(
             *(
@@ -494,8 +494,8 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         ),
         lambda student, teacher, *rest: hint_parts(*_pooled_by_ratio(student, teacher), *rest),
     ),
-    "13.1": (lambda z, y: _peer_losses(z, y, detach=False),),
-    "06.1": (
+    "PeerLosses": (lambda z, y: _peer_losses(z, y, detach=False),),
+    "Weights": (
         lambda z: (lambda u: u / u.mean())(stats_entropy(z)),
         *(
             lambda z, least=least: (
@@ -505,7 +505,7 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         ),
         lambda z: (lambda u: (u + 1e-10) / (u + 1e-10).mean())(stats_entropy(z.detach())),
     ),
-    "06.3": (
+    "Standardised": (
         *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-4, 1e-3)),
         *(_by_deviation(lambda std, eps=eps: (std**2 + eps).sqrt()) for eps in (1e-5, 1e-4)),
         *(_by_deviation(lambda std, least=least: std.clamp_min(least)) for least in (0.1, 1.0)),
@@ -514,7 +514,7 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         ),  # ε = 1e-5
         lambda z: F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt(9 / 10),  # K = 10 always
     ),
-    "07.1": (
+    "SelfDistillationStep": (
         lambda previous, positions, y, z, alpha, epoch, epochs: (
             (1 - alpha * (epoch + 1) / epochs) * F.one_hot(y, previous.shape[1])
             + alpha * (epoch + 1) / epochs * previous[positions],
@@ -590,54 +590,58 @@ def _control_with_a_list(treatment, idea):
 
 # Right in another way.
 FORMS: dict[str, tuple[Answer, ...]] = {
-    "01.1": (by_kl_div, by_logsumexp),
-    "01.2": (
+    "SoftLoss": (by_kl_div, by_logsumexp),
+    "SoftGradient": (
         lambda z_s, z_t, t: torch.func.grad(lambda z: kl(z, z_t, t).mean())(z_s),
         lambda z_s, z_t, t: (
             (torch.softmax(z_s / t, 1) - torch.softmax(z_t / t, 1)).mul(t).div(len(z_s)).double()
         ),
     ),
-    "01.3": (
+    "Limit": (
         lambda z_s, z_t: ((z_s - z_t).square().mean(1) - (z_s - z_t).mean(1).square()).double() / 2,
     ),
-    "02.2": (_bins(lambda c, low, high: ((c > low) & (c <= high)) | ((c == 0) & (low == 0))),),
-    "02.3": (_evaluating_for_the_call, _evaluating_copy),
-    "03.1": (
+    "CalibrationError": (
+        _bins(lambda c, low, high: ((c > low) & (c <= high)) | ((c == 0) & (low == 0))),
+    ),
+    "TeacherOutputs": (_evaluating_for_the_call, _evaluating_copy),
+    "Entropy": (
         lambda z, t: torch.distributions.Categorical(logits=z / t).entropy().mean(),
         lambda z, t: torch.special.entr(F.softmax(z.double() / t, 1)).sum(1).mean().item(),
     ),
-    "03.2": (
+    "Choice": (
         lambda frame: np.str_(
             frame.pivot(columns="arm", values="validation_accuracy").mean().idxmax()
         ),
     ),
-    "04.1": (_whole_loss,),
-    "04.3": (_paired,),
-    "05.1": (
+    "WholeLoss": (_whole_loss,),
+    "Interval": (_paired,),
+    "Terms": (
         lambda *case: [term.mean() for term in decoupled(*case)],
         lambda *case: torch.stack(decoupled(*case)).mean(1),
     ),
-    "05.2": (lambda z_s, z_t, y, t: (kl(z_s, z_t, t) - decoupled(z_s, z_t, y, t)[0]).mean(),),
-    "05.3": (
+    "NonTargetPart": (
+        lambda z_s, z_t, y, t: (kl(z_s, z_t, t) - decoupled(z_s, z_t, y, t)[0]).mean(),
+    ),
+    "DKD": (
         _warmed(ramp),
         _warmed(lambda epoch, warmup: 1.0 if epoch >= warmup else epoch / warmup),
     ),
-    "06.1": (_by_categorical,),
-    "06.2": (
+    "Weights": (_by_categorical,),
+    "Schedule": (
         lambda step, steps, first, last: first + (last - first) * step / max(steps - 1, 1),
         lambda step, steps, first, last: float(np.linspace(first, last, steps)[step]),
     ),
-    "06.3": (
+    "Standardised": (
         lambda z: (
             F.layer_norm(z, z.shape[1:], eps=1e-12) * math.sqrt((z.shape[1] - 1) / z.shape[1])
         ),
         *(_by_deviation(lambda std, eps=eps: std + eps) for eps in (1e-6, 1e-8)),
         _by_deviation(lambda std: std.clamp_min(1e-6)),
     ),
-    "07.1": (_labels_alone_at_first,),
-    "08.1": (_many_teachers,),
-    "08.2": (_ca,),
-    "08.3": (
+    "SelfDistillationStep": (_labels_alone_at_first,),
+    "WeightedTeachers": (_many_teachers,),
+    "ConfidenceWeights": (_ca,),
+    "GateLoss": (
         lambda g, z_t, y: (
             -(
                 torch.logsumexp(
@@ -647,22 +651,25 @@ FORMS: dict[str, tuple[Answer, ...]] = {
             ).mean()
         ),
     ),
-    "09.1": (lambda a, b: min(1.0, _doubled_tail(a, b)),),
-    "09.2": (_holm_of_array,),
-    "10.1": (hint_parts, lambda *case: hint_parts(*case).reshape(1)),
-    "10.3": (
+    "McNemar": (lambda a, b: min(1.0, _doubled_tail(a, b)),),
+    "Holm": (_holm_of_array,),
+    "Hint": (hint_parts, lambda *case: hint_parts(*case).reshape(1)),
+    "RegressorCost": (
         lambda s, t, k: (float(s * t * k**2 + t), 0.0),
         lambda s, t, k: np.array([(s * k**2 + 1) * t, 0]),
     ),
-    "11.1": (attention, lambda f: F.normalize((f**2).mean(1).view(len(f), -1))),
-    "11.2": (_attention_distance,),
-    "12.2": (
+    "AttentionMap": (attention, lambda f: F.normalize((f**2).mean(1).view(len(f), -1))),
+    "AttentionDistance": (_attention_distance,),
+    "LossWithStop": (
         _stops(lambda step, steps, until: step < until * steps),
         _stops(lambda step, steps, until: step < math.ceil(until * steps)),
     ),
-    "13.1": (lambda z, y: torch.stack(_peer_losses(z, y)),),
-    "14.2": (_seeds_below(1000),),
-    "14.3": (_control_with_a_list, *map(_control_in, (dict, dict.copy, copy.copy, copy.deepcopy))),
-    "13.2": (lambda z: F.log_softmax(z, 2).logsumexp(1).argmax(1).numpy(),),
-    "15.2": (_least_scale(1e-20),),
+    "PeerLosses": (lambda z, y: torch.stack(_peer_losses(z, y)),),
+    "Seeds": (_seeds_below(1000),),
+    "Control": (
+        _control_with_a_list,
+        *map(_control_in, (dict, dict.copy, copy.copy, copy.deepcopy)),
+    ),
+    "Ensemble": (lambda z: F.log_softmax(z, 2).logsumexp(1).argmax(1).numpy(),),
+    "FakeQuantisation": (_least_scale(1e-20),),
 }

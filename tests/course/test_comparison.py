@@ -10,7 +10,7 @@ import torch
 from helpers import CONFIG, STUDENT, TinySettings, study, tiny_data
 
 from kdnotes import metrics, teachers
-from kdnotes.course import comparison
+from kdnotes.course import comparison, order
 from kdnotes.course.comparison import BASELINE
 from kdnotes.methods import KD, CrossEntropy
 from kdnotes.study import Arm, Study
@@ -123,8 +123,9 @@ def test_the_table_says_whether_a_difference_survives_the_correction(result):
 def test_what_all_differences_share_is_said_once_whoever_asks(session_cache):
     lines = []
     found = comparison.compare_methods(TinySettings(), workers=1, report=lines.append)
-    said = "Every difference from CE subtracts the same 2 runs of it, here and in chapters 4 to 8, "
-    assert found.shared.startswith(f"{said}so their luck is in all")
+    first, last = order.number("standard_distillation"), order.number("many_teachers")
+    said = "Every difference from CE subtracts the same 2 runs of it, here and in chapters "
+    assert found.shared.startswith(f"{said}{first} to {last}, so their luck is in all")
     assert lines.count(found.shared) == 1 and lines[-1] == found.shared
 
 

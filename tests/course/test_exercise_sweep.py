@@ -8,9 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sweep import ALL, RIGHT_FAMILIES, WRONG_FAMILIES, alike, cell
-
-from kdnotes.course import check
+from sweep import ALL, RIGHT_FAMILIES, WRONG_FAMILIES, alike, cell, checked
 
 TABLE = Path(__file__).with_name("exercise_sweep.txt")
 FAMILIES = (*WRONG_FAMILIES, *RIGHT_FAMILIES)
@@ -26,24 +24,25 @@ so that none is wrong.
 """
 
 
-def row(number: str) -> list[str]:
-    return [cell(check.exercise, number, family) for family in FAMILIES]
+def row(name: str) -> list[str]:
+    return [cell(checked, name, family) for family in FAMILIES]
 
 
 def text(rows: dict[str, list[str]]) -> str:
     named = "".join(f"{code:4}{family}\n" for code, family in zip(CODES, FAMILIES, strict=True))
-    lines = [("", *CODES), *((number, *cells) for number, cells in rows.items())]
-    return (
-        LEGEND
-        + named
-        + "".join(" ".join(one.rjust(5) for one in line).rstrip() + "\n" for line in lines)
+    lines = [("", *CODES), *((name, *cells) for name, cells in rows.items())]
+    width = max(map(len, rows))
+    table = "".join(
+        " ".join([first.ljust(width), *(one.rjust(4) for one in cells)]).rstrip() + "\n"
+        for first, *cells in lines
     )
+    return LEGEND + named + table
 
 
 def table() -> dict[str, list[str]]:
     """What the file holds: for each exercise its cells."""
     lines = TABLE.read_text(encoding="utf-8").splitlines()[LEGEND.count("\n") + len(FAMILIES) + 1 :]
-    return {number: cells for number, *cells in map(str.split, lines)}
+    return {name: cells for name, *cells in map(str.split, lines)}
 
 
 def steady(cells: list[str]) -> list[str]:
@@ -51,16 +50,16 @@ def steady(cells: list[str]) -> list[str]:
     return [one for family, one in zip(FAMILIES, cells, strict=True) if family != "half precision"]
 
 
-@pytest.mark.parametrize("number", ALL)
-def test_no_wrong_answer_is_accepted_and_no_right_one_refused(number):
-    cells = row(number)
+@pytest.mark.parametrize("name", ALL)
+def test_no_wrong_answer_is_accepted_and_no_right_one_refused(name):
+    cells = row(name)
     assert [one for one in zip(FAMILIES, cells, strict=True) if "of" in one[1]] == []
-    assert steady(cells) == steady(table()[number])
+    assert steady(cells) == steady(table()[name])
 
 
-@pytest.mark.parametrize("number", ALL)
-def test_no_argument_can_be_written_into_the_answer(number):
-    assert alike(number) == []
+@pytest.mark.parametrize("name", ALL)
+def test_no_argument_can_be_written_into_the_answer(name):
+    assert alike(name) == []
 
 
 def test_the_table_has_all_exercises_and_families():
@@ -69,4 +68,4 @@ def test_the_table_has_all_exercises_and_families():
 
 
 if __name__ == "__main__":
-    TABLE.write_text(text({number: row(number) for number in ALL}), encoding="utf-8")
+    TABLE.write_text(text({name: row(name) for name in ALL}), encoding="utf-8")

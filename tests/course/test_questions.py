@@ -6,11 +6,11 @@ would try.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import math
-import pkgutil
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,20 +18,30 @@ import torch
 from helpers import CONFIG, STUDENT, tiny_data, tiny_teacher
 from lab.made_up import study_of
 
-import kdnotes.course.exercises
-from kdnotes.course import check
+from kdnotes.course import check, order
 from kdnotes.course.attempt import sentence
 from kdnotes.course.questions import RIGHT, Item, Question
 from kdnotes.lab import Design
 from kdnotes.methods import KD, CrossEntropy, LabelSmoothing, UncertaintyKD
 
-MODULES = [
-    importlib.import_module(f"kdnotes.course.exercises.{item.name}")
-    for item in pkgutil.iter_modules(kdnotes.course.exercises.__path__)
-]
-BY_HAND = {n: one for m in MODULES for n, one in getattr(m, "BY_HAND", {}).items()}
-READINGS = {n: one for m in MODULES for n, one in getattr(m, "READINGS", {}).items()}
-QUIZZES = {m.__name__[-2:]: m.QUIZ for m in MODULES if hasattr(m, "QUIZ")}
+MODULES = {
+    f"{number:02d}": importlib.import_module(f"kdnotes.course.exercises.{name}")
+    for number, name in enumerate(order.CHAPTERS, 1)
+    if importlib.util.find_spec(f"kdnotes.course.exercises.{name}")
+}
+
+
+def defined(table: str) -> dict[str, Any]:
+    """The exercises of a kind, by number."""
+    return {
+        f"{chapter}.{place}": one
+        for chapter, module in MODULES.items()
+        for place, one in getattr(module, table, {}).items()
+    }
+
+
+BY_HAND, READINGS = defined("BY_HAND"), defined("READINGS")
+QUIZZES = {chapter: module.QUIZ for chapter, module in MODULES.items() if hasattr(module, "QUIZ")}
 ITEMS = [(chapter, n) for chapter, items in QUIZZES.items() for n in range(1, len(items) + 1)]
 
 
@@ -72,11 +82,13 @@ QUIZ = (
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch):
-    module = types.ModuleType("kdnotes.course.exercises.chapter98")
-    module.BY_HAND = {"98.1": Share(), "98.2": Number()}
-    module.READINGS = {"98.3": Share(), "98.4": Names()}
+    module = types.ModuleType("kdnotes.course.exercises.made_up")
+    module.BY_HAND = {1: Share(), 2: Number()}
+    module.READINGS = {3: Share(), 4: Names()}
     module.QUIZ = QUIZ
-    monkeypatch.setitem(sys.modules, "kdnotes.course.exercises.chapter98", module)
+    chapters = (*order.CHAPTERS, *["absent"] * (97 - len(order.CHAPTERS)), "made_up")
+    monkeypatch.setattr(order, "CHAPTERS", chapters)
+    monkeypatch.setitem(sys.modules, "kdnotes.course.exercises.made_up", module)
 
 
 def verdict(capsys, function, number, *given):

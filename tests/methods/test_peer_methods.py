@@ -121,7 +121,7 @@ def test_terms_of_peers_by_hand(count, taught):
 
 
 def test_what_is_learned_among_peers_can_be_replaced():
-    """Such as by the form without detaching, which chapter 13 compares."""
+    """Such as by the form without detaching, which the chapter on mutual learning compares."""
 
     class Other(DML):
         def among_peers(self, logits):

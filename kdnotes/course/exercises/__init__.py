@@ -1,5 +1,8 @@
 """The exercises, one module a chapter, in tables by kind.
 
+A module has its chapter's name, and each table the exercises by their place in it: 2 in
+``temperature`` is exercise 03.2 as long as that is the third chapter (``order``).
+
 - ``EXERCISES``, functions to write: a class each, with reference, cases, and traps. A trap, a
   method ``wrong_…``, is a wrong answer of real code or of real learners; its docstring is what the
   learner is told.

@@ -1,4 +1,4 @@
-"""Exercises of chapter 14: a verdict from an interval, the number of seeds, a fair control."""
+"""A verdict from an interval, the number of seeds, a fair control."""
 
 import math
 
@@ -136,4 +136,4 @@ class Control(Exercise):
         return treatment
 
 
-EXERCISES = {"14.1": Verdict(), "14.2": Seeds(), "14.3": Control()}
+EXERCISES = {1: Verdict(), 2: Seeds(), 3: Control()}

@@ -1,4 +1,4 @@
-"""Exercises of chapter 5: the two terms of distillation, coupling, the DKD loss; a quiz."""
+"""The two terms of distillation, coupling, the DKD loss; a design; a quiz."""
 
 from collections.abc import Callable
 
@@ -164,7 +164,7 @@ class WholeLoss(Exercise):
         return self.ramped(ramp, z_s, z_t, y, t, alpha, beta, hard=ramp)
 
 
-EXERCISES = {"05.1": Terms(), "05.2": NonTargetPart(), "05.3": WholeLoss()}
+EXERCISES = {1: Terms(), 2: NonTargetPart(), 3: WholeLoss()}
 
 
 class Upside(Question):
@@ -187,7 +187,7 @@ class Upside(Question):
         return 9 * self.expected()
 
 
-BY_HAND = {"05.4": Upside()}
+BY_HAND = {4: Upside()}
 
 
 class Apart(Question):
@@ -205,7 +205,7 @@ class Apart(Question):
         return [arm for arm in choice.study.arms if arm != choice.name]
 
 
-READINGS = {"05.5": Apart()}
+READINGS = {5: Apart()}
 
 
 class SecondQuestion(Comparison):
@@ -229,7 +229,7 @@ class SecondQuestion(Comparison):
         return None
 
 
-DESIGNS = {"05.6": SecondQuestion()}
+DESIGNS = {6: SecondQuestion()}
 
 QUIZ = (
     Item(

@@ -1,4 +1,4 @@
-"""Exercises of chapter 6: weights by uncertainty, a schedule, standardised logits, a curriculum."""
+"""Weights by uncertainty, a schedule, standardised logits, a curriculum."""
 
 import math
 
@@ -165,9 +165,4 @@ class CurriculumStep(Exercise):
         return self.reference(theta, slope / 20, strength, rate)
 
 
-EXERCISES = {
-    "06.1": Weights(),
-    "06.2": Schedule(),
-    "06.3": Standardised(),
-    "06.4": CurriculumStep(),
-}
+EXERCISES = {1: Weights(), 2: Schedule(), 3: Standardised(), 4: CurriculumStep()}

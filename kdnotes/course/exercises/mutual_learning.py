@@ -1,4 +1,4 @@
-"""Exercises of chapter 13: losses of peers that teach each other, their ensemble, disagreement."""
+"""Losses of peers that teach each other, their ensemble, disagreement."""
 
 import itertools
 
@@ -125,4 +125,4 @@ class Disagreement(Exercise):
         return self.reference(z) * (z.shape[1] - 1) / z.shape[1]
 
 
-EXERCISES = {"13.1": PeerLosses(), "13.2": Ensemble(), "13.3": Disagreement()}
+EXERCISES = {1: PeerLosses(), 2: Ensemble(), 3: Disagreement()}

@@ -1,4 +1,4 @@
-"""Exercises of chapter 11: the attention map, its distance in the code form, the paper's weight."""
+"""The attention map, its distance in the code form, the paper's weight."""
 
 import torch
 import torch.nn.functional as F
@@ -113,4 +113,4 @@ class NormWeight(Exercise):
         return self.reference(beta, student, teacher) * len(student)
 
 
-EXERCISES = {"11.1": AttentionMap(), "11.2": AttentionDistance(), "11.3": NormWeight()}
+EXERCISES = {1: AttentionMap(), 2: AttentionDistance(), 3: NormWeight()}

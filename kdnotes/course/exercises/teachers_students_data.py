@@ -1,4 +1,4 @@
-"""Exercises of chapter 2: parameters of a convolution, calibration, a teacher's outputs; a quiz."""
+"""Parameters of a convolution, calibration, a teacher's outputs; a quiz."""
 
 import torch
 from torch import Tensor, nn
@@ -121,7 +121,7 @@ class TeacherOutputs(Exercise):
         return logits
 
 
-EXERCISES = {"02.1": Parameters(), "02.2": CalibrationError(), "02.3": TeacherOutputs()}
+EXERCISES = {1: Parameters(), 2: CalibrationError(), 3: TeacherOutputs()}
 
 QUIZ = (
     Item(

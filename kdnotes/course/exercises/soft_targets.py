@@ -1,4 +1,4 @@
-"""Exercises of chapter 1: soft loss, its gradient, its limit at high T, label smoothing; a quiz."""
+"""The soft loss, its gradient, its limit at high T, and label smoothing; a quiz."""
 
 import math
 
@@ -99,7 +99,7 @@ class Smoothing(Exercise):
         return (1 - alpha) * (classes - 1) / classes, (1 - alpha) * math.log(classes)
 
 
-EXERCISES = {"01.1": SoftLoss(), "01.2": SoftGradient(), "01.3": Limit(), "01.4": Smoothing()}
+EXERCISES = {1: SoftLoss(), 2: SoftGradient(), 3: Limit(), 4: Smoothing()}
 
 
 class Softened(Question):
@@ -125,7 +125,7 @@ class Softened(Question):
         return 1 - self.expected()
 
 
-BY_HAND = {"01.5": Softened()}
+BY_HAND = {5: Softened()}
 
 QUIZ = (
     Item(

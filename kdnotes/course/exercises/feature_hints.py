@@ -1,4 +1,4 @@
-"""Exercises of chapter 10: the hint with its regressor, linear CKA, what the regressor costs."""
+"""The hint with its regressor, linear CKA, what the regressor costs."""
 
 import torch
 import torch.nn.functional as F
@@ -108,4 +108,4 @@ class RegressorCost(Exercise):
         return ((student * kernel**2 + 1) * teacher,) * 2
 
 
-EXERCISES = {"10.1": Hint(), "10.2": CKA(), "10.3": RegressorCost()}
+EXERCISES = {1: Hint(), 2: CKA(), 3: RegressorCost()}

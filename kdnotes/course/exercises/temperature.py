@@ -1,4 +1,4 @@
-"""Exercises of chapter 3: entropy at a temperature, the choice of an arm, a missing T²; a quiz."""
+"""Entropy at a temperature, the choice of an arm, a missing T²; a quiz."""
 
 import math
 
@@ -118,7 +118,7 @@ class EquivalentAlpha(Exercise):
         return alpha * temperature**2 / (1 - alpha)
 
 
-EXERCISES = {"03.1": Entropy(), "03.2": Choice(), "03.3": EquivalentAlpha()}
+EXERCISES = {1: Entropy(), 2: Choice(), 3: EquivalentAlpha()}
 
 
 class AsGood(Question):
@@ -136,7 +136,7 @@ class AsGood(Question):
         return list(arms)
 
 
-READINGS = {"03.4": AsGood()}
+READINGS = {4: AsGood()}
 
 QUIZ = (
     Item(

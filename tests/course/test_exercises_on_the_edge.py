@@ -1,4 +1,4 @@
-"""Chapter 15's exercises at their edges: right answers in other forms, nearly right ones."""
+"""The exercises on edge devices at their edges: right answers in other forms, nearly right ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 from onnxruntime.quantization import QuantFormat, QuantType
+from sweep import ALL, checked
 
-from kdnotes.course import check
 from kdnotes.course.attempt import sentence
-from kdnotes.course.exercises.chapter15 import EXERCISES
 
-SETTINGS = EXERCISES["15.4"].reference
+SETTINGS = ALL["Settings"].reference
 
 
 def by_clamp(weight, bits):
@@ -33,26 +32,26 @@ def settings(**changes):
 
 
 RIGHT = {
-    "15.1": (
+    "Bytes": (
         lambda w, c: float(sum(w) + 8 * sum(c)),
         lambda w, c: np.sum(w) + 8.0 * np.sum(c),
         lambda w, c: torch.tensor(w).sum() + 8 * torch.tensor(c).sum(),
         lambda w, c: sum(one + 4 * n + 4 * n for one, n in zip(w, c, strict=True)),
     ),
-    "15.2": (
+    "FakeQuantisation": (
         by_clamp,
         by_torch,
         lambda w, b: by_clamp(w.double(), b),
         lambda w, b: by_clamp(w, b).numpy(),
     ),
-    "15.3": (
+    "Latencies": (
         lambda t, k: [float(np.median(t[k:])), float(np.quantile(t[k:], 0.95))],
         lambda t, k: np.percentile(t[k:], [50, 95]),
         lambda t, k: torch.tensor(t[k:], dtype=torch.double).quantile(
             torch.tensor([0.5, 0.95], dtype=torch.double)
         ),
     ),
-    "15.4": (
+    "Settings": (
         settings(quant_format=QuantFormat.QOperator),
         settings(quant_format=QuantFormat.QDQ, extra_options={"ActivationSymmetric": False}),
         lambda cuts_off: {
@@ -63,13 +62,13 @@ RIGHT = {
     ),
 }
 WRONG = {
-    "15.1": (
+    "Bytes": (
         lambda w, c: sum(w) + 8 * sum(c) + 1,
         lambda w, c: sum(w) + 8 * sum(c) - 0.5,
         lambda w, c: sum(w) + 8 * sum(c[:-1]),
         lambda w, c: float("nan"),
     ),
-    "15.2": (
+    "FakeQuantisation": (
         lambda w, b: by_clamp(w, b).half(),
         lambda w, b: by_clamp(w, max(b, 3)),
         lambda w, b: by_clamp(w, b).clamp(-1e3, 1e3),
@@ -80,18 +79,18 @@ WRONG = {
         lambda w, b: torch.where(by_clamp(w, b) == 0, torch.nan, by_clamp(w, b)),
         lambda w, b: torch.sign(w) * torch.floor(w.abs() / (by_clamp(w, 2).abs().max() / 127)),
     ),
-    "15.3": (
-        lambda t, k: RIGHT["15.3"][0](t, max(k, 1)),
-        lambda t, k: RIGHT["15.3"][0](t, max(k - 1, 0)),
-        lambda t, k: RIGHT["15.3"][0](t, min(k + 1, len(t) - 1)),
-        lambda t, k: (RIGHT["15.3"][0](t, k)[1], RIGHT["15.3"][0](t, k)[0]),
+    "Latencies": (
+        lambda t, k: RIGHT["Latencies"][0](t, max(k, 1)),
+        lambda t, k: RIGHT["Latencies"][0](t, max(k - 1, 0)),
+        lambda t, k: RIGHT["Latencies"][0](t, min(k + 1, len(t) - 1)),
+        lambda t, k: (RIGHT["Latencies"][0](t, k)[1], RIGHT["Latencies"][0](t, k)[0]),
         lambda t, k: (float(np.median(t[k:])), float(np.quantile(t[k:], 0.95, method="higher"))),
         lambda t, k: (
             float(np.float16(np.median(t[k:]))),
             float(np.float16(np.quantile(t[k:], 0.95))),
         ),
     ),
-    "15.4": (
+    "Settings": (
         settings(activation_type=QuantType.QInt8),
         settings(activation_type=QuantType.QInt8, quant_format=QuantFormat.QOperator),
         settings(activation_type=QuantType.QUInt16),
@@ -103,20 +102,20 @@ WRONG = {
 
 def cases(table):
     return [
-        pytest.param(number, answer, id=f"{number}-{i}")
-        for number in table
-        for i, answer in enumerate(table[number])
+        pytest.param(name, answer, id=f"{name}-{i}")
+        for name in table
+        for i, answer in enumerate(table[name])
     ]
 
 
-@pytest.mark.parametrize(("number", "answer"), cases(RIGHT))
-def test_a_right_answer_in_another_form_is_accepted(number, answer, capsys):
-    assert check.exercise(number, answer), capsys.readouterr().out
+@pytest.mark.parametrize(("name", "answer"), cases(RIGHT))
+def test_a_right_answer_in_another_form_is_accepted(name, answer, capsys):
+    assert checked(name, answer), capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("number", "answer"), cases(WRONG))
-def test_a_nearly_right_answer_is_refused(number, answer, capsys):
-    assert not check.exercise(number, answer)
+@pytest.mark.parametrize(("name", "answer"), cases(WRONG))
+def test_a_nearly_right_answer_is_refused(name, answer, capsys):
+    assert not checked(name, answer)
     assert "not yet" in (out := capsys.readouterr().out) or "stopped with" in out
 
 
@@ -125,11 +124,13 @@ def test_the_librarys_default_of_signed_activations_is_named(capsys):
         settings(activation_type=QuantType.QInt8),
         lambda cuts_off: {"per_channel": True} | ({"reduce_range": True} if cuts_off else {}),
     ):
-        assert not check.exercise("15.4", answer)
+        assert not checked("Settings", answer)
         assert "your activations are signed, as by default" in capsys.readouterr().out
 
 
 def test_a_channel_of_zeros_does_not_hide_another_mistake(capsys):
-    for wrong in EXERCISES["15.2"].traps[2:]:
-        assert not check.exercise("15.2", lambda *case, wrong=wrong: wrong(*case).nan_to_num(0))
+    for wrong in ALL["FakeQuantisation"].traps[2:]:
+        assert not checked(
+            "FakeQuantisation", lambda *case, wrong=wrong: wrong(*case).nan_to_num(0)
+        )
         assert sentence(wrong) in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Chapter 1's exercises against independent computations."""
+"""The first chapter's exercises against independent computations."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from sweep import ALL, checked
 
-from kdnotes.course import check, mistakes
-from kdnotes.course.exercises.chapter01 import EXERCISES
+from kdnotes.course import mistakes
+from kdnotes.course.exercises.soft_targets import EXERCISES
 
 
-@pytest.mark.parametrize("number", EXERCISES)
-def test_unknown_mistake_shows_expected_and_given(number, capsys):
+@pytest.mark.parametrize("name", [type(one).__name__ for one in EXERCISES.values()])
+def test_unknown_mistake_shows_expected_and_given(name, capsys):
     def nearly(*arguments):
-        expected = EXERCISES[number].reference(*arguments)
+        expected = ALL[name].reference(*arguments)
         return (
             tuple(1.01 * value for value in expected)
             if isinstance(expected, tuple)
             else 1.01 * expected
         )
 
-    assert not check.exercise(number, nearly)
+    assert not checked(name, nearly)
     assert re.search(r"for case 1(, called with \(.*\),)? expected", capsys.readouterr().out)
 
 
@@ -32,7 +33,7 @@ def test_loss_written_with_kl_div_is_accepted():
         p_t = F.softmax(teacher / temperature, dim=1)
         return temperature**2 * F.kl_div(log_p_s, p_t, reduction="batchmean")
 
-    assert check.exercise("01.1", answer)
+    assert checked("SoftLoss", answer)
 
 
 def test_loss_written_with_logarithms_of_softmax_fails_at_the_extremes(capsys):
@@ -40,7 +41,7 @@ def test_loss_written_with_logarithms_of_softmax_fails_at_the_extremes(capsys):
         p_s, p_t = F.softmax(student / temperature, dim=1), F.softmax(teacher / temperature, dim=1)
         return temperature**2 * F.kl_div(p_s.log(), p_t, reduction="batchmean")
 
-    assert not check.exercise("01.1", answer)
+    assert not checked("SoftLoss", answer)
     assert mistakes.NOT_FINITE in capsys.readouterr().out
 
 
@@ -52,17 +53,17 @@ def test_gradient_from_autograd_is_accepted():
         loss = temperature**2 * F.kl_div(log_p_s, p_t, reduction="batchmean")
         return torch.autograd.grad(loss, student)[0]
 
-    assert check.exercise("01.2", answer)
+    assert checked("SoftGradient", answer)
 
 
 def test_limit_agrees_with_a_very_high_temperature():
     temperature = 1e5
-    for student, teacher in EXERCISES["01.3"].cases():
+    for student, teacher in ALL["Limit"].cases():
         log_p_s, log_p_t = (
             F.log_softmax(z.double() / temperature, dim=1) for z in (student, teacher)
         )
         divergence = F.kl_div(log_p_s, log_p_t, reduction="none", log_target=True)
-        limit = EXERCISES["01.3"].reference(student, teacher)
+        limit = ALL["Limit"].reference(student, teacher)
         torch.testing.assert_close(
             temperature**2 * divergence.sum(dim=1), limit.double(), rtol=1e-3, atol=1e-4
         )
@@ -70,7 +71,7 @@ def test_limit_agrees_with_a_very_high_temperature():
 
 @pytest.mark.parametrize(("alpha", "classes"), [(0.9, 10), (0.25, 3)])
 def test_smoothing_reference_against_torch(alpha, classes):
-    epsilon, constant = EXERCISES["01.4"].reference(alpha, classes)
+    epsilon, constant = ALL["Smoothing"].reference(alpha, classes)
     generator = torch.Generator().manual_seed(0)
     student = torch.randn(6, classes, generator=generator, dtype=torch.float64)
     targets = torch.randint(classes, (6,), generator=generator)

@@ -1,4 +1,4 @@
-"""Exercises of chapter 7: a step of PS-KD, leaving at a sure exit, a virtual teacher."""
+"""A step of PS-KD, leaving at a sure exit, a virtual teacher."""
 
 import torch
 import torch.nn.functional as F
@@ -126,4 +126,4 @@ class EquivalentEpsilon(Exercise):
         return weight * (1 - a) / (classes - 1)
 
 
-EXERCISES = {"07.1": SelfDistillationStep(), "07.2": Leave(), "07.3": EquivalentEpsilon()}
+EXERCISES = {1: SelfDistillationStep(), 2: Leave(), 3: EquivalentEpsilon()}

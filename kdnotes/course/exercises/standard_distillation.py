@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: the whole loss, gap recovered, a paired interval, a design; a quiz."""
+"""The whole loss, the gap recovered, a paired interval; a design; a quiz."""
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class Interval(Exercise):
         return _interval(np.subtract(a, b), stats.t.ppf(0.975, len(a) - 1) * np.sqrt(len(a)))
 
 
-EXERCISES = {"04.1": WholeLoss(), "04.2": Gap(), "04.3": Interval()}
+EXERCISES = {1: WholeLoss(), 2: Gap(), 3: Interval()}
 
 
 class AgainstSmoothing(Comparison):
@@ -134,7 +134,7 @@ class AgainstSmoothing(Comparison):
         return None
 
 
-DESIGNS = {"04.4": AgainstSmoothing()}
+DESIGNS = {4: AgainstSmoothing()}
 
 QUIZ = (
     Item(
