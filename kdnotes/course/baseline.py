@@ -20,8 +20,8 @@ from kdnotes.teachers import Teacher
 TEMPERATURES, ALPHAS = (1.0, 2.0, 4.0, 8.0), (0.0, 0.1, 0.5)
 CHOICE_SEEDS = range(study.FIRST_CHOICE_SEED, study.FIRST_CHOICE_SEED + 10)
 
-# What ``choose_kd`` chose in the lesson profile on Fashion-MNIST. The other profiles and data sets
-# have it from there.
+# For what ``choose_kd`` chooses in the lesson profile on Fashion-MNIST; the other profiles and data
+# sets have it from there. TODO: it has not been run; these are the first edition's.
 TEMPERATURE, ALPHA = 2.0, 0.1
 
 
