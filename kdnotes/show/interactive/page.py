@@ -3,7 +3,8 @@
 Every position of the sliders has its picture and its sentence, drawn and computed in Python. The
 script (slider.js) only picks the one that the sliders ask for, so that no formula is written
 twice. Where scripts do not run, the picture at the start is shown with a hint. Nothing carries an
-id, so that several can share a page, and the same call gives the same HTML.
+id, so that several can share a page, and the same call gives the same HTML. The controls are hidden
+by a style: of an untrusted cell JupyterLab keeps that, but not the attribute ``hidden``.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def show_sliders(
     data = _pooled(head, sliders, [draw(*position) for position in positions])
     page = (
         f'<div class="kdnotes-interactive" style="max-width:32em"><style>\n{STYLE}</style>'
-        f'<div class="controls" hidden>{controls}</div>'
+        f'<div class="controls" style="display:none">{controls}</div>'
         f'<p class="said" aria-live="polite">{html.escape(start.said)}</p>'
         f'<div class="picture"><img alt="{html.escape(f"{description} {start.said}")}" '
         f'src="data:image/svg+xml;base64,{image}" style="width:100%;background:#ffffff"></div>'

@@ -20,6 +20,6 @@ for (const root of document.querySelectorAll(".kdnotes-interactive")) {
   };
   inputs.forEach(input => input.addEventListener("input", draw));
   root.querySelector(".hint").remove();
-  root.querySelector(".controls").hidden = false;
+  root.querySelector(".controls").style.display = "";
   draw();
 }
