@@ -164,6 +164,16 @@ def test_a_constant_row_counts_as_uncorrelated():
     assert (student.grad[2] == 0).all() and (student.grad[:2] != 0).all()
 
 
+def test_the_gradient_grows_as_one_over_how_much_the_student_varies():
+    torch.manual_seed(11)
+    student, teacher = torch.randn(2, 6, 5, dtype=torch.float64)
+    norms = []
+    for size in (1e-3, 1e-6):
+        z = (size * student).requires_grad_()
+        norms.append(torch.autograd.grad(losses.dist_loss(z, teacher), z)[0].norm().item())
+    assert norms[1] == pytest.approx(1000 * norms[0], rel=0.01)
+
+
 def test_a_class_that_is_unlikely_everywhere_counts_like_any_other():
     """Its probabilities, about 1e-90, vanish in float32; their correlation does not."""
     torch.manual_seed(8)
