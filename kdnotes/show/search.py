@@ -21,7 +21,7 @@ __all__ = ["FILE", "sections", "write"]
 
 FILE = "sections.js"
 BEFORE, AFTER = "const kdnotesSections = ", ";\n"
-NOT_SEARCHED = "script, style, img, .anchor-link, .solution"
+NOT_SEARCHED = "script, style, img, .anchor-link, .solution, details:not(.appendix) > summary"
 
 
 def write(folder: Path, pages: dict[str, str], changed: str = "") -> None:

@@ -20,7 +20,8 @@ CURIOUS = "## For the curious\n\nA proof of the *limit*.\n\n### A lemma\n\nIt ho
 def notebook():
     printed = new_output("stream", name="stdout", text="the verdict: resolved\n")
     solution = new_code_cell("answer = 'spoiler'", metadata={"tags": ["solution"]})
-    code = new_code_cell("loss = kd_loss(z_s, z_t)\nkd_loss", outputs=[printed])
+    folded = {"tags": ["hide-input"]}
+    code = new_code_cell("loss = kd_loss(z_s, z_t)\nkd_loss", outputs=[printed], metadata=folded)
     cells = [new_markdown_cell(TEXT), code, solution, new_markdown_cell(CURIOUS)]
     return new_notebook(cells=[*cells, new_markdown_cell("## References\n\n<b>Last</b> & least.")])
 
