@@ -145,7 +145,7 @@ def _find(number: str, kind: str) -> Any:
 def _defined(chapter: str, table: str) -> Any:
     """A table of the chapter's module of exercises."""
     try:
-        name = dict(enumerate(order.CHAPTERS, 1))[int(chapter)]
+        name = dict(enumerate(order.CHAPTERS, 1))[int(chapter.strip())]
         return getattr(importlib.import_module(f"kdnotes.course.exercises.{name}"), table)
     except (ModuleNotFoundError, KeyError, ValueError, AttributeError):
         wanted = "one that has exercises, such as '01'"

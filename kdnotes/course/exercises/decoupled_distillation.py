@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes import losses
+from kdnotes import losses, methods
 from kdnotes.course.attempt import Exercise
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
-from kdnotes.methods import DKD
 
 
 def _batch(scale: float = 3.0, classes: int = 10, batch: int = 8) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,7 +111,7 @@ def _ramp(epoch: int, warmup: int) -> float:
     return min(epoch / warmup, 1.0) if warmup else 1.0
 
 
-class WholeLoss(Exercise):
+class DKD(Exercise):
     gradient_of = (0,)
     logits, temperature = (0, 1), 3
 
@@ -164,7 +163,7 @@ class WholeLoss(Exercise):
         return self.ramped(ramp, z_s, z_t, y, t, alpha, beta, hard=ramp)
 
 
-EXERCISES = {1: Terms(), 2: NonTargetPart(), 3: WholeLoss()}
+EXERCISES = {1: Terms(), 2: NonTargetPart(), 3: DKD()}
 
 
 class Upside(Question):
@@ -218,7 +217,7 @@ class SecondQuestion(Comparison):
         treatments, baselines = (
             [design.method(name) for name in side] for side in (design.treatments, design.baselines)
         )
-        if not all(type(method) is DKD for method in (*treatments, *baselines)):
+        if not all(type(method) is methods.DKD for method in (*treatments, *baselines)):
             return "both sides must be DKD, so that nothing but the weight of NCKD can differ"
         if any(method.alpha == 0 for method in (*treatments, *baselines)):
             return "with γ = 0 the first question is not asked"
