@@ -299,6 +299,18 @@ def test_01_5_two_digits_are_enough_and_needed(value, correct):
     assert check.by_hand("01.5", value) == correct
 
 
+def test_01_6_is_the_ratio_of_two_lengths_that_are_printed_with_three_digits(capsys):
+    pulls = {1.0: 0.4164, 4.0: 2.1261, 20.0: 3.31}
+    for answer in (2.1261 / 0.4164, 2.13 / 0.416):
+        assert verdict(capsys, check.read, "01.6", answer, pulls) == "correct"
+    spec = READINGS["01.6"]
+    for trap in spec.traps:
+        assert verdict(capsys, check.read, "01.6", trap(pulls), pulls) == (
+            f"not yet: {sentence(trap)}"
+        )
+    assert verdict(capsys, check.read, "01.6", 3.31 / 0.4164, pulls) == f"not yet: {spec.hint}"
+
+
 def temperatures(shift: float = 0.0):
     """T=1 and T=2 are chosen and close; T=4 loses a point and a half."""
     base = np.array([0.80, 0.81, 0.79, 0.80, 0.82])

@@ -1,4 +1,4 @@
-"""The soft loss, its gradient, its limit at high T, and label smoothing; a quiz."""
+"""The soft loss, its gradient, its limit at high T, label smoothing; a number read; a quiz."""
 
 import math
 
@@ -126,6 +126,39 @@ class Softened(Question):
 
 
 BY_HAND = {5: Softened()}
+
+
+class Pull(Question):
+    """The factor by which the teacher's gradient changes from T = 1 to T = 4, with T² in the loss.
+
+    The chapter passes temperature → length of the gradient with T².
+    """
+
+    asks = "a factor, larger than 1 where the pull grows"
+    hint = "divide the length at T = 4 by that at T = 1"
+    relative = 0.02
+
+    def expected(self, pulls):
+        return pulls[4.0] / pulls[1.0]
+
+    def wrong_without(self, pulls):
+        """That is the factor without T², and the loss has T² in it."""
+        return self.expected(pulls) / 4.0**2
+
+    def wrong_square(self, pulls):
+        """That is T² itself, but the gradient of KL alone changes with T, too."""
+        return 4.0**2
+
+    def wrong_way(self, pulls):
+        """That is the way back, from T = 4 to T = 1."""
+        return 1 / self.expected(pulls)
+
+    def wrong_difference(self, pulls):
+        """That is the difference of the two lengths, not their ratio."""
+        return pulls[4.0] - pulls[1.0]
+
+
+READINGS = {6: Pull()}
 
 QUIZ = (
     Item(
