@@ -12,6 +12,7 @@ from typing import Any
 
 from kdnotes import study
 from kdnotes.course.profiles import Settings
+from kdnotes.intervals import said
 from kdnotes.methods import KD
 from kdnotes.study import Arm, Choice
 from kdnotes.teachers import Teacher
@@ -53,3 +54,18 @@ def choose_kd(s: Settings, **options: Any) -> Choice:
     seeds = CHOICE_SEEDS[: 2 * s.choice_seeds]
     shared = {"student": s.student(), "data": s.splits(), "config": s.config()}
     return study.choose(kd_arms(s.teacher()), seeds, **shared, **options)
+
+
+def confirmed(choice: Choice) -> str:
+    """What a choice among ``kd_arms`` says of the setting that stands here, in one sentence.
+
+    In another profile, or on another processor, another arm may be ahead by chance.
+    """
+    mine = setting()
+    if choice.name == mine:
+        return f"{mine} is chosen here, and is the KD baseline of the course."
+    ahead = choice.study.difference(choice.name, mine, "validation_accuracy")
+    return (
+        f"{choice.name} is chosen here; on validation it is {said(ahead)} ahead of {mine}, the KD "
+        "baseline of the course."
+    )

@@ -37,7 +37,8 @@ def flattery(
     measure of the uncertainty: the n seeds are the sample. The mean over all ways is a U-statistic
     of them, without bias; the interval is that of its jackknife over the seeds, with Student's t.
     The jackknife's variance of a U-statistic is on average too large rather than too small (Efron
-    and Stein 1981, doi 10.1214/aos/1176345462). The interval is over seeds, as all in a study: the
+    and Stein 1981, doi 10.1214/aos/1176345462). Where every way chooses the same arm, the result is
+    0 without spread. The interval is over seeds, as all in a study: the
     arms, the training images and the test images are given.
 
     Args:
@@ -90,4 +91,5 @@ def _pseudo_values(chosen_by: np.ndarray, scores: np.ndarray, k: int) -> np.ndar
     flattered = (within - others / (n - k)).mean()
     # Without a seed: all ways that do not choose on it, reported on what is left of the others.
     without = np.where(inside, 0, within - (others - seen) / (n - k - 1))
-    return n * flattered - (n - 1) * without.sum(0) / math.comb(n - 1, k)
+    values = n * flattered - (n - 1) * without.sum(0) / math.comb(n - 1, k)
+    return values.round(12) + 0.0  # 0, where nothing but rounding is left

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from helpers import TinySettings, study, tiny_teacher
 
 from kdnotes.course import baseline, candidates
 from kdnotes.methods import CrossEntropy
+from kdnotes.study import Arm, Choice, Study
 
 
 def test_the_baseline_is_one_of_the_arms_that_it_is_chosen_from():
@@ -34,3 +36,22 @@ def test_the_choice_is_made_on_seeds_of_the_baseline(session_cache):
 
 def test_the_comparison_has_the_same_baseline():
     assert (candidates.TEMPERATURE, candidates.ALPHA) == (baseline.TEMPERATURE, baseline.ALPHA)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.02])
+def test_a_choice_confirms_the_baseline_or_says_by_how_much_another_is_ahead(ahead):
+    mine, other = baseline.setting(), "T = 3, α = 0.3"
+    accuracies = {mine: [0.80, 0.82, 0.81], other: [0.80 + ahead, 0.825 + ahead, 0.805 + ahead]}
+    frame = pd.DataFrame(
+        {"arm": arm, "seed": seed, "validation_accuracy": value}
+        for arm, values in accuracies.items()
+        for seed, value in enumerate(values)
+    )
+    name = other if ahead else mine
+    choice = Choice(name, Arm(CrossEntropy()), (0, 1, 2), Study(frame, {}))
+    assert baseline.confirmed(choice) == (
+        f"{other} is chosen here; on validation it is +2.00 ± 1.24 points (resolved gain) ahead of "
+        f"{mine}, the KD baseline of the course."
+        if ahead
+        else f"{mine} is chosen here, and is the KD baseline of the course."
+    )
