@@ -136,10 +136,10 @@ BY_HAND = {"04.5": ImageLuck()}
 
 
 class Better(Question):
-    """The arms of a table that are resolved and better than the arm it compares with."""
+    """The arms of a figure that are resolved and better than the arm it compares with."""
 
     asks = "a list of names of arms, such as ['LS, half']; it may be empty"
-    hint = "two columns count: whether the difference is resolved, and its sign"
+    hint = "two things count: whether the interval excludes 0, and on which side it lies"
 
     def expected(self, study, baseline):
         pairs = {arm: (arm, baseline) for arm in self.choices(study, baseline)}
