@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nbformat
 import pandas as pd
 import pytest
 from helpers import TinySettings, study, tiny_teacher
@@ -36,6 +39,14 @@ def test_the_choice_is_made_on_seeds_of_the_baseline(session_cache):
 
 def test_the_comparison_has_the_same_baseline():
     assert (candidates.TEMPERATURE, candidates.ALPHA) == (baseline.TEMPERATURE, baseline.ALPHA)
+
+
+def test_the_chapter_that_makes_the_choice_confirms_it():
+    """In the lesson profile, as stored; it has fewer seeds than ``choose_kd``."""
+    (path,) = (Path(__file__).parents[2] / "notebooks").glob("*_standard_distillation.ipynb")
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
+    assert f"{baseline.setting()} is chosen here, and is the KD baseline" in printed
 
 
 @pytest.mark.parametrize("ahead", [0.0, 0.02])

@@ -331,6 +331,15 @@ def test_03_4_is_read_from_the_study_of_this_run(capsys):
     assert verdict(capsys, check.read, "03.4", ["T=1", "T=4"], alike, arms) == "correct"
 
 
+def test_04_6_better_is_resolved_and_above(capsys):
+    study, _ = temperatures()  # against T=4 both others gain, against T=1 nothing does
+    assert verdict(capsys, check.read, "04.6", ["T=1", "T=2"], study, "T=4") == "correct"
+    assert verdict(capsys, check.read, "04.6", [], study, "T=1") == "correct"
+    assert "1 missing" in verdict(capsys, check.read, "04.6", ["T=2"], study, "T=4")
+    for wrong in (["T=2"], ["T=4"]):  # not resolved; resolved, and worse
+        assert "1 too many" in verdict(capsys, check.read, "04.6", wrong, study, "T=1")
+
+
 def planned(**changes):
     teacher = tiny_teacher()
     arms = {

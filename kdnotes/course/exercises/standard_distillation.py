@@ -7,7 +7,7 @@ from scipy import stats
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Comparison, Item
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 from kdnotes.methods import KD, LabelSmoothing
 
 
@@ -105,6 +105,51 @@ class Interval(Exercise):
 
 
 EXERCISES = {1: WholeLoss(), 2: Gap(), 3: Interval()}
+
+
+class ImageLuck(Question):
+    """Of 10,000 images KD alone gets 500 right, CE alone 400: the standard error of KD − CE."""
+
+    asks = "the standard error in points, such as 0.12"
+    hint = "d is the share of images that exactly one of the two gets right"
+    absolute = 0.005
+
+    def expected(self):
+        return 100 * ((500 + 400) / 10_000 / 10_000) ** 0.5
+
+    def wrong_difference(self):
+        """That takes the images by which the two differ in number, 100; count all on which exactly
+        one is right.
+        """
+        return 100 * (100 / 10_000 / 10_000) ** 0.5
+
+    def wrong_no_images(self):
+        """That is √d in points: divide by √N as well."""
+        return 100 * self.expected()
+
+    def wrong_no_root(self):
+        """That is d in points, without the root and without N."""
+        return 9.0
+
+
+BY_HAND = {"04.5": ImageLuck()}
+
+
+class Better(Question):
+    """The arms of a figure that are resolved and better than the arm it compares with."""
+
+    asks = "a list of names of arms, such as ['LS, half']; it may be empty"
+    hint = "two things count: whether the interval excludes 0, and on which side it lies"
+
+    def expected(self, study, baseline):
+        pairs = {arm: (arm, baseline) for arm in self.choices(study, baseline)}
+        return {arm for arm, difference in study.differences(pairs).items() if difference.above()}
+
+    def choices(self, study, baseline):
+        return [arm for arm in study.arms if arm != baseline]
+
+
+READINGS = {"04.6": Better()}
 
 
 class AgainstSmoothing(Comparison):
