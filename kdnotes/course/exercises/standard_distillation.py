@@ -132,7 +132,7 @@ class ImageLuck(Question):
         return 9.0
 
 
-BY_HAND = {"04.5": ImageLuck()}
+BY_HAND = {5: ImageLuck()}
 
 
 class Better(Question):
@@ -149,7 +149,7 @@ class Better(Question):
         return [arm for arm in study.arms if arm != baseline]
 
 
-READINGS = {"04.6": Better()}
+READINGS = {6: Better()}
 
 
 class AgainstSmoothing(Comparison):
