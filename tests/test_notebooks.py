@@ -260,8 +260,9 @@ def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
     cells = code_cells(smoke[1] / f"{stem('comparison')}.ipynb")
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
     new = [line.split(":")[0] for line in printed.splitlines() if line.endswith("(computed now)")]
-    # the chapter on KD leaves α = 0 out in this profile
-    assert "(2 of 2 cached" in printed and new == ["KD, α = 0", "CE, twice the epochs"]
+    # The chapters on KD and on DKD choose their settings on other seeds, and report the chosen one.
+    assert {arm.partition(",")[0] for arm in new} == {"KD", "decoupled (DKD)", "CE"}
+    assert len(new) <= 7 and printed.count("(2 of 2 cached") > 20
 
 
 def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):
