@@ -1,17 +1,13 @@
 """The KD baseline: temperature and weight of the labels, chosen once, for all chapters.
 
-Chapter 4 makes the choice in sight of the reader, with ``choose_kd``; this makes it elsewhere:
-
-    python -c "from kdnotes.course import baseline as b, profiles as p
-    print(b.choose_kd(p.settings('lesson')).table())"
+The chapter on standard distillation makes the choice in sight of the reader, with ``study.choose``
+among ``kd_arms``, on the first of ``CHOICE_SEEDS``, and tells whether it is the one that stands
+here.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from kdnotes import study
-from kdnotes.course.profiles import Settings
 from kdnotes.intervals import said
 from kdnotes.methods import KD
 from kdnotes.study import Arm, Choice
@@ -20,8 +16,8 @@ from kdnotes.teachers import Teacher
 TEMPERATURES, ALPHAS = (1.0, 2.0, 4.0, 8.0), (0.0, 0.1, 0.5)
 CHOICE_SEEDS = range(study.FIRST_CHOICE_SEED, study.FIRST_CHOICE_SEED + 10)
 
-# For what ``choose_kd`` chooses in the lesson profile on Fashion-MNIST; the other profiles and data
-# sets have it from there. TODO: it has not been run; these are the first edition's.
+# What that chapter chooses in the lesson profile on Fashion-MNIST (a test reads its stored output);
+# the other profiles and data sets have it from there.
 TEMPERATURE, ALPHA = 2.0, 0.1
 
 
@@ -42,18 +38,6 @@ def kd_arms(teacher: Teacher) -> dict[str, Arm]:
 def setting(temperature: float = TEMPERATURE, alpha: float = ALPHA) -> str:
     """The name of a setting; by default of the chosen one."""
     return f"T = {temperature:g}, α = {alpha:g}"
-
-
-def choose_kd(s: Settings, **options: Any) -> Choice:
-    """The choice of temperature and α.
-
-    Args:
-        s: profile and data set; it has twice the seeds of the profile's other choices.
-        options: workers, engine, fresh and report, as in ``study.compare``.
-    """
-    seeds = CHOICE_SEEDS[: 2 * s.choice_seeds]
-    shared = {"student": s.student(), "data": s.splits(), "config": s.config()}
-    return study.choose(kd_arms(s.teacher()), seeds, **shared, **options)
 
 
 def confirmed(choice: Choice) -> str:

@@ -167,7 +167,8 @@ class CRD(EmbeddingKD):
     The authors' code is followed: in the defaults, in negatives of other classes alone, in log Z of
     the first batch, in anchors that meet the memory (not this step's projections) of the other
     network. But a negative is drawn once at most: where there are fewer than M images of other
-    classes, all are taken. With ``alpha`` = 1 it is CRD alone.
+    classes, all are taken; and the memory starts at random vectors of length 1, where theirs starts
+    evenly in a cube. With ``alpha`` = 1 it is CRD alone.
 
     Args:
         weight: w, 0 or more.

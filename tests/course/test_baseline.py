@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from helpers import TinySettings, study, tiny_teacher
+from helpers import study, tiny_teacher
 
 from kdnotes.course import baseline, candidates
 from kdnotes.methods import CrossEntropy
@@ -30,23 +30,19 @@ def test_the_baseline_is_not_reported_on_the_seeds_of_its_choice():
         study(arms, baseline.CHOICE_SEEDS)
 
 
-def test_the_choice_is_made_on_seeds_of_the_baseline(session_cache):
-    choice = baseline.choose_kd(TinySettings(), workers=1, report=None)
-    assert choice.study.arms == list(baseline.kd_arms(tiny_teacher()))
-    assert choice.seeds == tuple(baseline.CHOICE_SEEDS[:2])
-    assert set(choice.arm.chosen_on) <= set(baseline.kd(tiny_teacher()).chosen_on)
-
-
 def test_the_comparison_has_the_same_baseline():
     assert (candidates.TEMPERATURE, candidates.ALPHA) == (baseline.TEMPERATURE, baseline.ALPHA)
 
 
 def test_the_chapter_that_makes_the_choice_confirms_it():
-    """In the lesson profile, as stored; it has fewer seeds than ``choose_kd``."""
+    """In the lesson profile, as stored."""
     (path,) = (Path(__file__).parents[2] / "notebooks").glob("*_standard_distillation.ipynb")
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
     assert f"{baseline.setting()} is chosen here, and is the KD baseline" in printed
+    source = "".join(cell.source for cell in cells)
+    assert "few = baseline.CHOICE_SEEDS[:" in source and "baseline.kd_arms(teacher)" in source
+    assert "study.choose(arms, few" in source
 
 
 @pytest.mark.parametrize("ahead", [0.0, 0.02])

@@ -1,23 +1,23 @@
 """The idea of each chapter as one diagram: ``diagrams.soft_targets()`` displays it with alt text.
 
-=======  ========================================
-chapter  diagrams
-=======  ========================================
-1        ``soft_targets``
-2        ``view_bank``, ``who_sees_what``
-4        ``paired_seeds``, and those of chapter 2
-5        ``two_questions``
-6        ``what_moves``
-7        ``previous_epoch``, ``exits``
-8        ``many_teachers``
-9        ``hint``
-10       ``energy_maps``
-11       ``relations``
-12       ``schedules``, ``assistants``
-13       ``peers``
-14       ``fresh_seeds``
-16       ``integers``
-=======  ========================================
+========================  ==================================================
+chapter                   diagrams
+========================  ==================================================
+soft_targets              ``soft_targets``
+teachers_students_data    ``view_bank``, ``who_sees_what``
+standard_distillation     ``paired_seeds``, ``view_bank``, ``who_sees_what``
+decoupled_distillation    ``two_questions``
+dynamic_distillation      ``what_moves``
+self_distillation         ``previous_epoch``, ``exits``
+many_teachers             ``many_teachers``
+feature_hints             ``hint``
+attention_transfer        ``energy_maps``
+relations                 ``relations``
+progressive_distillation  ``schedules``, ``assistants``
+mutual_learning           ``peers``
+comparison                ``fresh_seeds``
+on_the_edge               ``integers``
+========================  ==================================================
 """
 
 from kdnotes.course.diagrams.design import fresh_seeds, paired_seeds, view_bank, who_sees_what

@@ -8,7 +8,7 @@ from kdnotes.course.diagrams.canvas import SMALL, Canvas
 
 
 def view_bank() -> None:
-    """Chapters 2 and 4: fixed views of each image, and the teacher's outputs for them stored."""
+    """Fixed views of each image, and the teacher's outputs for them stored."""
     page = Canvas(3.75)
     page.text(0.15, 3.55, "Once: the teacher sees every view", align="left", bold=True)
     page.text(0.15, 1.62, "Each epoch: the student sees one", align="left", bold=True)
@@ -51,7 +51,7 @@ def view_bank() -> None:
 
 
 def who_sees_what() -> None:
-    """Chapters 2 and 4: which images the teacher, the student, the choice and the report see."""
+    """Which images the teacher, the student, the choice and the report see."""
     page = Canvas(3.3)
     columns = {"training": 2.05, "validation": 3.7, "test": 5.35}
     for name, x in columns.items():
@@ -86,7 +86,7 @@ def who_sees_what() -> None:
 
 
 def paired_seeds() -> None:
-    """Chapter 4: arms × seeds, where all arms of a seed start and go on alike."""
+    """Arms × seeds, where all arms of a seed start and go on alike."""
     page = Canvas(3.4)
     page.text(0.15, 2.2, "arm CE", align="left", bold=True)
     page.text(0.15, 1.55, "arm KD", align="left", bold=True)
@@ -114,7 +114,7 @@ def paired_seeds() -> None:
 
 
 def fresh_seeds() -> None:
-    """Chapter 14: a setting is chosen on some seeds, and reported on others."""
+    """A setting is chosen on some seeds, and reported on others."""
     page = Canvas(3.5)
     page.text(0.15, 3.3, "1. Choose, on validation images", align="left", bold=True)
     page.text(3.95, 3.3, "2. Report, on test images", align="left", bold=True)

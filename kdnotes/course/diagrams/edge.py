@@ -8,7 +8,7 @@ from kdnotes.course.diagrams.canvas import FORMULA, Canvas
 
 
 def integers() -> None:
-    """Chapter 16: scale and zero point, and rounding that is simulated in training."""
+    """Scale and zero point, and rounding that is simulated in training."""
     page = Canvas(4.25)
     page.text(0.15, 4.07, "From floats to a few whole numbers", align="left", bold=True)
     low, high, top = -1.0, 3.0, 7  # 3 bits, to be drawn

@@ -30,7 +30,7 @@ STUDENT = feature((2, 1, 0.7), (3, 2, 0.6), (1, 0, 0.5))
 
 
 def hint() -> None:
-    """Chapter 9: a regressor brings the student's feature to the teacher's channels."""
+    """A regressor brings the student's feature to the teacher's channels."""
     page = Canvas(3.75)
     image = page.picture(0.15, 1.75, 0.6)
     teacher = page.box(1.2, 2.6, 1.1, 0.55, "Teacher's", "first stages", look="teacher")
@@ -69,7 +69,7 @@ def hint() -> None:
 
 
 def energy_maps() -> None:
-    """Chapter 10: attention maps, energy over channels at each place, made comparable."""
+    """Attention maps, energy over channels at each place, made comparable."""
     page = Canvas(3.5)
     for x, words in (
         (0.95, ("features,", "$C$ channels")),
@@ -106,7 +106,7 @@ def energy_maps() -> None:
 
 
 def relations() -> None:
-    """Chapter 11: what relational losses compare, pairs, triples, all pairs, rows and columns."""
+    """What relational losses compare, pairs, triples, all pairs, rows and columns."""
     page = Canvas(4.3)
     columns = (
         ("RKD, distances", "of pairs", ("each divided by", "their mean;", "Huber loss")),

@@ -10,7 +10,7 @@ from kdnotes.course.diagrams.canvas import LOOKS, SMALL, Box, Canvas
 
 
 def previous_epoch() -> None:
-    """Chapter 7: PS-KD's table of the student's own predictions, read and written by image."""
+    """PS-KD's table of the student's own predictions, read and written by image."""
     page = Canvas(3.7)
     page.text(0.15, 3.5, "a shuffled batch: images 4, 0, 2", align="left", bold=True)
     for place, (number, flip) in enumerate(((4, False), (0, True), (2, False))):
@@ -52,7 +52,7 @@ def previous_epoch() -> None:
 
 
 def exits() -> None:
-    """Chapter 7: be your own teacher, where the deepest exit teaches the shallower ones."""
+    """Be your own teacher, where the deepest exit teaches the shallower ones."""
     page = Canvas(3.9)
     image = page.picture(0.15, 0.575, 0.55)
     places = (1.0, 2.35, 3.9, 5.6)
@@ -96,7 +96,7 @@ def exits() -> None:
 
 
 def schedules() -> None:
-    """Chapter 12: how the weight of labels and teacher may change during the training."""
+    """How the weight of labels and teacher may change during the training."""
     page = Canvas(2.6)
     plans = (
         ("labels fade in", [(0, 0.0), (1, 1.0)], (0.25, 0.7), (0.72, 0.25)),
@@ -128,7 +128,7 @@ def schedules() -> None:
 
 
 def assistants() -> None:
-    """Chapter 12: from a large teacher to a small student directly, or through an assistant."""
+    """From a large teacher to a small student directly, or through an assistant."""
     page = Canvas(3.1)
     page.text(0.15, 2.9, "Directly: one training, one large step", align="left", bold=True)
     title = "Through an assistant: two trainings, two smaller steps"
@@ -155,7 +155,7 @@ def assistants() -> None:
 
 
 def peers() -> None:
-    """Chapter 13: two peers train at once, each a constant target for the other."""
+    """Two peers train at once, each a constant target for the other."""
     page = Canvas(3.3)
     image = page.picture(0.15, 1.35, 0.65)
     rows = ((1, 2, 2.3, [0.6, 0.3, 0.1]), (2, 1, 0.6, [0.4, 0.4, 0.2]))

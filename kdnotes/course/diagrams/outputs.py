@@ -15,7 +15,7 @@ def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
 
 
 def soft_targets() -> None:
-    """Chapter 1: one student between two targets, the label and a teacher's probabilities."""
+    """One student between two targets, the label and a teacher's probabilities."""
     page = Canvas(4.15)
     image = page.picture(0.2, 2.5, 0.75)
     page.text(0.575, 3.38, "image $x$")
@@ -63,7 +63,7 @@ def soft_targets() -> None:
 
 
 def two_questions() -> None:
-    """Chapter 5: KD asks whether it is the target, and if not, which of the other classes."""
+    """KD asks whether it is the target, and if not, which of the other classes."""
     page = Canvas(4.1)
     p = {"teacher": np.array([0.6, 0.24, 0.08, 0.08]), "student": np.array([0.4, 0.24, 0.24, 0.12])}
     target = {name: np.array([one[0], 1 - one[0]]) for name, one in p.items()}
@@ -107,7 +107,7 @@ def two_questions() -> None:
 
 
 def what_moves() -> None:
-    """Chapter 6: which of T, α and the weight of an image changes, and what changes it."""
+    """Which of T, α and the weight of an image changes, and what changes it."""
     page = Canvas(3.75)
     for x, name in ((2.3, "$T$"), (3.6, "α"), (4.9, "weight of an image")):
         page.text(x, 3.55, name, bold=True)
@@ -161,7 +161,7 @@ def sketch(page: Canvas, place: Box, values: np.ndarray, still: np.ndarray) -> N
 
 
 def many_teachers() -> None:
-    """Chapter 8: several teachers, a weight of each for this image, one target for the student."""
+    """Several teachers, a weight of each for this image, one target for the student."""
     page = Canvas(3.9)
     p = torch.tensor([[0.8, 0.15, 0.05], [0.4, 0.15, 0.45], [0.1, 0.3, 0.6]])
     weights = losses.confidence_weights(p.log()[:, None], torch.tensor([0]))[0]
