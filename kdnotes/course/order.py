@@ -17,6 +17,7 @@ CHAPTERS = (
     "many_teachers",
     "feature_hints",
     "attention_transfer",
+    "relations",
     "progressive_distillation",
     "mutual_learning",
     "comparison",

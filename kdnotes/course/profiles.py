@@ -30,7 +30,7 @@ class Profile:
     """Sizes of a profile. ``None`` images means all there are.
 
     The lesson's student is a narrow ``ResidualStudent``, which trains on few images in seconds, so
-    that five seeds of several arms fit a lesson; full trains ``StudentNet``.
+    that ten seeds of several arms fit a lesson; full trains ``StudentNet``.
     """
 
     name: str
@@ -63,7 +63,7 @@ PROFILES = {
         # quarter of the time. That was a choice by the effect, on the lesson's own seeds and test
         # images; sizes.py compares the sizes by what does not depend on it.
         Profile(
-            "lesson", 5, 500, 2000, 10_000, _residual(width=12), Config(epochs=36, batch_size=50)
+            "lesson", 10, 500, 2000, 10_000, _residual(width=12), Config(epochs=36, batch_size=50)
         ),
         Profile(
             "full",
