@@ -91,7 +91,7 @@ class Settings:
     @property
     def choice_seeds(self) -> int:
         """Seeds of a choice (``study.choose``), which are others than those of the report."""
-        return min(self.seeds, 5)
+        return min(self.seeds, 3)
 
     def pick(self, *, smoke: Choice, lesson: Choice, full: Choice) -> Choice:
         """The value for this profile, where a chapter needs a size of its own."""
