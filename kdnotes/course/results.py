@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kdnotes.course import chapters
+from kdnotes.course import chapters, glossary
 from kdnotes.course.chapters import Chapter
 from kdnotes.files import write_text
 
 __all__ = ["read", "update", "write", "write_chapter"]
+
+GLOSSARY = "glossary"  # the page beside the chapters
 
 
 def read(output: Path, everything: list[Chapter]) -> dict[str, dict[str, Any]]:
@@ -32,7 +34,8 @@ def write_chapter(
 
     stem, place = _stem(chapter, status), everything.index(chapter)
     known = {index: (one.name, _heading(one)) for index, one in enumerate(everything)}
-    page = notebook_page(notebook, _heading(chapter), known.get(place - 1), known.get(place + 1))
+    neighbours = known.get(place - 1), known.get(place + 1)
+    page = notebook_page(notebook, _heading(chapter), *neighbours, terms=_terms())
     chapters.write(output / f"{stem}.ipynb", notebook)
     write_text(output / f"{stem}.html", page)
     if status == "passed":
@@ -60,6 +63,7 @@ def write(
     results = {**about, "chapters": ordered}
     write_text(output / "results.json", json.dumps(results, indent=1) + "\n")
     rows = [_row(output, chapter, entries.get(chapter.name)) for chapter in everything]
+    rows.append(_write_glossary(output, everything))
     heading = (
         f"Last run: profile {about['profile']}, data set {about['dataset']}, "
         f"kdnotes {about['kdnotes']}, torch {about['torch']}, {about['started']}."
@@ -84,6 +88,24 @@ def _row(output: Path, chapter: Chapter, entry: dict[str, Any] | None) -> dict[s
     about = {"name": chapter.name, "title": _heading(chapter), "promise": chapter.promise}
     about["number"] = int(chapter.name[:2])
     return about | entry | (files if there else dict.fromkeys(files, ""))
+
+
+def _terms() -> dict[str, tuple[str, str]]:
+    """Term → its place on the glossary's page, and what it means."""
+    return {one.term: (f"{GLOSSARY}.html#{one.anchor}", one.text) for one in glossary.entries()}
+
+
+def _write_glossary(output: Path, everything: list[Chapter]) -> dict[str, Any]:
+    """The page of all terms, and its row in the index."""
+    from kdnotes.show.pages import text_page
+
+    names = {chapter.name.partition("_")[2]: chapter.name for chapter in everything}
+    links = {name: f"{stem}.ipynb" for name, stem in names.items()}
+    write_text(output / f"{GLOSSARY}.html", text_page(glossary.markdown(links=links), "Glossary"))
+    promise = f"The {len(glossary.entries())} terms of the course in plain words."
+    about = {"name": GLOSSARY, "title": "Glossary", "promise": promise, "number": ""}
+    entry = {"status": "", "seconds": "", "error": "", "notebook": ""}
+    return about | entry | {"page": f"{GLOSSARY}.html"}
 
 
 def update(chapter: Chapter, source: bytes, notebook: Any) -> None:

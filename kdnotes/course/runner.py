@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kdnotes.course import chapters as files
-from kdnotes.course import execute, results
+from kdnotes.course import execute, reading, results
 from kdnotes.course.chapters import Chapter
 from kdnotes.course.progress import Progress
 
@@ -105,7 +105,8 @@ def run(
                 progress.show(running)
                 for one in ended:
                     entry = {"status": one.status, "seconds": one.seconds, "error": one.error}
-                    entries[one.name] = {"chapter": one.name} | entry | about
+                    minutes = {"minutes": round(reading.count(one.notebook).total.minutes)}
+                    entries[one.name] = {"chapter": one.name} | entry | minutes | about
                     results.write_chapter(output, everything, one.chapter, one.notebook, one.status)
                     results.write(output, everything, entries, about, one.chapter)
                     if update and one.status == "passed":

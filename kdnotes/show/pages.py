@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
-from kdnotes.show.arrange import arrange
+from kdnotes.show.arrange import Heading, arrange
 from kdnotes.show.document import document
+from kdnotes.show.terms import link
 
-__all__ = ["index_page", "notebook_page", "relink"]
+__all__ = ["index_page", "notebook_page", "relink", "text_page"]
 
 HERE = Path(__file__).parent
 TEMPLATES = jinja2.Environment(
@@ -51,6 +53,7 @@ def notebook_page(
     title: str,
     previous: tuple[str, str] | None = None,
     following: tuple[str, str] | None = None,
+    terms: Mapping[str, tuple[str, str]] | None = None,
 ) -> str:
     """A complete HTML document of an executed notebook, with a table of contents.
 
@@ -59,19 +62,35 @@ def notebook_page(
         title: of the document.
         previous, following: name and title of the chapters before and after, to be linked; see
             ``relink`` for where the links lead.
+        terms: to be linked where they are used first (``show.terms``).
     """
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True}
     cells, _ = _Exporter(raw_template=NOTEBOOK, **options).from_notebook_node(notebook)
     body, contents = arrange(cells)
-    page = TEMPLATES.get_template("chapter.html").render(
+    colors = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
+    page = _page(link(body, terms or {}), contents, previous, following)
+    return document(title, page, colors)
+
+
+def text_page(text: str, title: str) -> str:
+    """A complete HTML document of Markdown, beside the chapters."""
+    body, contents = arrange(_Exporter().markdown2html({}, f"# {title}\n\n{text}"))
+    return document(title, _page(body, contents))
+
+
+def _page(
+    body: str,
+    contents: list[Heading],
+    previous: tuple[str, str] | None = None,
+    following: tuple[str, str] | None = None,
+) -> str:
+    return TEMPLATES.get_template("chapter.html").render(
         body=body,
         contents=contents,
         previous=previous,
         following=following,
         script=_script("page.js"),
     )
-    colors = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
-    return document(title, page, colors)
 
 
 def relink(page: str, pages: dict[str, str]) -> str:

@@ -84,7 +84,7 @@ def test_results_json_holds_the_documented_fields(finished):
     for entry in whole["chapters"]:
         assert set(entry) == {
             "chapter", "status", "seconds", "error", "profile", "dataset", "seeds", "started",
-            "kdnotes", "torch", "jobs",
+            "kdnotes", "torch", "jobs", "minutes",
         }  # fmt: skip
         assert entry["seconds"] > 0 and bool(entry["error"]) == (entry["status"] != "passed")
 
@@ -99,7 +99,8 @@ def test_index_links_existing_files_and_says_what_failed(finished):
     _, output = finished
     index = (output / "index.html").read_text()
     links = set(re.findall(r'href="([^"]+)"', index))
-    assert links == {f"{stem}.{kind}" for stem in ("01_first", "02_broken.failed", "03_last") for kind in ("html", "ipynb")}  # noqa: E501  # fmt: skip
+    stems, kinds = ("01_first", "02_broken.failed", "03_last"), ("html", "ipynb")
+    assert links == {f"{stem}.{kind}" for stem in stems for kind in kinds} | {"glossary.html"}
     assert all((output / link).is_file() for link in links)
     assert "You see first." in index and "T must be above 0" in index and 'name="viewport"' in index
 
@@ -120,14 +121,14 @@ def test_pages_lead_to_their_neighbours_and_all_are_searched(finished):
     assert ways(output / first) == ["index.html", second]
     assert ways(output / second) == [first, "index.html", third]
     assert ways(output / third) == [second, "index.html"]
-    assert searched(output) == [first, second, third]
+    assert searched(output) == [first, second, third, "glossary.html"]
     assert "You see first." in (output / "sections.js").read_text()
 
 
 def test_a_chapter_alone_leads_to_the_place_of_the_others_in_the_index(course, tmp_path):
     assert command("run", 3, "--notebooks", course, "--output", tmp_path).returncode == 0
     assert ways(tmp_path / "03_last.html") == ["index.html#02_broken", "index.html"]
-    assert searched(tmp_path) == ["03_last.html"]
+    assert searched(tmp_path) == ["03_last.html", "glossary.html"]
     index = (tmp_path / "index.html").read_text()
     assert 'id="02_broken"' in index and "<code>kdnotes run 2</code>" in index
 
@@ -157,12 +158,12 @@ def test_one_chapter_again_keeps_the_others_and_a_failure_keeps_earlier_pages(
     assert command("run", 3, "--notebooks", copy, "--output", kept).returncode == 1
     assert [entry["status"] for entry in results(kept).values()] == ["passed", "failed", "failed"]
     assert (kept / "03_last.html").read_bytes() == page and (kept / "03_last.failed.html").is_file()
-    assert ways(kept / "02_broken.failed.html")[-1] == "03_last.failed.html" == searched(kept)[-1]
+    assert ways(kept / "02_broken.failed.html")[-1] == "03_last.failed.html" == searched(kept)[-2]
     write(copy, "03_last", "print('rate', rate)", parameters=PARAMETERS + "\nrate = 0.5")
     done = command("run", "last", "--notebooks", copy, "--output", kept, "-p", "rate=2")
     assert done.returncode == 0 and not (kept / "03_last.failed.html").exists()
     assert printed(kept / "03_last.ipynb", "rate") == "rate 2"
-    assert ways(kept / "02_broken.failed.html")[-1] == "03_last.html" == searched(kept)[-1]
+    assert ways(kept / "02_broken.failed.html")[-1] == "03_last.html" == searched(kept)[-2]
     assert (
         results(kept)["01_first"]["profile"] == "smoke"
         and results(kept)["03_last"]["profile"] == "lesson"
@@ -279,7 +280,7 @@ def test_an_ignored_interruption_stays_ignored(course, tmp_path, begun, monkeypa
 
 def test_an_error_beside_the_chapters_stops_them(course, tmp_path, begun, monkeypatch):
     """The first ends and cannot be written; by then the third has begun."""
-    outcome = {"status": "passed", "seconds": 1.0, "error": "", "notebook": None}
+    outcome = {"status": "passed", "seconds": 1.0, "error": "", "notebook": {"cells": []}}
     monkeypatch.setattr(Fake, "ended", lambda self: self.name == "01_first")
     for name, value in outcome.items():
         monkeypatch.setattr(Fake, name, value, raising=False)
