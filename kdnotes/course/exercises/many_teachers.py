@@ -219,7 +219,14 @@ class OneMore(Comparison):
         ]
         if not all(type(one) is MultiTeacherKD for side in sides for one in side):
             return "both sides must be averages (MultiTeacherKD); of one teacher it is KD"
-        more, fewer = ([[one.key for one in method.teachers] for method in side] for side in sides)
+        if design.metric not in ("test_accuracy", "test_nll"):
+            return "report the accuracy or the NLL of test images"
+        if any(one.alpha == 1 for side in sides for one in side):
+            return "with α = 1 nothing is left of the teachers"
+        more, fewer = (
+            [[getattr(one, "key", id(one)) for one in method.teachers] for method in side]
+            for side in sides
+        )
         if any(len(set(keys)) != 3 or len(keys) != 3 for keys in more):
             return "the treatment must average all three teachers, each once"
         if any(len(keys) != 2 or len(set(keys)) != 2 for keys in fewer):
