@@ -1,4 +1,4 @@
-"""Weighted teachers, CA-MKD's weights, the loss that trains a gate."""
+"""Weighted teachers, CA-MKD's weights, the loss that trains a gate; a design; a quiz."""
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +6,8 @@ from torch import Tensor
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.methods import MultiTeacherKD
 
 SIZES = ((3, 8), (2, 6), (4, 4))  # teachers and samples; equal, so that exchanged axes do not fail
 
@@ -149,3 +151,131 @@ class GateLoss(Exercise):
 
 
 EXERCISES = {1: WeightedTeachers(), 2: ConfidenceWeights(), 3: GateLoss()}
+
+
+class WrongTogether(Question):
+    """What CA-MKD leaves two wrong teachers of three: the label has 0.9, 0.1 and 0.1."""
+
+    asks = "a share between 0 and 1"
+    hint = "the errors are 1/p of the label; each share of their sum is taken off 1, then halved"
+    absolute = 0.003
+
+    def expected(self):
+        errors = torch.tensor([0.9, 0.1, 0.1]).reciprocal()
+        return float(((1 - errors / errors.sum()) / 2)[1:].sum())
+
+    def wrong_one(self):
+        """That is the weight of one of them; there are two."""
+        return self.expected() / 2
+
+    def wrong_right_one(self):
+        """That is the weight of the right teacher."""
+        return 1 - self.expected()
+
+    def wrong_in_proportion(self):
+        """That weighs in proportion to p of the label; CA-MKD takes weight off in proportion to
+        1/p.
+        """
+        return 0.2 / 1.1
+
+    def wrong_not_halved(self):
+        """The weights of all three must sum to 1: divide by M − 1."""
+        return 2 * self.expected()
+
+
+BY_HAND = {4: WrongTogether()}
+
+
+class Harmed(Question):
+    """The rules that the useless teacher makes worse, judged as the chapter judges them."""
+
+    asks = "a list of rules, such as ['average']; it may be empty"
+    hint = "the first sentences compare each rule with itself; read the verb, and the metric"
+
+    def expected(self, study):
+        rules = self.choices(study)
+        pairs = {rule: (f"{rule} + useless", rule) for rule in rules}
+        pairs["over CE"] = "average + useless", "CE"
+        pairs["of rules"] = "CA-MKD + useless", "average + useless"
+        found = study.differences(pairs)
+        return {rule for rule in rules if found[rule].below()}
+
+    def choices(self, study):
+        return [arm for arm in study.arms if f"{arm} + useless" in study.arms]
+
+
+READINGS = {5: Harmed()}
+
+
+class OneMore(Comparison):
+    """Does one more teacher bring anything to the average?"""
+
+    factor = "teachers"
+    least_seeds = 5
+
+    def misses(self, design):
+        sides = [
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        ]
+        if not all(type(one) is MultiTeacherKD for side in sides for one in side):
+            return "both sides must be averages (MultiTeacherKD); of one teacher it is KD"
+        if design.metric not in ("test_accuracy", "test_nll"):
+            return "report the accuracy or the NLL of test images"
+        if any(one.alpha == 1 for side in sides for one in side):
+            return "with α = 1 nothing is left of the teachers"
+        more, fewer = (
+            [[getattr(one, "key", id(one)) for one in method.teachers] for method in side]
+            for side in sides
+        )
+        if any(len(set(keys)) != 3 or len(keys) != 3 for keys in more):
+            return "the treatment must average all three teachers, each once"
+        if any(len(keys) != 2 or len(set(keys)) != 2 for keys in fewer):
+            return "the baseline must average the other two, so that one teacher is the difference"
+        if any(not set(few) < set(many) for few in fewer for many in more):
+            return "the two teachers of the baseline must be among the three of the treatment"
+        return None
+
+
+DESIGNS = {6: OneMore()}
+
+QUIZ = (
+    Item(
+        "Three teachers, equal weights, the mean of their losses. What does the student's gradient "
+        "see?",
+        {
+            "The teacher that is surest of the image.": (
+                "each answer enters with the same weight, however sure it is"
+            ),
+            "One teacher, whose answer is the mean of the three.": RIGHT,
+            "Three targets, of which it meets the nearest.": (
+                "the losses are added, so that all of them pull on every step"
+            ),
+        },
+    ),
+    Item(
+        "A student of three teachers beats that of the first one. What must be shown before the "
+        "gain is the team's?",
+        {
+            "That the three teachers have different architectures.": (
+                "how they were built does not tell whether one of them does it alone"
+            ),
+            "That the team's mean answer is more accurate on test images.": (
+                "then the gain could be had from any other teacher of that accuracy"
+            ),
+            "That it beats the best single teacher too, and one with targets as soft.": RIGHT,
+        },
+    ),
+    Item(
+        "A gate is trained by labels, on the very images that one of its teachers was trained on. "
+        "Whom may it trust too much?",
+        {
+            "The teacher that remembers these images.": RIGHT,
+            "The teacher with the softest answers.": (
+                "softness draws a gate that is trained by agreement with the student"
+            ),
+            "The teacher with the most parameters.": (
+                "the gate sees outputs alone, and knows no sizes"
+            ),
+        },
+    ),
+)
