@@ -1,10 +1,12 @@
-"""A step of PS-KD, leaving at a sure exit, a virtual teacher."""
+"""A step of PS-KD, a sure exit, a virtual teacher; a number, a reading, a design; a quiz."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdnotes import methods
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 def _mixed(labels: Tensor, past: Tensor, share: float) -> Tensor:
@@ -127,3 +129,112 @@ class EquivalentEpsilon(Exercise):
 
 
 EXERCISES = {1: SelfDistillationStep(), 2: Leave(), 3: EquivalentEpsilon()}
+
+
+class Mistrust(Question):
+    """The first of 40 epochs whose target favours another class than the label, with λ = 0.8 and
+    an image of which the student says 0.1 for the label and 0.9 for one other class.
+    """
+
+    asks = "the number of an epoch, counted from 1"
+    hint = "compare the two entries of q, and solve for λ_e"
+
+    def expected(self):
+        return 28
+
+    def wrong_label_alone(self):
+        """That compares λ_e·0.9 with 1 − λ_e; the label also has λ_e·0.1 from the past."""
+        return 27
+
+    def wrong_half(self):
+        """That is where λ_e exceeds one half; the past gives the label something, too."""
+        return 26
+
+    def wrong_at_once(self):
+        """The weight of the past is λ only in the last epoch; it begins with λ/E."""
+        return 1
+
+    def wrong_equal(self):
+        """In that epoch the label is still ahead."""
+        return 27.77
+
+
+BY_HAND = {4: Mistrust()}
+
+
+class Exits(Question):
+    """The exits at which a difference is resolved."""
+
+    asks = "a list of names of exits, such as ['stage1']; it may be empty"
+    hint = "a difference is resolved where its interval excludes 0, whatever its sign"
+
+    def expected(self, differences):
+        return {exit for exit, interval in differences.items() if interval.resolved}
+
+    def choices(self, differences):
+        return list(differences)
+
+
+READINGS = {5: Exits()}
+
+
+class DeepestExit(Comparison):
+    """Do the deepest exit's probabilities teach the others anything? BYOT against the same network
+    without them.
+    """
+
+    factor = "alpha"
+    least_seeds = 5
+
+    def misses(self, design):
+        if design.metric not in ("test_accuracy", "test_nll", "test_ece"):
+            return "report a score of the test images, on which nothing was chosen"
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        if not all(type(method) is methods.BYOT for method in treatments):
+            return "the treatment must be BYOT: the question is about its teaching"
+        if any(method.alpha == 0 for method in treatments):
+            return "with alpha = 0 the deepest exit's probabilities teach nobody"
+        if not all(type(method) is methods.BYOT for method in baselines):
+            return "the baseline must train exits, too: else the exits may be the cause"
+        if any(method.alpha != 0 for method in baselines):
+            return "at the exits of the baseline the probabilities must not teach: alpha = 0"
+        return None
+
+
+DESIGNS = {6: DeepestExit()}
+
+QUIZ = (
+    Item(
+        "Two epochs shuffle 50,000 images, each on its own. Predictions are stored by the place in "
+        "the epoch. How many of them meet their own image again, on average?",
+        {
+            "All, if the batches are of equal size.": (
+                "the size of a batch does not say which images are in it"
+            ),
+            "One.": RIGHT,
+            "One in K.": "so many meet an image of the same class, which is another image",
+        },
+    ),
+    Item(
+        "A student that learns from its own past has a better NLL than cross-entropy. What must be "
+        "tried before the past gets the credit?",
+        {
+            "Cross-entropy on more seeds.": (
+                "they make the interval narrower, and leave open what the gain is made of"
+            ),
+            "KD from a larger teacher.": "that brings something from outside, another question",
+            "Label smoothing, with an ε that was chosen too.": RIGHT,
+        },
+    ),
+    Item(
+        "In a network with exits, an image is unsure everywhere and leaves at the deepest exit. "
+        "What has it cost?",
+        {
+            "More than the plain student.": RIGHT,
+            "As much as the plain student.": "the exits on its way have computed something, too",
+            "As much as the mean image.": "a mean is no bound: some images cost less, some more",
+        },
+    ),
+)
