@@ -248,6 +248,8 @@ class MovingTemperature(Comparison):
             return "α differs too: give both sides the same"
         if any(first != last or first == 1 for _, (first, last) in every):
             return "α must stay where it is, below 1, so that only T moves"
+        if design.metric not in ("test_accuracy", "test_nll"):
+            return "report the accuracy or the NLL of test images"
         return None
 
 
