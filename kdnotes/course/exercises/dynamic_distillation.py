@@ -1,4 +1,4 @@
-"""Weights by uncertainty, a schedule, standardised logits, a curriculum."""
+"""Weights by uncertainty, a schedule, standardised logits, a curriculum; a design; a quiz."""
 
 import math
 
@@ -6,8 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdnotes import losses, methods
 from kdnotes.course.answers import Graded
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.lab import Design
 
 
 def _logits(seed: int, rows: int = 6) -> Tensor:
@@ -166,3 +169,123 @@ class CurriculumStep(Exercise):
 
 
 EXERCISES = {1: Weights(), 2: Schedule(), 3: Standardised(), 4: CurriculumStep()}
+
+
+class SurestTarget(Question):
+    """A certain teacher's probability after standardising, with three classes at T = 1."""
+
+    asks = "a probability"
+    hint = "standardise first: what is then the distance between the first logit and the others?"
+    absolute = 0.004
+
+    def expected(self):
+        logits = losses.standardize_logits(torch.tensor([[30.0, 0.0, 0.0]]))
+        return float(losses.soften(logits, 1.0)[0, 0])
+
+    def wrong_denominator(self):
+        """The standard deviation divides by K; here by K − 1."""
+        return 1 / (1 + 2 * math.exp(-3 / math.sqrt(2)))
+
+    def wrong_not_standardised(self):
+        """That is the softmax of the logits as they are; standardise them first."""
+        return 1.0
+
+    def wrong_logit_alone(self):
+        """The others are not at 0 after standardising: what counts is the distance from them."""
+        return 1 / (1 + 2 * math.exp(-2 / math.sqrt(3)))
+
+
+BY_HAND = {5: SurestTarget()}
+
+
+class LowerNLL(Question):
+    """The arms whose test NLL is resolved below KD's, all differences judged together."""
+
+    asks = "a list of names of arms, such as ['CE']"
+    hint = "lower is better: look for intervals that lie wholly left of 0"
+
+    def expected(self, result):
+        against = {arm: (arm, "KD") for arm in self.choices(result)}
+        found = result.differences(against, "test_nll")
+        return {arm for arm, difference in found.items() if difference.below()}
+
+    def choices(self, result):
+        return [arm for arm in result.arms if arm != "KD"]
+
+
+READINGS = {6: LowerNLL()}
+
+
+def _moving(method: methods.Method) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """(first, last) of T and of α, of a schedule or of KD; of another method nothing."""
+    if type(method) is methods.AnnealedKD:
+        return method.temperature, method.alpha
+    if type(method) is methods.KD:
+        return (method.temperature,) * 2, (method.alpha,) * 2
+    return None
+
+
+class MovingTemperature(Comparison):
+    """Does it matter that T moves, where its mean is the same?"""
+
+    least_seeds = 5
+
+    def misses(self, design: Design) -> str | None:
+        sides = [
+            [_moving(design.method(name)) for name in side]
+            for side in (design.treatments, design.baselines)
+        ]
+        if None in (*sides[0], *sides[1]):
+            return "both sides must be AnnealedKD or KD, so that nothing but T can differ"
+        if any(first == last for (first, last), _ in sides[0]):
+            return "the treatment must move T"
+        if any(first != last for (first, last), _ in sides[1]):
+            return "the baseline must hold T still"
+        every = [*sides[0], *sides[1]]
+        if len({sum(temperature) for temperature, _ in every}) > 1:
+            return "the means of T differ: a better mean would look like an effect of moving"
+        if len({alpha for _, alpha in every}) > 1:
+            return "α differs too: give both sides the same"
+        if any(first != last or first == 1 for _, (first, last) in every):
+            return "α must stay where it is, below 1, so that only T moves"
+        if design.metric not in ("test_accuracy", "test_nll"):
+            return "report the accuracy or the NLL of test images"
+        return None
+
+
+DESIGNS = {7: MovingTemperature()}
+
+QUIZ = (
+    Item(
+        "Someone multiplies each image's KL by the student's entropy, detached, and does not "
+        "divide by the mean entropy. What else does that change?",
+        {
+            "Nothing: the weights are constants in the backward pass.": (
+                "a constant weight still scales the loss"
+            ),
+            "The teacher counts less and less as the student becomes sure.": RIGHT,
+            "The student can lower the loss by becoming certain.": (
+                "that way is closed, as the weights are detached"
+            ),
+        },
+    ),
+    Item(
+        "All logits of a student are doubled. What becomes of its standardised soft term?",
+        {
+            "It stays as it is.": RIGHT,
+            "It is that of half the temperature.": "so it is with plain logits",
+            "It is four times as large.": "no power of the factor is left after standardising",
+        },
+    ),
+    Item(
+        "T²·KL rises with T everywhere, and T is learned with the student, but the gradient "
+        "reversal was forgotten. Where does T go?",
+        {
+            "Towards its upper bound.": "an optimiser without reversal makes the loss smaller",
+            "Nowhere, as the student learns faster than T.": (
+                "T has a gradient of its own, whatever the student does"
+            ),
+            "Towards its lower bound.": RIGHT,
+        },
+    ),
+)
