@@ -223,11 +223,13 @@ QUIZ = (
         },
     ),
     Item(
-        "You halve the batch and keep SP's weight. Now the term weighs, beside the others,",
+        "You halve the batch and keep SP's weight. How much does the term weigh beside the others?",
         {
-            "about half.": "a row of length 1 has fewer entries now: what is the mean square?",
-            "about twice.": RIGHT,
-            "the same.": "the squares of a row sum to 2 at most, at any B, and the mean is over B²",
+            "About half.": "a row of length 1 has fewer entries now, and larger ones",
+            "About twice.": RIGHT,
+            "As much as before.": (
+                "the squares of a row sum to 2 at most, whatever B is, and the mean is over B²"
+            ),
         },
     ),
 )
