@@ -357,7 +357,9 @@ def other_sequences(name: str) -> Iterator[Answer]:
 
 
 # A student's targets; tensors whose gradient is asked for.
-NEEDS_TENSOR = ("TeacherOutputs", "Standardised", "AttentionMap")
+NEEDS_TENSOR = (
+    "TeacherOutputs", "Standardised", "AttentionMap", "RelativeDistances", "SimilarityRows",
+)  # fmt: skip
 BY_CONSTRUCTION = ("boundaries", "of its own")  # wrong, whatever the cases show
 
 WRONG_FAMILIES: dict[str, Callable[[str], Iterator[Answer]]] = {

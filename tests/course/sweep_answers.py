@@ -448,7 +448,29 @@ def _least_scale(least: float) -> Answer:
 
 
 # Wrong in a way of its own.
+def _relative(distances: Tensor, pairs: Callable[[int], float] = lambda n: n * (n - 1)) -> Tensor:
+    mean = distances.sum() / pairs(len(distances))
+    return distances / mean if mean > 0 else distances
+
+
+def _by_length(products: Tensor) -> Tensor:
+    return products / products.square().sum(1, keepdim=True).sqrt()
+
+
 WRONG: dict[str, tuple[Answer, ...]] = {
+    "RelativeDistances": (
+        lambda e: _relative(torch.cdist(e, e), lambda n: n * (n - 1) / 2),
+        lambda e: torch.cdist(e, e) / torch.cdist(e, e).max().clamp(min=1e-12),
+        lambda e: _relative((e[None] - e[:, None]).abs().sum(2)),
+        lambda e: torch.cdist(e, e) / torch.cdist(e, e).sum() * len(e) * (len(e) - 1),  # 0 / 0
+        lambda e: _relative(((e[None] - e[:, None]).square().sum(2) + 1e-3).sqrt()),
+    ),
+    "SimilarityRows": (
+        lambda f: _by_length(f.flatten(1) @ f.flatten(1).T).fill_diagonal_(0),
+        lambda f: F.softmax(f.flatten(1) @ f.flatten(1).T, dim=1),
+        lambda f: _by_length((f - f.mean(0)).flatten(1) @ (f - f.mean(0)).flatten(1).T),
+        lambda f: F.normalize(torch.cdist(f.flatten(1), f.flatten(1)), dim=1),
+    ),
     "TeacherOutputs": (_batch_norm_evaluating, _trained_afterwards),
     "Gap": (
         lambda student, baseline, teacher: min(1, (student - baseline) / (teacher - baseline)),
@@ -660,6 +682,14 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     ),
     "AttentionMap": (attention, lambda f: F.normalize((f**2).mean(1).view(len(f), -1))),
     "AttentionDistance": (_attention_distance,),
+    "RelativeDistances": (
+        lambda e: _relative((e[None] - e[:, None]).double().norm(dim=2)),
+        lambda e: _relative(torch.cdist(e, e, compute_mode="donot_use_mm_for_euclid_dist")),
+    ),
+    "SimilarityRows": (
+        lambda f: F.normalize(torch.einsum("ichw,jchw->ij", f, f)),
+        lambda f: _by_length(f.flatten(1).double() @ f.flatten(1).double().T),
+    ),
     "LossWithStop": (
         _stops(lambda step, steps, until: step < until * steps),
         _stops(lambda step, steps, until: step < math.ceil(until * steps)),
