@@ -61,7 +61,7 @@ def estimates(numbers: int, counts: Sequence[int]) -> None:
     for color, (name, values) in zip(plots.COLORS, curves.items(), strict=False):
         axes.plot(counts, values, "o-", color=color)
         axes.annotate(
-            name, (counts[2], values[2]), xytext=(4, 7), textcoords="offset points", color=color
+            name, (counts[1], values[1]), xytext=(4, 7), textcoords="offset points", color=color
         )
         pairs = zip(counts, values, strict=True)
         told.append(f"{name}: " + ", ".join(f"{n} images {signed(cka)}" for n, cka in pairs))
