@@ -16,6 +16,8 @@ NAMES = (
     "dynamic_distillation",
     "self_distillation",
     "many_teachers",
+    "feature_hints",
+    "attention_transfer",
     "comparison",
 )
 PATHS = [ROOT / "notebooks" / f"{stem(name)}.ipynb" for name in NAMES]

@@ -1,11 +1,12 @@
-"""The attention map, its distance in the code form, the paper's weight."""
+"""The attention map, its distance in the code form, the paper's weight; a design; a quiz."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes import losses
+from kdnotes import losses, methods
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 def _feature(seed: int, *shape: int) -> Tensor:
@@ -114,3 +115,107 @@ class NormWeight(Exercise):
 
 
 EXERCISES = {1: AttentionMap(), 2: AttentionDistance(), 3: NormWeight()}
+
+
+class Spread(Question):
+    """The code form of a map with all energy at one of four places, and one with equal energies."""
+
+    asks = "the distance in the code form"
+    hint = "divide both maps by their length, and take the mean of the squared differences"
+    absolute = 0.002
+
+    def expected(self):
+        teacher, student = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), torch.ones(1, 1, 1, 4)
+        return float(losses.attention_transfer_loss([student], [teacher]))
+
+    def wrong_paper_form(self):
+        """That is the paper form, the norm; the code form is the mean of the squares."""
+        return 1.0
+
+    def wrong_sum_of_one(self):
+        """You made the energies sum to 1; a map is divided by its length, so its squares do."""
+        return (0.75**2 + 3 * 0.25**2) / 4
+
+    def wrong_not_normalised(self):
+        """The student's map is not normalised: its length is 2, not 1."""
+        return 0.75
+
+
+BY_HAND = {4: Spread()}
+
+
+class OfThisImage(Question):
+    """The arms whose likeness grew more for the map of the same image than for another's."""
+
+    asks = "a list of names of arms, such as ['CE']"
+    hint = "an arm counts if its whole interval lies right of 0"
+
+    def expected(self, excess):
+        return {arm for arm, interval in excess.items() if interval.above()}
+
+    def choices(self, excess):
+        return list(excess)
+
+
+READINGS = {5: OfThisImage()}
+
+
+def _is_labels_alone(method: methods.Method) -> bool:
+    """Whether what is trained is cross-entropy, however it is written."""
+    if type(method) is methods.CrossEntropy:
+        return True
+    weightless = type(method) is methods.AT and method.weight == 0
+    return (type(method) is methods.KD or weightless) and method.alpha == 1
+
+
+class WithoutSoftTargets(Comparison):
+    """Does attention transfer help a student that has labels and no soft targets?"""
+
+    least_seeds = 5
+
+    def misses(self, design):
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        if not all(type(method) is methods.AT for method in treatments):
+            return "the treatment must be AT"
+        if any(method.alpha < 1 for method in treatments):
+            return "the treatment has soft targets beside the maps: with α below 1 it holds KD"
+        if any(method.weight == 0 for method in treatments):
+            return "with β = 0 no map is compared"
+        if not all(map(_is_labels_alone, baselines)):
+            return "the baseline must be trained on the labels alone"
+        return None
+
+
+DESIGNS = {6: WithoutSoftTargets()}
+
+QUIZ = (
+    Item(
+        "All features of a student are multiplied by 10. What happens to its normalised map?",
+        {
+            "It becomes 100 times as large.": "so does the length by which it is divided",
+            "It becomes 10 times as large.": "that is what happens to the features",
+            "It stays as it is.": RIGHT,
+        },
+    ),
+    Item(
+        "With the teacher's maps of other images a student gains as much as with those of its own "
+        "images. What does that show?",
+        {
+            "That what a map says of its image is not what helps.": RIGHT,
+            "That attention transfer does not help.": "both may be better than KD",
+            "That the wrong maps are as good as random numbers.": (
+                "they still are maps of this teacher, and have much in common"
+            ),
+        },
+    ),
+    Item(
+        "Two loss terms have the same value at the start. Which pulls harder at the weights?",
+        {
+            "Neither: they pull alike.": "the value of a loss says nothing of its slope",
+            "That cannot be told from the values.": RIGHT,
+            "The one with more places.": "the value has been divided by that number already",
+        },
+    ),
+)

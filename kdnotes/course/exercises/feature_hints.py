@@ -1,11 +1,12 @@
-"""The hint with its regressor, linear CKA, what the regressor costs."""
+"""The hint with its regressor, linear CKA, what the regressor costs; a design; a quiz."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes import losses, metrics
+from kdnotes import losses, methods, metrics
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 def _smaller(student: Tensor, teacher: Tensor) -> list[int]:
@@ -109,3 +110,113 @@ class RegressorCost(Exercise):
 
 
 EXERCISES = {1: Hint(), 2: CKA(), 3: RegressorCost()}
+
+
+class AnotherOrder(Question):
+    """A hint without a regressor, the student's channels being the teacher's in another order."""
+
+    asks = "the hint, a mean of squares"
+    hint = "subtract channel from channel, and take the mean of the squares"
+    absolute = 0.01
+
+    def expected(self):
+        student, teacher = torch.tensor([[2.0, 1.0, 0.5]]), torch.tensor([[0.5, 2.0, 1.0]])
+        return float(losses.hint_loss(student, teacher))
+
+    def wrong_sum(self):
+        """That is the sum of the squares; the hint is their mean over the channels."""
+        return 3 * self.expected()
+
+    def wrong_half(self):
+        """Half of it: the paper has a factor of ½, the hint of this course has none."""
+        return self.expected() / 2
+
+    def wrong_absolute(self):
+        """That is the mean of the absolute differences: square them."""
+        return 1.0
+
+    def wrong_with_regressor(self):
+        """That is what a regressor could reach; here channel 1 is compared with channel 1."""
+        return 0.0
+
+
+BY_HAND = {4: AnotherOrder()}
+
+
+class Nearest(Question):
+    """The teacher's stages that are the most alike one for some stage of the student."""
+
+    asks = "a list of the teacher's stages, such as ['block1']"
+    hint = "each row has one largest number; name the columns in which these stand"
+
+    def expected(self, table):
+        return set(table.idxmax(axis=1))
+
+    def choices(self, table):
+        return list(table.columns)
+
+
+READINGS = {5: Nearest()}
+
+
+class Phases(Comparison):
+    """Is a hint that comes alone at first better than one that stays in the loss?"""
+
+    factor = "alone"
+    least_seeds = 5
+
+    def misses(self, design):
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        both = (*treatments, *baselines)
+        if not all(type(method) is methods.FitNets for method in both):
+            return "both sides must be FitNets, so that nothing but the form of the hint can differ"
+        if any(method.weight == 0 for method in both):
+            return "with w = 0 there is no hint: that side is KD"
+        if any(method.alone == 0 for method in treatments):
+            return "the treatment must be the two-phase form: alone above 0"
+        if any(method.alone > 0 for method in baselines):
+            return "the baseline must be the joint form: alone = 0"
+        return None
+
+
+DESIGNS = {6: Phases()}
+
+QUIZ = (
+    Item(
+        "A regressor is missing in the optimiser's list of parameters. What is the student "
+        "trained to do?",
+        {
+            "Nothing: without the regressor the hint sends it no gradient.": (
+                "a layer that does not learn passes gradients on all the same"
+            ),
+            "To match the teacher through a fixed random layer.": RIGHT,
+            "To match the teacher's channels one by one.": (
+                "the layer is still there, and mixes the channels"
+            ),
+        },
+    ),
+    Item(
+        "A hint gains half a point over KD at equal epochs, and takes longer. What shows that the "
+        "hint did it, and not the time?",
+        {
+            "More seeds of the same two arms.": "they make the same gain surer, time included",
+            "A test of both on other images.": "their times would be as unequal as before",
+            "KD, trained for as much time as the hint takes.": RIGHT,
+        },
+    ),
+    Item(
+        "The channels of a layer are put into another order, and the layer after it is adapted. "
+        "What changes?",
+        {
+            "Neither the answers nor the CKA with another layer.": RIGHT,
+            "The answers stay, the CKA with another layer falls.": (
+                "inner products of images do not depend on the order of their numbers"
+            ),
+            "The answers, as every filter now sees other channels.": (
+                "the adapted layer undoes the order"
+            ),
+        },
+    ),
+)
