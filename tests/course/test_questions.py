@@ -13,6 +13,7 @@ import types
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import CONFIG, STUDENT, tiny_data, tiny_teacher
@@ -319,6 +320,16 @@ def temperatures(shift: float = 0.0):
     study = study_of(**{name: list(values + shift) for name, values in arms.items()})
     study.frame["validation_accuracy"] = study.frame["test_accuracy"]
     return study, list(arms)
+
+
+def test_02_5_is_the_cost_with_the_smallest_ratio(capsys):
+    rows = {"teacher": [640_000, 18.0, 2.6, 3.0], "student": [80_000, 0.6, 0.35, 1.5]}
+    columns = ["parameters", "million MACs", "file MB", "latency ms"]
+    costs = pd.DataFrame.from_dict(rows, "index", columns=columns)
+    assert verdict(capsys, check.read, "02.5", "latency ms", costs) == "correct"
+    assert "column by column" in verdict(capsys, check.read, "02.5", "million MACs", costs)
+    costs.loc["student", "file MB"] = 2.0
+    assert verdict(capsys, check.read, "02.5", "file MB", costs) == "correct"
 
 
 def test_03_4_is_read_from_the_study_of_this_run(capsys):
