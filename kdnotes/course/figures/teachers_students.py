@@ -88,8 +88,8 @@ def reliability(logits: Mapping[str, Tensor], targets: Tensor) -> None:
             axes.plot(sure, hits.statistic, "o", color=color)
             points.append(f"{sure:.2f} → {hits.statistic:.2f}")
         told.append(f"{name}: {', '.join(points) or 'no bin with 10 images'}")
-    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0.2, 1.02), ylim=(0, 1.02))
-    axes.legend(loc="upper left")
+    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.legend(loc="lower right")
     alt = "Share that is right against confidence, with the diagonal of perfect calibration."
     plots.show(drawn, f"{alt} {'; '.join(told)}.")
 
