@@ -21,15 +21,15 @@ def of_fixed_networks(sweep: pd.DataFrame, classes: int, limit: float) -> None:
         limit: of T² KL.
     """
     panels = {
-        "entropy (nats)": {"H teacher": (0, 0.45), "H student": (4, 0.3)},
-        "divergence (nats)": {"T² KL": (1, 0.6), "KL": (2, 0.8)},
-        "mean length of the gradient": {"pull": (1, 0.6), "pull, no T²": (2, 0.8)},
+        "entropy (nats)": {"H teacher": 0, "H student": 4},
+        "divergence (nats)": {"T² KL": 1, "KL": 2},
+        "mean length of the gradient": {"pull": 1, "pull, no T²": 2},
     }
     drawn, axes = plots.figure(3, width=9, height=3.1)
     for place, (label, columns) in zip(axes, panels.items(), strict=True):
-        for name, (color, at) in columns.items():
-            curve = sweep[name]
-            place.plot(curve.index, curve, "o-", color=plots.COLORS[color], markersize=4, label=name)
+        for name, color in columns.items():
+            curve, look = sweep[name], {"color": plots.COLORS[color], "markersize": 4}
+            place.plot(curve.index, curve, "o-", label=name, **look)
         place.set(xscale="log", xlabel="T", ylabel=label)
         place.set_xticks([1, 10, 100], ["1", "10", "100"])
     for place in axes[1:]:
