@@ -84,18 +84,23 @@ def seconds_a_pair(s: Settings, rounds: int = ROUNDS, seeds: int = STACK) -> dic
 def table(measured: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row a size: the gain of the KD baseline over cross-entropy, in points, and ``width``.
 
+    The gains are judged together (``study.together``).
+
     ``width`` is the half-width, in points, of the 95 % interval of this gain that 5 minutes of
     training on one core are expected to give: t·s/√n with the n pairs of trainings that they hold,
     and the standard deviation s of the paired differences. ``low`` and ``high`` are those for the
     ends of the 95 % interval of s. Sizes whose ``low`` and ``high`` overlap widely are not told
     apart by so few seeds.
     """
-    rows = []
+    gains = {
+        name: [kd - ce for ce, kd in zip(one["CE"], one["KD"], strict=True)]
+        for name, one in measured.items()
+    }
+    gained, rows = study.together(gains), []
     for name, one in measured.items():
-        gains = [kd - ce for ce, kd in zip(one["CE"], one["KD"], strict=True)]
-        spread, seconds = seeds_needed(gains, 0.005), one["seconds"]
+        spread, seconds = seeds_needed(gains[name], 0.005), one["seconds"]
         row = {"size": name, "CE %": mean_interval(one["CE"]).points(signed=False)}
-        row |= {"KD − CE": mean_interval(gains).points(), "seconds a pair": seconds}
+        row |= {"KD − CE": gained[name].points(), "seconds a pair": seconds}
         spreads = {"width": spread.sd, "low": spread.sd_low, "high": spread.sd_high}
         rows.append(row | {key: 100 * half_width(sd, seconds) for key, sd in spreads.items()})
     return pd.DataFrame(rows).set_index("size")
