@@ -13,6 +13,7 @@ import types
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import CONFIG, STUDENT, tiny_data, tiny_teacher
@@ -321,14 +322,26 @@ def temperatures(shift: float = 0.0):
     return study, list(arms)
 
 
+def test_02_5_is_the_cost_with_the_smallest_ratio(capsys):
+    rows = {"teacher": [640_000, 18.0, 2.6, 3.0], "student": [80_000, 0.6, 0.35, 1.5]}
+    columns = ["parameters", "million MACs", "file MB", "latency ms"]
+    costs = pd.DataFrame.from_dict(rows, "index", columns=columns)
+    assert verdict(capsys, check.read, "02.5", "latency ms", costs) == "correct"
+    assert "column by column" in verdict(capsys, check.read, "02.5", "million MACs", costs)
+    costs.loc["student", "file MB"] = 2.0
+    assert verdict(capsys, check.read, "02.5", "file MB", costs) == "correct"
+
+
 def test_03_4_is_read_from_the_study_of_this_run(capsys):
     study, arms = temperatures()
-    assert verdict(capsys, check.read, "03.4", ["T=1"], study, arms) == "correct"
-    for wrong in ([], ["T=4"], ["T=1", "T=4"], ["T=1", "T=2"], arms):
-        assert "not yet" in verdict(capsys, check.read, "03.4", wrong, study, arms)
+    assert verdict(capsys, check.read, "03.4", ["T=1"], study, "T=2", arms) == "correct"
+    for wrong in ([], ["T=4"], ["T=1", "T=4"]):
+        assert "not yet" in verdict(capsys, check.read, "03.4", wrong, study, "T=2", arms)
+    with pytest.raises(ValueError, match="'T=2'"):  # the chosen one is no other
+        check.read("03.4", ["T=1", "T=2"], study, "T=2", arms)
     alike, _ = temperatures()
     alike.frame["test_accuracy"] = study.values("T=2").tolist() * 3  # no spread: nothing resolved
-    assert verdict(capsys, check.read, "03.4", ["T=1", "T=4"], alike, arms) == "correct"
+    assert verdict(capsys, check.read, "03.4", ["T=1", "T=4"], alike, "T=2", arms) == "correct"
 
 
 def test_04_6_better_is_resolved_and_above(capsys):
@@ -405,6 +418,34 @@ def test_04_4_every_right_design_is_accepted(changes, capsys):
 def test_04_4_a_design_that_misses_or_is_confounded_is_told_so(changes, said, capsys):
     line = verdict(capsys, check.design, "04.4", planned(**changes))
     assert line.startswith("not yet: ") and said in line
+
+
+def warmer(**changes):
+    teacher = tiny_teacher()
+    arms = {f"T={t:g}, α={a:g}": KD(teacher, t, a) for t in (1.0, 4.0) for a in (0.1, 0.5, 1.0)}
+    arms |= {"weighted": UncertaintyKD(teacher, 4.0, 0.1), "CE": CrossEntropy()}
+    given = {"treatment": "T=4, α=0.1", "baseline": "T=1, α=0.1", "seeds": 5, "student": STUDENT}
+    return Design(arms, **(given | {"data": tiny_data(), "config": CONFIG} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "correct"),
+        ({"metric": "test_nll"}, "correct"),
+        ({"treatment": "T=4, α=0.5", "baseline": "T=1, α=0.5"}, "correct"),
+        ({"treatment": "T=1, α=0.1", "baseline": "T=4, α=0.1"}, "must have the higher temperature"),
+        ({"baseline": "T=1, α=0.5"}, "not only the temperature differs"),
+        ({"treatment": "T=4, α=1", "baseline": "T=1, α=1"}, "no teacher is asked"),
+        ({"treatment": "weighted"}, "both sides must be KD"),
+        ({"baseline": "CE"}, "both sides must be KD"),
+        ({"baseline": None}, "there is no baseline"),
+        ({"seeds": 3}, "take 5 or more"),
+        ({"metric": "validation_accuracy"}, "report the accuracy or the NLL of test images"),
+    ],
+)
+def test_03_6_asks_for_two_temperatures_and_one_weight_of_the_labels(changes, said, capsys):
+    assert said in verdict(capsys, check.design, "03.6", warmer(**changes))
 
 
 def test_a_design_is_to_do_or_is_one(capsys):

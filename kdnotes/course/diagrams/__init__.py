@@ -5,6 +5,7 @@ chapter                   diagrams
 ========================  ==================================================
 soft_targets              ``soft_targets``
 teachers_students_data    ``view_bank``, ``who_sees_what``
+temperature               ``paired_seeds``
 standard_distillation     ``paired_seeds``, ``view_bank``, ``who_sees_what``
 decoupled_distillation    ``two_questions``
 dynamic_distillation      ``what_moves``

@@ -1,10 +1,10 @@
-"""Parameters of a convolution, calibration, a teacher's outputs; a quiz."""
+"""Parameters of a convolution, calibration, a teacher's outputs, costs; a quiz."""
 
 import torch
 from torch import Tensor, nn
 
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Item
+from kdnotes.course.questions import RIGHT, Item, Question
 
 
 class Parameters(Exercise):
@@ -122,6 +122,56 @@ class TeacherOutputs(Exercise):
 
 
 EXERCISES = {1: Parameters(), 2: CalibrationError(), 3: TeacherOutputs()}
+
+
+class TwoBins(Question):
+    """The ECE of five answers, in two bins: one is alone in its bin, four share the other."""
+
+    asks = "the ECE, a fraction"
+    hint = "first the bins, then accuracy and mean confidence of each"
+    absolute = 0.002
+    confidence = (0.4, 0.6, 0.8, 0.9, 0.9)
+    correct = (1.0, 0.0, 1.0, 1.0, 0.0)
+
+    def _gaps(self):
+        confidence, correct = (torch.tensor(one) for one in (self.confidence, self.correct))
+        where = (2 * confidence).ceil()
+        return [float((correct - confidence)[where == number].mean().abs()) for number in (1, 2)]
+
+    def expected(self):
+        first, second = self._gaps()
+        return first / 5 + second * 4 / 5
+
+    def wrong_mean_of_bins(self):
+        """A bin counts with its share of the images, and here both count the same."""
+        return sum(self._gaps()) / 2
+
+    def wrong_one_bin(self):
+        """That is one bin for all, in which too sure and too unsure cancel."""
+        return abs(sum(self.correct) - sum(self.confidence)) / 5
+
+    def wrong_sum(self):
+        """The gaps of the bins are added; their mean is asked for, by the share of the images."""
+        return sum(self._gaps())
+
+
+BY_HAND = {4: TwoBins()}
+
+
+class ShrinksLeast(Question):
+    """The cost that falls by the smallest factor from teacher to student."""
+
+    asks = "the name of a column, such as 'file MB'"
+    hint = "divide the teacher's row by the student's, column by column"
+
+    def expected(self, costs):
+        return str((costs.loc["teacher"] / costs.loc["student"]).idxmin())
+
+    def choices(self, costs):
+        return list(costs.columns)
+
+
+READINGS = {5: ShrinksLeast()}
 
 QUIZ = (
     Item(

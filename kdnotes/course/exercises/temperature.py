@@ -1,4 +1,4 @@
-"""Entropy at a temperature, the choice of an arm, a missing T²; a quiz."""
+"""Entropy at a temperature, the choice of an arm, a missing T², a design; a quiz."""
 
 import math
 
@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Item, Question
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.methods import KD
 
 
 class Entropy(Exercise):
@@ -124,19 +125,70 @@ EXERCISES = {1: Entropy(), 2: Choice(), 3: EquivalentAlpha()}
 class AsGood(Question):
     """The temperatures that this run cannot tell from the one that validation chose."""
 
-    asks = "a list of names of arms, such as ['T=1', 'T=4']"
-    hint = "look for the intervals of chosen minus other that hold 0, corrected for their number"
+    asks = "a list of names of arms, such as ['T = 1']"
+    hint = "look for the intervals of chosen minus other that hold 0, judged together"
 
-    def expected(self, study, arms):
-        chosen = study.best(among=list(arms))
-        versus = study.differences({arm: (chosen, arm) for arm in arms if arm != chosen})
+    def expected(self, study, chosen, arms):
+        others = self.choices(study, chosen, arms)
+        versus = study.differences({arm: (chosen, arm) for arm in others})
         return {arm for arm, difference in versus.items() if not difference.resolved}
 
-    def choices(self, study, arms):
-        return list(arms)
+    def choices(self, study, chosen, arms):
+        return [arm for arm in arms if arm != chosen]
 
 
 READINGS = {4: AsGood()}
+
+
+class FalseAlarm(Question):
+    """Ten independent differences that are 0 in truth, each judged alone at 95 %."""
+
+    asks = "a probability between 0 and 1"
+    hint = "first the probability that none of the ten is called resolved"
+    absolute = 0.005
+
+    def expected(self):
+        return 1 - 0.95**10
+
+    def wrong_none(self):
+        """That is the probability that none is called resolved."""
+        return 0.95**10
+
+    def wrong_added(self):
+        """Adding counts what happens twice twice; ask for the probability of none."""
+        return 0.5
+
+    def wrong_one(self):
+        """That is one difference; there are ten chances."""
+        return 0.05
+
+
+BY_HAND = {5: FalseAlarm()}
+
+
+class HigherTemperature(Comparison):
+    """Is a higher temperature better, at one weight of the labels?"""
+
+    factor = "temperature"
+    least_seeds = 5
+
+    def misses(self, design):
+        if design.metric not in ("test_accuracy", "test_nll"):
+            return "report the accuracy or the NLL of test images, on which nothing was chosen"
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        if not all(type(method) is KD for method in (*treatments, *baselines)):
+            return "both sides must be KD, so that nothing but its temperature can differ"
+        if any(method.alpha == 1 for method in (*treatments, *baselines)):
+            return "with α = 1 no teacher is asked, at any temperature"
+        highest = max((method.temperature for method in baselines), default=0.0)
+        if any(method.temperature <= highest for method in treatments):
+            return "the treatment must have the higher temperature"
+        return None
+
+
+DESIGNS = {6: HigherTemperature()}
 
 QUIZ = (
     Item(
