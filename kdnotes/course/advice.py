@@ -1,112 +1,25 @@
-"""Which method to choose for a goal: a rule that sees validation scores of the choice seeds alone.
-
-Of all methods that the goal admits, it takes the one of the least effort whose mean lies within a
-margin of the best. The margin is what a score is worth to whoever chooses; the rule has no other
-setting.
-"""
+"""What the comparison tells whoever has to choose: tables for a goal, a margin, and a low NLL."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from kdnotes.course.candidates import BASELINE, LABELS, ONE, SEVERAL, Family
+from kdnotes.course.calibration import CALIBRATED
+from kdnotes.course.candidates import BASELINE, STANDARD
+from kdnotes.course.comparison import Comparison
+from kdnotes.course.goals import GOALS, MARGINS, Goal, answers
 from kdnotes.intervals import Metric
-from kdnotes.study import Study
 
-if TYPE_CHECKING:
-    from kdnotes.course.comparison import Comparison
-
-KINDS = (LABELS, ONE, SEVERAL)  # what a student learns from, the plainest first
-MARGINS = {"accuracy": 0.005, "calibrated_nll": 0.01}
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What somebody wants.
-
-    Args:
-        name: in the reader's words.
-        has: the most that there is to learn from, of ``KINDS``.
-        trainings: how many trainings of a student there is time for.
-        score: without the part of the data, of ``MARGINS``.
-    """
-
-    name: str
-    has: str
-    trainings: int = 2
-    score: str = "accuracy"
-
-    def admits(self, family: Family) -> bool:
-        plain_enough = KINDS.index(family.uses) <= KINDS.index(self.has)
-        return plain_enough and family.trainings <= self.trainings
-
-
-GOALS = (
-    Goal("accuracy, labels only, one training", LABELS, trainings=1),
-    Goal("accuracy, labels only, twice the time", LABELS),
-    Goal("accuracy, one teacher, one training", ONE, trainings=1),
-    Goal("accuracy, one teacher, twice the time", ONE),
-    Goal("accuracy, several teachers", SEVERAL),
-    Goal("probabilities, labels only", LABELS, score="calibrated_nll"),
-    Goal("probabilities, one teacher", ONE, score="calibrated_nll"),
-)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the rule says: the method to choose, and the one that leads on validation."""
-
-    method: str
-    leader: str
-
-
-def answers(
-    families: Mapping[str, Family],
-    validation: Study,
-    goals: Sequence[Goal] = GOALS,
-    margins: Mapping[str, float] = MARGINS,
-) -> dict[str, Answer]:
-    """Goal → answer.
-
-    Args:
-        families: method → what it takes, from plain to involved.
-        validation: a study whose arms are the methods, on seeds that no report uses.
-        margins: score → how far behind the best a method may lie.
-    """
-    return {goal.name: _answer(goal, families, validation, margins) for goal in goals}
-
-
-def _answer(
-    goal: Goal, families: Mapping[str, Family], validation: Study, margins: Mapping[str, float]
-) -> Answer:
-    metric = Metric.named(f"validation_{goal.score}")
-    admitted = [name for name, family in families.items() if goal.admits(family)]
-    means = np.array([validation.values(name, metric.name).mean() for name in admitted])
-    scores = (metric.sign * means).round(12)  # equal on paper may differ by rounding
-    close = [
-        name
-        for name, score in zip(admitted, scores, strict=True)
-        if score >= scores.max() - margins[goal.score]
-    ]
-    return Answer(min(close, key=lambda name: _effort(families, name)), admitted[scores.argmax()])
-
-
-def _effort(families: Mapping[str, Family], name: str) -> tuple[int, int, int]:
-    """First trainings of a student, then teachers to ask, then the order of the methods."""
-    family = families[name]
-    return family.trainings, KINDS.index(family.uses), list(families).index(name)
+__all__ = ["by_margin", "probabilities", "table"]
 
 
 def table(result: Comparison) -> pd.DataFrame:
     """Goal → which method, what it gains over CE on the test images, what it costs, and what the
     leader on validation would add; the differences are judged among all of the comparison.
     """
-    return pd.DataFrame({goal.name: _row(goal, result) for goal in GOALS}).T
+    return pd.DataFrame({goal.name: _goal_row(goal, result) for goal in GOALS}).T
 
 
 def by_margin(result: Comparison, factors: Sequence[float] = (0, 1, 2)) -> pd.DataFrame:
@@ -119,7 +32,7 @@ def by_margin(result: Comparison, factors: Sequence[float] = (0, 1, 2)) -> pd.Da
     return pd.DataFrame(found)
 
 
-def _row(goal: Goal, result: Comparison) -> dict[str, str]:
+def _goal_row(goal: Goal, result: Comparison) -> dict[str, str]:
     method, leader = result.answers[goal.name].method, result.answers[goal.name].leader
     metric = Metric.named(f"test_{goal.score}")
 
@@ -135,3 +48,23 @@ def _row(goal: Goal, result: Comparison) -> dict[str, str]:
         "leader": "" if leader == method else leader,
         "leader minus choice": minus(leader, method),
     }
+
+
+def probabilities(result: Comparison, methods: Sequence[str]) -> pd.DataFrame:
+    """Test NLL of methods, as trained and with one temperature, and the difference of the latter
+    from KD's, judged among all of the comparison.
+    """
+    return pd.DataFrame({method: _calibrated_row(method, result) for method in methods}).T
+
+
+def _calibrated_row(method: str, result: Comparison) -> dict[str, str]:
+    metric = Metric.named(f"test_{CALIBRATED}")
+    row = {
+        "as trained": f"{result.study.values(method, 'test_nll').mean():.3f}",
+        "with one T": f"{result.study.values(method, metric.name).mean():.3f}",
+    }
+    if method == STANDARD:
+        return row | {f"minus {STANDARD}": "", "resolved": ""}
+    minus = result.difference(method, STANDARD, metric.name)
+    resolved = "yes" if minus.resolved else "no"
+    return row | {f"minus {STANDARD}": metric.interval(minus), "resolved": resolved}

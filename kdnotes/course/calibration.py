@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import pandas as pd
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from kdnotes import metrics
-from kdnotes.course.candidates import STANDARD
 from kdnotes.data import Split, Splits
-from kdnotes.intervals import Metric
 from kdnotes.study import Study
 from kdnotes.training import Run
 
-if TYPE_CHECKING:
-    from kdnotes.course.comparison import Comparison
-
-__all__ = ["CALIBRATED", "calibrated", "table", "with_calibrated"]
+__all__ = ["CALIBRATED", "calibrated", "with_calibrated"]
 
 CALIBRATED = "calibrated_nll"
 LOWEST, HIGHEST = 0.1, 20.0
@@ -51,23 +43,3 @@ def calibrated(run: Run, data: Splits) -> dict[str, float]:
         "validation": nll(run.validation_logits, data.validation, fit.x),
         "test": nll(run.test_logits, data.test, fit.x),
     }
-
-
-def table(result: Comparison, methods: Sequence[str]) -> pd.DataFrame:
-    """Test NLL of methods, as trained and with one temperature, and the difference of the latter
-    from KD's, judged among all of the comparison.
-    """
-    return pd.DataFrame({method: _row(method, result) for method in methods}).T
-
-
-def _row(method: str, result: Comparison) -> dict[str, str]:
-    metric = Metric.named(f"test_{CALIBRATED}")
-    row = {
-        "as trained": f"{result.study.values(method, 'test_nll').mean():.3f}",
-        "with one T": f"{result.study.values(method, metric.name).mean():.3f}",
-    }
-    if method == STANDARD:
-        return row | {f"minus {STANDARD}": "", "resolved": ""}
-    minus = result.difference(method, STANDARD, metric.name)
-    resolved = "yes" if minus.resolved else "no"
-    return row | {f"minus {STANDARD}": metric.interval(minus), "resolved": resolved}

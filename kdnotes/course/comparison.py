@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kdnotes import metrics, study
-from kdnotes.course import advice, candidates, order
+from kdnotes.course import candidates, goals, order
 from kdnotes.course.calibration import CALIBRATED, with_calibrated
 from kdnotes.course.candidates import BASELINE, CLAIMS, LONGER, STANDARD, Family
 from kdnotes.course.profiles import Settings
@@ -57,9 +57,9 @@ class Comparison:
         return list(self.families)
 
     @functools.cached_property
-    def answers(self) -> dict[str, advice.Answer]:
+    def answers(self) -> dict[str, goals.Answer]:
         """Goal → which method to choose; no test score is looked at."""
-        return advice.answers(self.families, self.validation)
+        return goals.answers(self.families, self.validation)
 
     @functools.cached_property
     def pairs(self) -> list[Pair]:

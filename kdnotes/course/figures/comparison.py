@@ -23,6 +23,7 @@ def gains(result: Comparison) -> None:
         rows = {method: found[method] for method in result.methods}
         plots.forest(axes, rows, label=f"test accuracy minus {base} (points)")
         axes.margins(y=0.03)
+        axes.locator_params(axis="x", nbins=6)
         listed = "; ".join(
             f"{method} {one.points()}" for method, one in rows.items() if method != base
         )
