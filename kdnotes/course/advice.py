@@ -45,7 +45,6 @@ def _goal_row(goal: Goal, result: Comparison) -> dict[str, str]:
         f"minus {BASELINE}": minus(method, BASELINE),
         "seconds": f"{result.seconds(method):.1f}",
         "before": f"{before:.0f}" if before else "",
-        "leader": "" if leader == method else leader,
         "leader minus choice": minus(leader, method),
     }
 
