@@ -43,7 +43,7 @@ def _goal_row(goal: Goal, result: Comparison) -> dict[str, str]:
     return {
         "choose": f"{method}, {result.chosen[method]}".removesuffix(", "),
         f"minus {BASELINE}": minus(method, BASELINE),
-        "seconds": f"{result.seconds(method):.1f}",
+        "seconds": f"{result.seconds[method]:.1f}",
         "before": f"{before:.0f}" if before else "",
         "leader minus choice": minus(leader, method),
     }

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kdnotes import metrics, study
-from kdnotes.course import candidates, goals, order
+from kdnotes.course import candidates, costing, goals, order
 from kdnotes.course.calibration import CALIBRATED, with_calibrated
 from kdnotes.course.candidates import BASELINE, CLAIMS, LONGER, STANDARD, Family
 from kdnotes.course.profiles import Settings
@@ -40,6 +40,7 @@ class Comparison:
         families: method → what it takes.
         chosen: method → setting.
         choices: of the methods with several settings.
+        seconds: method → what one training takes alone on one core (``costing``).
         data: the splits.
         teacher: the first teacher.
     """
@@ -49,6 +50,7 @@ class Comparison:
     families: dict[str, Family]
     chosen: dict[str, str]
     choices: dict[str, Choice]
+    seconds: dict[str, float]
     data: Splits
     teacher: Teacher
 
@@ -141,10 +143,6 @@ class Comparison:
             raise ValueError(f"method must be one of {self.methods}, not {method!r}")
         return [run for (name, _), run in self.study.runs.items() if name == method]
 
-    def seconds(self, method: str) -> float:
-        """Of the fastest seed: whatever else the machine does can only make a run slower."""
-        return float(self.study.values(method, "seconds").min())
-
     def agreement(self, method: str) -> Interval:
         """Share of the test images to which student and teacher give one class (2106.05945)."""
         theirs = self.teacher.logits(self.data.test)
@@ -179,7 +177,7 @@ class Comparison:
             row |= {name: interval.mean, f"{name} low": interval.low, f"{name} high": interval.high}
         for name in ("nll", "ece", CALIBRATED):
             row[name.replace("_", " ")] = self.study.values(method, f"test_{name}").mean()
-        row["seconds"] = self.seconds(method)
+        row["seconds"] = self.seconds[method]
         return row | {"seconds before": family.before, "trainings": family.trainings}
 
     def table(self) -> pd.DataFrame:
@@ -191,7 +189,7 @@ class Comparison:
         """
         rows, unequal = [], not self.data.equal_classes
         for method, row in self.numbers().iterrows():
-            tried, before = row["settings tried"], row["seconds before"]
+            tried = row["settings tried"]
             setting = row["setting"] + (f" (of {tried})" if tried > 1 else "")
             shown = {"method": method, "setting": setting}
             shown["accuracy %"] = self.study.interval(method).points(signed=False)
@@ -204,10 +202,6 @@ class Comparison:
                 if minus and minus.resolved:
                     told_apart.append(f"{'>' if minus.above() else '<'} {base}")
             shown["resolved"] = ", ".join(told_apart)
-            shown |= {
-                "seconds": f"{row['seconds']:.1f}",
-                "before": f"{before:.0f}" if before else "",
-            }
             rows.append(shown)
         if unequal:
             share, balanced = 100 * self.data.largest_class(), 100 / self.data.num_classes
@@ -266,6 +260,7 @@ def compare_methods(
         families=families,
         chosen={name: chosen[name] for name in families},
         choices=choices,
+        seconds=costing.seconds_of(arms, student=s.student(), data=data, config=s.config()),
         data=data,
         teacher=s.teacher(),
     )

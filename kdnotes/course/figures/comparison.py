@@ -39,7 +39,7 @@ def costs(result: Comparison) -> None:
     told = []
     for number, (kind, mark) in enumerate(MARKS.items()):
         group = [name for name, family in result.families.items() if family.uses == kind]
-        seconds = [result.seconds(name) for name in group]
+        seconds = [result.seconds[name] for name in group]
         accuracies = [100 * result.study.values(name).mean() for name in group]
         axes.plot(seconds, accuracies, mark, color=plots.COLORS[(0, 1, 2)[number]], label=kind)
         told += [
@@ -49,9 +49,7 @@ def costs(result: Comparison) -> None:
         for name, *place in zip(group, seconds, accuracies, strict=True):
             if name.partition(",")[0] in (BASELINE, STANDARD):
                 axes.annotate(name, place, xytext=(5, 4), textcoords="offset points", fontsize=8.5)
-    axes.set(
-        xlabel="seconds of training one student (fastest seed)", ylabel="mean test accuracy (%)"
-    )
+    axes.set(xlabel="seconds of one training, alone on one core", ylabel="mean test accuracy (%)")
     axes.margins(x=0.15, y=0.1)
     axes.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1))
     plots.show(drawn, f"Test accuracy against seconds of training: {'; '.join(told)}.")
