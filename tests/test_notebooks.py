@@ -260,7 +260,7 @@ def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
     cells = code_cells(smoke[1] / f"{stem('comparison')}.ipynb")
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
     told = {
-        line.partition(",")[0]: int(re.search(r"(\d+) computed now", line)[1])
+        line.partition(":")[0]: int(re.search(r"(\d+) computed now", line)[1])
         for line in printed.splitlines()
         if "computed now" in line and "trainings" in line
     }

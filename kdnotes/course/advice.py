@@ -22,7 +22,7 @@ def table(result: Comparison) -> pd.DataFrame:
     return pd.DataFrame({goal.name: _goal_row(goal, result) for goal in GOALS}).T
 
 
-def by_margin(result: Comparison, factors: Sequence[float] = (0, 1, 2)) -> pd.DataFrame:
+def by_margin(result: Comparison, factors: Sequence[float] = (0, 2)) -> pd.DataFrame:
     """Goal → which method, with margins so many times as wide."""
     found = {}
     for factor in factors:
@@ -37,11 +37,15 @@ def _goal_row(goal: Goal, result: Comparison) -> dict[str, str]:
     metric = Metric.named(f"test_{goal.score}")
 
     def minus(one: str, other: str) -> str:
-        return "" if one == other else metric.interval(result.difference(one, other, metric.name))
+        if one == other:
+            return ""
+        return metric.interval(result.difference(one, other, metric.name)).removesuffix(
+            f" {metric.unit}"
+        )
 
     before = result.families[method].before
     return {
-        "choose": f"{method}, {result.chosen[method]}".removesuffix(", "),
+        "choose": result.label(method),
         f"minus {BASELINE}": minus(method, BASELINE),
         "seconds": f"{result.seconds[method]:.1f}",
         "before": f"{before:.0f}" if before else "",
@@ -62,8 +66,6 @@ def _calibrated_row(method: str, result: Comparison) -> dict[str, str]:
         "as trained": f"{result.study.values(method, 'test_nll').mean():.3f}",
         "with one T": f"{result.study.values(method, metric.name).mean():.3f}",
     }
-    if method == STANDARD:
-        return row | {f"minus {STANDARD}": "", "resolved": ""}
-    minus = result.difference(method, STANDARD, metric.name)
-    resolved = "yes" if minus.resolved else "no"
-    return row | {f"minus {STANDARD}": metric.interval(minus), "resolved": resolved}
+    minus = None if method == STANDARD else result.difference(method, STANDARD, metric.name)
+    shown = metric.interval(minus).removesuffix(" nats") if minus else ""
+    return row | {f"minus {STANDARD}": shown}

@@ -58,6 +58,10 @@ class Comparison:
     def methods(self) -> list[str]:
         return list(self.families)
 
+    def label(self, method: str) -> str:
+        """With the setting, where one was chosen."""
+        return f"{method}: {self.chosen[method]}" if method in self.choices else method
+
     @functools.cached_property
     def answers(self) -> dict[str, goals.Answer]:
         """Goal → which method to choose; no test score is looked at."""
@@ -123,18 +127,11 @@ class Comparison:
     @property
     def origin(self) -> str:
         """How many trainings there are, and how many of them were computed now."""
-        tried = [choice.study for choice in self.choices.values()]
-        settings = sum(len(one.arms) for one in tried)
-        frames = {
-            f"choice, {settings} settings of {len(tried)} methods": pd.concat(
-                [one.frame for one in tried]
-            ),
-            f"report, {len(self.methods)} methods": self.study.frame,
-        }
+        tried = [choice.study.frame for choice in self.choices.values()]
         return "\n".join(
             f"{name}: {len(frame)} trainings, {int((~frame['cached']).sum())} computed now, "
-            f"{frame['seconds'].sum() / 60:.0f} minutes of one core in all"
-            for name, frame in frames.items()
+            f"{frame['seconds'].sum() / 60:.0f} minutes of one core"
+            for name, frame in {"choice": pd.concat(tried), "report": self.study.frame}.items()
         )
 
     def runs(self, method: str) -> list[Run]:

@@ -42,13 +42,12 @@ class Goal:
 
 
 GOALS = (
-    Goal("accuracy, labels only, one training", LABELS, trainings=1),
-    Goal("accuracy, labels only, twice the time", LABELS),
-    Goal("accuracy, one teacher, one training", ONE, trainings=1),
-    Goal("accuracy, one teacher, twice the time", ONE),
+    Goal("accuracy, labels, twice", LABELS),
+    Goal("accuracy, a teacher, once", ONE, trainings=1),
+    Goal("accuracy, a teacher, twice", ONE),
     Goal("accuracy, several teachers", SEVERAL),
-    Goal("probabilities, labels only", LABELS, score="calibrated_nll"),
-    Goal("probabilities, one teacher", ONE, score="calibrated_nll"),
+    Goal("NLL, labels", LABELS, score="calibrated_nll"),
+    Goal("NLL, a teacher", ONE, score="calibrated_nll"),
 )
 
 

@@ -134,7 +134,7 @@ def test_what_all_differences_share_is_said_once_whoever_asks(result, session_ca
     assert found.shared.startswith(f"{said}{first} to {last}, so their luck is in all")
     assert lines.count(found.shared) == 1 and lines[-1] == found.shared
     told = [line for line in found.origin.splitlines() if ", 0 computed now, " in line]
-    assert len(told) == 2 and f"report, {len(result.methods)} methods: " in found.origin
+    assert len(told) == 2 and f"report: {2 * len(result.methods)} trainings" in found.origin
 
 
 def test_equal_classes_need_no_balanced_accuracy(result):

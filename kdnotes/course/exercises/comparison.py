@@ -153,11 +153,11 @@ BY_HAND = {4: OneAgainstFive()}
 
 
 class LeastGain(Question):
-    """The lower end of the interval of KD minus CE, in the table of the chapter."""
+    """The lower end of the interval of KD minus CE, as the chapter prints it."""
 
     asks = "the lower end of an interval, in points"
-    hint = "take the row KD and the column minus CE"
-    absolute = 0.015  # the table rounds the mean and the half-width
+    hint = "look at KD minus CE in the experiment: a mean, and half the width of its interval"
+    absolute = 0.015  # the mean and the half-width are rounded
 
     def expected(self, result):
         return 100 * result.difference("KD", "CE").low
@@ -201,8 +201,8 @@ DESIGNS = {6: HonestChoice()}
 
 QUIZ = (
     Item(
-        "Twenty methods that change nothing are compared with one baseline, each with an interval "
-        "at 95 % of its own. What is to be expected?",
+        "Twenty methods change nothing, and each has an interval at 95 % of its own. What is to be "
+        "expected?",
         {
             "None of them looks resolved.": "each interval misses once in twenty times",
             "About one of them looks resolved.": RIGHT,
@@ -210,8 +210,8 @@ QUIZ = (
         },
     ),
     Item(
-        "Of eight settings the best on validation images is chosen, on seeds 0 to 2. Its test "
-        "accuracy is reported, on seeds 0 to 2. What is wrong?",
+        "Validation chooses one of eight settings on seeds 0 to 2, and its test accuracy on these "
+        "seeds is reported. What is wrong?",
         {
             "Nothing, the test images did not choose.": (
                 "a training that was lucky on validation images tends to be lucky on others"

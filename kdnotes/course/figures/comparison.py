@@ -20,12 +20,12 @@ def gains(result: Comparison) -> None:
     told = []
     for axes, base in zip(panels, (BASELINE, STANDARD), strict=True):
         found = {base: Interval(0.0, 0.0, 0.0, 1)} | result.gains(base)
-        rows = {method: found[method] for method in result.methods}
+        rows = {result.label(method): found[method] for method in result.methods}
         plots.forest(axes, rows, label=f"test accuracy minus {base} (points)")
         axes.margins(y=0.03)
         axes.locator_params(axis="x", nbins=6)
         listed = "; ".join(
-            f"{method} {one.points()}" for method, one in rows.items() if method != base
+            f"{method} {one.points()}" for method, one in found.items() if method != base
         )
         told.append(f"Minus {base}: {listed}.")
     panels[1].invert_yaxis()  # both forests have turned the axis that they share
