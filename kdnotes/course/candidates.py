@@ -191,10 +191,11 @@ def _from_one(
         "decoupled (DKD)": {
             f"β = {beta:g}": DKD(teacher, T, 1.0, beta) for beta in (0.25, 0.5, 1.0, 2.0, 8.0)
         },
-        "standardised logits": {f"T = {t:g}": StandardizedKD(teacher, t, a) for t in (1.0, 2.0)},
-        "correlations (DIST)": {
-            f"β = γ = {w:g}": DIST(teacher, 1.0, w, w) for w in (0.5, 1.0, 2.0)
+        "standardised logits": {
+            **{f"T = {t:g}": StandardizedKD(teacher, t, a) for t in (1.0, 2.0)},
+            "T = 2, α = 0.01": StandardizedKD(teacher, 2.0, 0.01),
         },
+        "correlations (DIST)": {f"β = γ = {w:g}": DIST(teacher, 1.0, w, w) for w in (1.0, 2.0)},
         "uncertainty": {
             "weights": UncertaintyKD(teacher, T, a),
             "selected half": UncertaintyKD(teacher, T, a, keep_share=0.5),
@@ -215,10 +216,10 @@ def _from_one(
             f"β = {beta:g}": AT(teacher, T, a, pairs, beta) for beta in (1.0, 10.0, 100.0, 1000.0)
         },
         "relations (RKD)": {
-            f"×{k:g}": RKD(teacher, T, a, last, 25 * k, 50 * k) for k in (0.04, 0.2, 1.0)
+            f"×{k:g}": RKD(teacher, T, a, last, 25 * k, 50 * k) for k in (0.04, 1.0)
         },
         "similarities (SP)": {f"w = {w:g}": SP(teacher, T, a, last, w) for w in (10.0, 100.0, 3e3)},
-        "contrast (CRD)": {f"w = {w:g}": CRD(teacher, T, a, last, w) for w in (0.02, 0.1, 0.8)},
+        "contrast (CRD)": {f"w = {w:g}": CRD(teacher, T, a, last, w) for w in (0.1, 0.8)},
     }
     found = {name: Family(_arms(named), ONE, before=before) for name, named in settings.items()}
     chain = Family({"": Arm(by_assistant)}, ONE, trainings=2, before=before + seconds)
