@@ -259,10 +259,13 @@ def test_the_course_passes_in_the_smoke_profile(smoke):
 def test_the_comparison_uses_the_runs_of_the_earlier_chapters(smoke):
     cells = code_cells(smoke[1] / f"{stem('comparison')}.ipynb")
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
-    new = [line.split(":")[0] for line in printed.splitlines() if line.endswith("(computed now)")]
-    # The chapters on KD and on DKD choose their settings on other seeds, and report the chosen one.
-    assert {arm.partition(",")[0] for arm in new} == {"KD", "decoupled (DKD)", "CE"}
-    assert len(new) <= 7 and printed.count("(2 of 2 cached") > 20
+    told = {
+        line.partition(":")[0]: int(re.search(r"(\d+) computed now", line)[1])
+        for line in printed.splitlines()
+        if "computed now" in line and "trainings" in line
+    }
+    # New are CE and label smoothing for twice the epochs, and what no chapter chose alone.
+    assert told["choice"] == 0 and told["report"] <= 8
 
 
 def test_the_command_compare_gives_the_table_of_the_chapter(smoke, tmp_path):

@@ -4,158 +4,220 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from kdnotes import metrics, study, teachers
-from kdnotes.course import order
-from kdnotes.course.candidates import ALPHA, BASELINE, TEMPERATURE, candidates
+from kdnotes import metrics, study
+from kdnotes.course import candidates, costing, goals, order
+from kdnotes.course.calibration import CALIBRATED, with_calibrated
+from kdnotes.course.candidates import BASELINE, CLAIMS, LONGER, STANDARD, Family
 from kdnotes.course.profiles import Settings
 from kdnotes.data import Splits
-from kdnotes.methods import KD, CrossEntropy
-from kdnotes.metrics import Interval, mean_interval
-from kdnotes.study import Arm, Study
+from kdnotes.intervals import Interval, mean_interval
+from kdnotes.study import Arm, Choice, Study
 from kdnotes.teachers import Teacher
 from kdnotes.training import Run
 
-__all__ = ["ALPHA", "BASELINE", "TEMPERATURE", "Comparison", "candidates", "compare_methods"]
+__all__ = [
+    "BASELINE", "STANDARD", "Comparison", "choose_settings", "compare_methods", "longer",
+]  # fmt: skip
 
 LARGEST = "always the largest class"
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All methods after their choice of settings on validation.
+    """All methods, each at the setting that was chosen for it.
 
     Args:
-        study: the runs of every method with every setting.
-        settings: method → setting → name of its arm in the study.
-        chosen: method → the setting with the highest mean validation accuracy.
+        study: the report; its arms are the methods. Its frame also has the NLL after one
+            temperature (``calibrated``).
+        validation: the same arms on the seeds of the choice, with validation scores alone.
+        families: method → what it takes.
+        chosen: method → setting.
+        choices: of the methods with several settings.
+        seconds: method → what one training takes alone on one core (``costing``).
         data: the splits.
         teacher: the first teacher.
-        teachers: all of them, by name.
-        first_seconds: method → seconds of what must be trained before a student can be (teachers,
-            older generations).
     """
 
     study: Study
-    settings: dict[str, dict[str, str]]
+    validation: Study
+    families: dict[str, Family]
     chosen: dict[str, str]
+    choices: dict[str, Choice]
+    seconds: dict[str, float]
     data: Splits
     teacher: Teacher
-    teachers: dict[str, Teacher]
-    first_seconds: dict[str, float]
 
-    def arm(self, method: str) -> str:
-        """The name in ``study`` of a method's chosen arm."""
-        if method not in self.settings:
-            raise ValueError(f"method must be one of {list(self.settings)}, not {method!r}")
-        return self.settings[method][self.chosen[method]]
+    @property
+    def methods(self) -> list[str]:
+        return list(self.families)
+
+    def label(self, method: str) -> str:
+        """With the setting, where one was chosen."""
+        return f"{method}: {self.chosen[method]}" if method in self.choices else method
+
+    @functools.cached_property
+    def answers(self) -> dict[str, goals.Answer]:
+        """Goal → which method to choose; no test score is looked at."""
+        return goals.answers(self.families, self.validation)
+
+    @functools.cached_property
+    def pairs(self) -> list[Pair]:
+        """Every (method, other) whose difference is shown: all from CE, all from KD, twice the
+        epochs from once, the claims of the papers, and those that the advice names.
+        """
+        found = [(method, base) for base in (BASELINE, STANDARD) for method in self.methods]
+        found += [(longer(name), name) for name in LONGER]
+        found += [(method, other) for _, method, other in CLAIMS]
+        for answer in self.answers.values():
+            found += [(answer.leader, answer.method)]
+        kept: list[Pair] = []
+        for pair in found:
+            if pair[0] != pair[1] and pair not in kept and pair[::-1] not in kept:
+                kept.append(pair)
+        return kept
+
+    def judged(self, metric: str = "test_accuracy") -> dict[Pair, Interval]:
+        """Differences of all ``pairs``, judged together: *all* intervals hold at 95 %."""
+        if metric not in self._judged:
+            pairs = {pair: pair for pair in self.pairs}
+            self._judged[metric] = self.study.differences(pairs, metric)
+        return self._judged[metric]
+
+    @functools.cached_property
+    def _judged(self) -> dict[str, dict[Pair, Interval]]:
+        return {}
 
     def difference(
-        self, method: str, other: str, metric: str = "test_accuracy", *, level: float = 0.95
+        self, method: str, other: str = BASELINE, metric: str = "test_accuracy"
     ) -> Interval:
-        """Paired difference of two methods at their chosen settings (``Study.difference``)."""
-        return self.study.difference(self.arm(method), self.arm(other), metric, level=level)
+        """The difference of two methods as it is judged among all ``pairs``."""
+        found = self.judged(metric)
+        if (method, other) in found:
+            return found[method, other]
+        if (other, method) not in found:
+            raise ValueError(f"method and other must be a pair that is judged, not {method, other}")
+        back = found[other, method]
+        return Interval(-back.mean, -back.high, -back.low, back.n)
 
-    def differences(
-        self, pairs: Mapping[str, tuple[str, str]], metric: str = "test_accuracy"
-    ) -> dict[str, Interval]:
-        """Name → difference of two methods; *all* intervals hold (``Study.differences``)."""
-        arms = {name: tuple(map(self.arm, pair)) for name, pair in pairs.items()}
-        return self.study.differences(arms, metric)
+    def gains(self, base: str = BASELINE) -> dict[str, Interval]:
+        """Method → its difference of test accuracy from ``BASELINE`` or ``STANDARD``."""
+        return {method: self.difference(method, base) for method in self.methods if method != base}
 
-    def gains(self) -> dict[str, Interval]:
-        """Method → difference of test accuracy from the baseline; *all* hold at 95 %."""
-        others = [method for method in self.settings if method != BASELINE]
-        return self.differences({method: (method, BASELINE) for method in others})
+    def claims(self) -> dict[str, Interval]:
+        """Claim of a paper → the difference."""
+        return {claim: self.difference(method, other) for claim, method, other in CLAIMS}
 
     @property
     def shared(self) -> str:
-        """What all differences from the baseline have in common, for whoever reads the table."""
-        count = len(self._runs(BASELINE))
-        first, last = map(order.number, ("standard_distillation", "many_teachers"))
+        """What all differences from CE have in common, for whoever reads the table."""
+        first, last = map(order.number, ("standard_distillation", "mutual_learning"))
+        count = len(self.runs(BASELINE))
         return (
             f"Every difference from {BASELINE} subtracts the same {count} runs of it, here and in "
             f"chapters {first} to {last}, so their luck is in all of them."
         )
 
+    @property
+    def origin(self) -> str:
+        """How many trainings there are, and how many of them were computed now."""
+        tried = [choice.study.frame for choice in self.choices.values()]
+        return "\n".join(
+            f"{name}: {len(frame)} trainings, {int((~frame['cached']).sum())} computed now, "
+            f"{frame['seconds'].sum() / 60:.0f} minutes of one core"
+            for name, frame in {"choice": pd.concat(tried), "report": self.study.frame}.items()
+        )
+
+    def runs(self, method: str) -> list[Run]:
+        """The runs of a method, by seed."""
+        if method not in self.families:
+            raise ValueError(f"method must be one of {self.methods}, not {method!r}")
+        return [run for (name, _), run in self.study.runs.items() if name == method]
+
     def agreement(self, method: str) -> Interval:
         """Share of the test images to which student and teacher give one class (2106.05945)."""
-        theirs, runs = self.teacher.logits(self.data.test), self._runs(method)
-        return mean_interval([metrics.agreement(run.test_logits, theirs) for run in runs])
+        theirs = self.teacher.logits(self.data.test)
+        return mean_interval(
+            [metrics.agreement(run.test_logits, theirs) for run in self.runs(method)]
+        )
 
     def balanced_accuracy(self, method: str) -> Interval:
         """Mean over the classes of the share of their test images that are recognised."""
-        targets, runs = self.data.test.targets, self._runs(method)
+        targets, runs = self.data.test.targets, self.runs(method)
         return mean_interval([metrics.balanced_accuracy(run.test_logits, targets) for run in runs])
-
-    def _runs(self, method: str) -> list[Run]:
-        arm = self.arm(method)
-        return [run for (name, _), run in self.study.runs.items() if name == arm]
 
     def numbers(self) -> pd.DataFrame:
         """One row a method, fractions and seconds; intervals at 95 %, and corrected.
 
         With the balanced accuracy where the data's classes are unequal.
         """
-        return pd.DataFrame([self._row(method) for method in self.settings]).set_index("method")
+        return pd.DataFrame([self._row(method) for method in self.methods]).set_index("method")
 
     def _row(self, method: str) -> dict[str, Any]:
-        arm = self.arm(method)
+        family = self.families[method]
         row = {"method": method, "setting": self.chosen[method]}
-        row["settings tried"] = len(self.settings[method])
-        parts = {"accuracy": self.study.interval(arm), "agreement": self.agreement(method)}
+        row |= {"settings tried": len(family.settings), "uses": family.uses}
+        parts = {"accuracy": self.study.interval(method), "agreement": self.agreement(method)}
         if not self.data.equal_classes:
             parts["balanced accuracy"] = self.balanced_accuracy(method)
-        if method != BASELINE:
-            parts["difference"] = self.difference(method, BASELINE)
-            parts["corrected"] = self.gains()[method]
+        for base in (BASELINE, STANDARD):
+            if method != base:
+                parts[f"minus {base}"] = self.study.difference(method, base)
+                parts[f"minus {base}, corrected"] = self.difference(method, base)
         for name, interval in parts.items():
             row |= {name: interval.mean, f"{name} low": interval.low, f"{name} high": interval.high}
-        row |= {name: self.study.values(arm, f"test_{name}").mean() for name in ("nll", "ece")}
-        before = self.first_seconds.get(method, 0.0)
-        return row | {"seconds": _seconds(self.study, arm), "seconds before": before}
+        for name in ("nll", "ece", CALIBRATED):
+            row[name.replace("_", " ")] = self.study.values(method, f"test_{name}").mean()
+        row["seconds"] = self.seconds[method]
+        return row | {"seconds before": family.before, "trainings": family.trainings}
 
     def table(self) -> pd.DataFrame:
         """The same for reading: per cent and points, mean ± half-width.
 
-        The differences from the baseline are judged together (``gains``); "taken alone" is their 95
-        % half-width. Where classes are unequal, the last row is what always answering the largest
-        class of the test images gives.
+        All differences are judged together (``judged``); ``resolved`` tells from which of the two
+        baselines a method is told apart, and on which side. Where classes are unequal, the last
+        row is what always answering the largest class of the test images gives.
         """
-        rows, unequal, gains = [], not self.data.equal_classes, self.gains()
+        rows, unequal = [], not self.data.equal_classes
         for method, row in self.numbers().iterrows():
-            gain, alone = gains.get(method), self.difference(method, BASELINE)
             tried = row["settings tried"]
-            shown = {
-                "method": method,
-                "setting": row["setting"] + (f" (of {tried})" if tried > 1 else ""),
-                "accuracy %": self.study.interval(self.arm(method)).points(signed=False),
-            }
+            setting = row["setting"] + (f" (of {tried})" if tried > 1 else "")
+            shown = {"method": method, "setting": setting}
+            shown["accuracy %"] = self.study.interval(method).points(signed=False)
             if unequal:
                 shown["balanced %"] = self.balanced_accuracy(method).points(signed=False)
-            rows.append(
-                shown
-                | {
-                    f"minus {BASELINE}": gain.points() if gain else "",
-                    "resolved": study.in_words(gain, alone) if gain else "",
-                    "taken alone": alone.points().split(" ", 1)[1] if gain else "",
-                    "agreement %": f"{100 * row['agreement']:.1f}",
-                    "NLL": f"{row['nll']:.3f}",
-                    "ECE %": f"{100 * row['ece']:.1f}",
-                    "seconds": f"{row['seconds']:.1f}",
-                    "before": f"{row['seconds before']:.0f}" if row["seconds before"] else "",
-                }
-            )
+            told_apart = []
+            for base in (BASELINE, STANDARD):
+                minus = None if base == method else self.difference(method, base)
+                shown[f"minus {base}"] = minus.points() if minus else ""
+                if minus and minus.resolved:
+                    told_apart.append(f"{'>' if minus.above() else '<'} {base}")
+            shown["resolved"] = ", ".join(told_apart)
+            rows.append(shown)
         if unequal:
             share, balanced = 100 * self.data.largest_class(), 100 / self.data.num_classes
             largest = {"accuracy %": f"{share:.2f}", "balanced %": f"{balanced:.2f}"}
             rows.append({"method": LARGEST} | largest)
         return pd.DataFrame(rows).fillna("").set_index("method")
+
+
+def choose_settings(
+    families: Mapping[str, Family], s: Settings, **options: Any
+) -> dict[str, Choice]:
+    """Of each method with several settings the choice among them, on ``s.choice_seeds``."""
+    several = {name: one.settings for name, one in families.items() if len(one.settings) > 1}
+    return {name: study.choose(arms, s.choice_seeds, **options) for name, arms in several.items()}
+
+
+def longer(name: str) -> str:
+    """The name of a method for twice the epochs."""
+    return f"{name}, 2× epochs"
 
 
 def compare_methods(
@@ -166,81 +228,54 @@ def compare_methods(
     fresh: bool | None = None,
     report: Callable[[str], None] | None = print,
 ) -> Comparison:
-    """Train every method with every setting, and choose each method's setting on validation.
+    """Choose the setting of each method, then train it on the seeds of the report.
 
     Args:
         s: profile, data set and number of seeds (``profiles.settings``).
         workers, engine, fresh, report: as in ``study.compare``.
     """
-    data, first, more = s.splits(), s.teacher(), s.more_teachers()
-    shared = {"student": s.student(), "data": data, "config": s.config()}
-    shared |= {"workers": workers, "engine": engine, "fresh": fresh}
-    methods = candidates(s, first, tuple(more.values()), _born_again(range(s.seeds), shared))
-    names, arms = {}, {}
-    for method, settings in methods.items():
-        names[method] = {setting: f"{method}, {setting}" for setting in settings}
-        arms |= {names[method][setting]: arm for setting, arm in settings.items()}
-    result = study.compare(arms, s.seeds, **shared, report=report)
-    chosen = {}
-    for method, named in names.items():
-        best = result.best(among=list(named.values()))
-        chosen[method] = next(setting for setting, arm in named.items() if arm == best)
-    everyone = {"first": first, **more}
-    used = {method: methods[method][setting].method for method, setting in chosen.items()}
-    before = _teacher_seconds(used, everyone)
-    older = [names[BASELINE]["labels alone"], *names["born again"].values()]
-    generations = older[: older.index(names["born again"][chosen["born again"]])]
-    before["born again"] = sum(_seconds(result, arm) for arm in generations)
-    comparison = Comparison(
-        study=result,
-        settings=names,
-        chosen=chosen,
+    data = s.splits()
+    options = {"workers": workers, "engine": engine, "fresh": fresh}
+    shared = {"student": s.student(), "data": data, "config": s.config()} | options
+    families = candidates.families(s, **options)
+    choices = choose_settings(families, s, **shared, report=report)
+    chosen = {name: next(iter(family.settings)) for name, family in families.items()}
+    chosen |= {name: choice.name for name, choice in choices.items()}
+    arms = {name: families[name].settings[setting] for name, setting in chosen.items()}
+    arms |= {name: choice.arm for name, choice in choices.items()}
+    for name in LONGER:
+        families, arms = _with_longer(name, families, arms, s)
+    chosen |= {longer(name): chosen[name] for name in LONGER}
+
+    seen = {name: dataclasses.replace(arm, chosen_on=None) for name, arm in arms.items()}
+    before = study.compare(seen, candidates.choice_seeds(s), **shared, report=None)
+    validation = with_calibrated(before, data).frame
+    hidden = [column for column in validation if column.startswith("test_")]
+    result = Comparison(
+        study=with_calibrated(study.compare(arms, s.seeds, **shared, report=report), data),
+        validation=Study(validation.drop(columns=hidden), {}),
+        families=families,
+        chosen={name: chosen[name] for name in families},
+        choices=choices,
+        seconds=costing.seconds_of(arms, student=s.student(), data=data, config=s.config()),
         data=data,
-        teacher=first,
-        teachers=everyone,
-        first_seconds=before,
+        teacher=s.teacher(),
     )
     if report is not None:
-        report(comparison.shared)
-    return comparison
+        report(result.shared)
+    return result
 
 
-def _born_again(seeds: Sequence[int], shared: dict[str, Any]) -> dict[str, Arm]:
-    """Two generations (1805.04770): seed s is taught by the one before it of the next seed."""
-    arms, previous = {}, Arm(CrossEntropy())
-    following = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
-    for generation in (1, 2):
-        runs = study.compare({"previous": previous}, seeds, **shared, report=None).runs
-        previous = Arm(functools.partial(_next_generation, runs, previous, shared, following))
-        arms[f"generation {generation}"] = previous
-    return arms
+def _with_longer(
+    name: str, families: dict[str, Family], arms: dict[str, Arm], s: Settings
+) -> tuple[dict[str, Family], dict[str, Arm]]:
+    """Both with the method for twice the epochs right behind it; its setting is the one chosen."""
+    arm = dataclasses.replace(arms[name], config=s.config(epochs=2 * s.config().epochs))
+    family = dataclasses.replace(families[name], settings={"": arm}, trainings=2)
+    return _behind(families, name, family), _behind(arms, name, arm)
 
 
-def _next_generation(
-    runs: dict[tuple[str, int], Any],
-    previous: Arm,
-    shared: dict[str, Any],
-    following: dict[int, int],
-    seed: int,
-) -> KD:
-    other = following[seed]
-    method = previous.method(other) if callable(previous.method) else previous.method
-    config = dataclasses.replace(shared["config"], seed=other)
-    run, student, data = runs["previous", other], shared["student"], shared["data"]
-    return KD(teachers.from_run(run, student, data, config, method), TEMPERATURE, ALPHA)
-
-
-def _teacher_seconds(used: dict[str, Any], everyone: dict[str, Teacher]) -> dict[str, float]:
-    """Seconds of the teachers of each method that has some."""
-    seconds = {}
-    for method, one in used.items():
-        if hasattr(one, "teacher"):
-            seconds[method] = everyone["first"].record["seconds"]
-        elif hasattr(one, "teachers"):
-            seconds[method] = sum(teacher.record["seconds"] for teacher in everyone.values())
-    return seconds
-
-
-def _seconds(result: Study, arm: str) -> float:
-    """Of the fastest seed: whatever else the machine does can only make a run slower."""
-    return float(result.values(arm, "seconds").min())
+def _behind(named: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    items = list(named.items())
+    at = list(named).index(name) + 1
+    return dict([*items[:at], (longer(name), value), *items[at:]])

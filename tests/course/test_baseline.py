@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from helpers import study, tiny_teacher
+from helpers import TinySettings, study, tiny_teacher
 
 from kdnotes.course import baseline, candidates
 from kdnotes.methods import CrossEntropy
@@ -30,8 +30,12 @@ def test_the_baseline_is_not_reported_on_the_seeds_of_its_choice():
         study(arms, baseline.CHOICE_SEEDS)
 
 
-def test_the_comparison_has_the_same_baseline():
-    assert (candidates.TEMPERATURE, candidates.ALPHA) == (baseline.TEMPERATURE, baseline.ALPHA)
+def test_the_comparison_has_the_same_baseline(session_cache):
+    family = candidates.families(TinySettings(), workers=1)["KD"]
+    (arm,) = family.settings.values()
+    method = arm.method
+    assert (method.temperature, method.alpha) == (baseline.TEMPERATURE, baseline.ALPHA)
+    assert arm.chosen_on == baseline.CHOICE_SEEDS
 
 
 def test_the_chapter_that_makes_the_choice_confirms_it():

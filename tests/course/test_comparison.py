@@ -1,4 +1,4 @@
-"""The comparison of all methods: what is trained, chosen and reported; on tiny data."""
+"""The comparison of all methods: what is trained, chosen, judged and shown; on tiny data."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from helpers import CONFIG, STUDENT, TinySettings, study, tiny_data
+from helpers import STUDENT, TinySettings, tiny_data
 
-from kdnotes import metrics, teachers
-from kdnotes.course import comparison, order
-from kdnotes.course.comparison import BASELINE
-from kdnotes.methods import KD, CrossEntropy
-from kdnotes.study import Arm, Study
+from kdnotes import metrics
+from kdnotes.course import candidates, comparison, order
+from kdnotes.course.candidates import CLAIMS, LONGER
+from kdnotes.course.comparison import BASELINE, STANDARD
+from kdnotes.study import Study
 from kdnotes.training import build, state_key
+
+WITH_EXITS = {"own teacher (exits)", "deep supervision (exits)"}
+COHORTS = {"mutual learning (DML)"}
 
 
 @pytest.fixture(scope="module")
@@ -22,127 +25,122 @@ def result(session_cache):
     return comparison.compare_methods(TinySettings(), workers=1, report=None)
 
 
-def arms_of(result):
-    return [arm for settings in result.settings.values() for arm in settings.values()]
+def test_every_method_is_reported_on_seeds_that_chose_nothing(result):
+    expected = [(method, seed) for method in result.families for seed in range(2)]
+    assert sorted(result.study.runs) == sorted(expected)
+    for choice in result.choices.values():
+        assert not set(choice.seeds) & {seed for _, seed in result.study.runs}
 
 
-def test_every_setting_of_every_method_is_trained_once_for_each_seed(result):
-    assert sorted(result.study.runs) == sorted(
-        (arm, seed) for arm in arms_of(result) for seed in range(2)
-    )
-    assert next(iter(result.settings)) == BASELINE
-    assert len(arms_of(result)) == len(set(arms_of(result)))
+def test_the_setting_is_the_best_on_validation_of_the_choice_seeds(result):
+    several = {name for name, one in result.families.items() if len(one.settings) > 1}
+    assert set(result.choices) == several
+    for name, choice in result.choices.items():
+        means = {arm: choice.study.interval(arm, "validation_accuracy").mean
+                 for arm in result.families[name].settings}  # fmt: skip
+        assert result.chosen[name] == choice.name
+        assert means[choice.name] == max(means.values())
 
 
-def test_all_arms_see_the_same_batches_and_start_from_the_same_backbone(result):
-    for seed in range(2):
-        runs = {arm: result.study.runs[arm, seed] for arm in arms_of(result)}
-        assert len({run.order for run in runs.values()}) == 1
-        plain = {run.start for arm, run in runs.items() if "exits" not in arm}
-        assert plain == {state_key(build(STUDENT, seed).to(memory_format=torch.channels_last))}
+def test_no_test_score_of_the_choice_seeds_is_there(result):
+    assert not any(column.startswith("test_") for column in result.validation.frame)
+    assert result.validation.arms == result.methods and not result.validation.runs
 
 
-def test_each_setting_is_the_best_of_its_method_on_validation(result):
-    for method, settings in result.settings.items():
-        means = {
-            setting: result.study.values(arm, "validation_accuracy").mean()
-            for setting, arm in settings.items()
-        }
-        assert means[result.chosen[method]] == max(means.values())
+def test_twice_the_epochs_is_the_same_method_right_behind_it(result):
+    for name in LONGER:
+        longer = comparison.longer(name)
+        assert result.methods[result.methods.index(name) + 1] == longer
+        assert result.chosen[longer] == result.chosen[name]
+        epochs = [len(result.runs(one)[0].history) for one in (name, longer)]
+        assert epochs[1] == 2 * epochs[0]
 
 
-def test_a_generation_is_taught_by_the_one_before_it_of_the_next_seed(result):
-    for seed in range(2):
-        before = result.study.runs[result.settings[BASELINE]["labels alone"], (seed + 1) % 2]
-        teacher = teachers.from_run(before, STUDENT, tiny_data(), CONFIG, CrossEntropy())
-        again = study({"again": Arm(lambda _, teacher=teacher: KD(teacher, 2.0, 0.1))})
-        stored = result.study.runs[result.settings["born again"]["generation 1"], seed]
-        assert torch.equal(again.runs["again", seed].test_logits, stored.test_logits)
-        assert not torch.equal(again.runs["again", 1 - seed].test_logits, stored.test_logits)
+def test_all_arms_of_a_length_see_the_same_batches_and_start_from_the_same_network(result):
+    longer = {comparison.longer(name) for name in LONGER}
+    plain = state_key(build(STUDENT, 0).to(memory_format=torch.channels_last))
+    runs = {method: result.study.runs[method, 0] for method in result.methods}
+    assert len({run.order for method, run in runs.items() if method not in longer}) == 1
+    assert len({runs[method].order for method in longer}) == 1
+    others = WITH_EXITS | COHORTS
+    assert {run.start for method, run in runs.items() if method not in others} == {plain}
 
 
 def test_the_numbers_are_those_of_the_study(result):
     numbers = result.numbers()
-    assert list(numbers.index) == list(result.settings)
+    assert list(numbers.index) == result.methods
+    theirs = result.teacher.logits(result.data.test).argmax(1)
     for method, row in numbers.iterrows():
-        arm = result.arm(method)
-        assert row["accuracy"] == result.study.values(arm).mean()
-        runs = [run for (name, _), run in result.study.runs.items() if name == arm]
-        theirs = result.teacher.logits(result.data.test).argmax(1)
-        shares = [float((run.test_logits.argmax(1) == theirs).double().mean()) for run in runs]
+        assert row["accuracy"] == result.study.values(method).mean()
+        shares = [float((run.test_logits.argmax(1) == theirs).double().mean())
+                  for run in result.runs(method)]  # fmt: skip
         assert row["agreement"] == pytest.approx(np.mean(shares))
-        if method != BASELINE:
-            difference = result.study.values(arm) - result.study.values(result.arm(BASELINE))
-            assert row["difference"] == pytest.approx(difference.mean())
-            assert row["corrected low"] <= row["difference low"]
-            assert row["difference high"] <= row["corrected high"]
+        for base in {BASELINE, STANDARD} - {method}:
+            difference = result.study.values(method) - result.study.values(base)
+            assert row[f"minus {base}"] == pytest.approx(difference.mean(), abs=1e-12)
+            assert row[f"minus {base}, corrected low"] <= row[f"minus {base} low"]
+            assert row[f"minus {base} high"] <= row[f"minus {base}, corrected high"]
 
 
-def test_the_correction_is_bonferronis_over_all_methods_but_the_baseline(result):
-    gains = result.gains()
-    assert list(gains) == list(result.settings)[1:]
-    for method, gain in gains.items():
-        assert gain == result.difference(
-            method, BASELINE, level=1 - 0.05 / (len(result.settings) - 1)
-        )
-    pairs = {"a": ("KD", "label smoothing"), "b": ("KD", BASELINE)}
-    expected = {name: result.difference(*pair, level=1 - 0.05 / 2) for name, pair in pairs.items()}
-    assert result.differences(pairs) == expected
+def test_the_correction_is_bonferronis_over_all_pairs_that_are_shown(result):
+    found = result.judged()
+    assert list(found) == result.pairs and len(set(map(frozenset, result.pairs))) == len(found)
+    level = 1 - 0.05 / len(found)
+    for (method, other), interval in found.items():
+        assert interval == result.study.difference(method, other, level=level)
+    shown = {(method, base) for base in (BASELINE, STANDARD) for method in result.methods}
+    shown |= {(comparison.longer(name), name) for name in LONGER}
+    shown |= {(method, other) for _, method, other in CLAIMS}
+    shown |= {(one.leader, one.method) for one in result.answers.values()}
+    assert set(map(frozenset, result.pairs)) == {frozenset(p) for p in shown if p[0] != p[1]}
 
 
-def test_what_must_be_trained_before_is_counted(result):
-    before = result.numbers()["seconds before"]
-    assert before["KD"] == before["annealed"] == 100.0
-    assert before["teachers averaged"] == before["teachers by a gate"] == 111.0
-    assert before[BASELINE] == before["label smoothing"] == before["previous epoch (PS-KD)"] == 0.0
-    generations = [
-        result.settings[BASELINE]["labels alone"],
-        result.settings["born again"]["generation 1"],
-    ]
-    count = int(result.chosen["born again"][-1])
-    expected = sum(result.study.values(arm, "seconds").min() for arm in generations[:count])
-    assert before["born again"] == pytest.approx(expected) and expected > 0
+def test_a_difference_has_one_interval_wherever_it_is_shown(result):
+    there, back = result.difference("KD", BASELINE), result.difference(BASELINE, "KD")
+    assert (back.mean, back.low, back.high) == (-there.mean, -there.high, -there.low)
+    assert result.gains()["KD"] == there == result.claims()[CLAIMS[0][0]]
+    assert BASELINE not in result.gains() and STANDARD not in result.gains(STANDARD)
+    nll = result.difference("KD", BASELINE, "test_calibrated_nll")
+    assert nll != there
 
 
-def test_the_table_says_whether_a_difference_survives_the_correction(result):
-    table, numbers = result.table(), result.numbers()
-    assert table.loc[BASELINE, "resolved"] == ""
-    assert set(table["resolved"]) <= {"", "yes", "no", "only uncorrected"}
-    for method in table.index.drop(BASELINE):
-        row = numbers.loc[method]
-        corrected, alone = result.gains()[method], result.difference(method, BASELINE)
-        assert table.loc[method, f"minus {BASELINE}"] == corrected.points(), (
-            "the corrected interval leads"
-        )
-        assert table.loc[method, "taken alone"] == f"± {100 * alone.half_width:.2f}"
-        assert (row["corrected low"], row["corrected high"]) == (corrected.low, corrected.high)
-        survives = corrected.has_spread and (corrected.low > 0 or corrected.high < 0)
-        assert (table.loc[method, "resolved"] == "yes") == survives
+def test_what_is_not_judged_is_refused(result):
+    for pair in (("dark magic", BASELINE), ("attention (AT)", "uncertainty"), ("KD", "KD")):
+        with pytest.raises(ValueError, match="must be a pair that is judged"):
+            result.difference(*pair)
+    with pytest.raises(ValueError, match=r"method must be one of .*not 'dark magic'"):
+        result.runs("dark magic")
 
 
-def test_what_all_differences_share_is_said_once_whoever_asks(session_cache):
+def test_the_table_says_what_is_told_apart_from_both_baselines(result):
+    frame = result.study.frame.copy()
+    accuracies = {BASELINE: (0.5, 0.51), STANDARD: (0.6, 0.61001), "uncertainty": (0.55, 0.56001)}
+    for method, values in accuracies.items():
+        frame.loc[frame["arm"] == method, "test_accuracy"] = values
+    made_up = dataclasses.replace(result, study=Study(frame, result.study.runs))
+    table = made_up.table()
+    assert table.loc[BASELINE, "resolved"] == "< KD" and table.loc[STANDARD, "resolved"] == "> CE"
+    assert table.loc["uncertainty", "resolved"] == "> CE"  # from KD without spread
+    assert table.loc[STANDARD, "minus KD"] == table.loc[BASELINE, "minus CE"] == ""
+    assert table.loc["uncertainty", "minus KD"] == "−5.00 ± 0.00"
+    assert table.loc["attention (AT)", "setting"].endswith("(of 4)")
+
+
+def test_what_all_differences_share_is_said_once_whoever_asks(result, session_cache):
     lines = []
     found = comparison.compare_methods(TinySettings(), workers=1, report=lines.append)
-    first, last = order.number("standard_distillation"), order.number("many_teachers")
+    first, last = order.number("standard_distillation"), order.number("mutual_learning")
     said = "Every difference from CE subtracts the same 2 runs of it, here and in chapters "
     assert found.shared.startswith(f"{said}{first} to {last}, so their luck is in all")
     assert lines.count(found.shared) == 1 and lines[-1] == found.shared
-
-
-def test_a_method_that_is_ahead_by_the_same_amount_in_every_seed_is_not_resolved(result):
-    frame = result.study.frame.copy()
-    for method, ahead in ((BASELINE, 0.0), ("KD", 0.0125)):
-        accuracies = [0.7785 + 0.0125 * seed + ahead for seed in (0, 1)]
-        frame.loc[frame["arm"] == result.arm(method), "test_accuracy"] = accuracies
-    table = dataclasses.replace(result, study=Study(frame, result.study.runs)).table()
-    assert table.loc["KD", f"minus {BASELINE}"] == "+1.25 ± 0.00"
-    assert table.loc["KD", "resolved"] == "no"
+    told = [line for line in found.origin.splitlines() if ", 0 computed now, " in line]
+    assert len(told) == 2 and f"report: {2 * len(result.methods)} trainings" in found.origin
 
 
 def test_equal_classes_need_no_balanced_accuracy(result):
     names = [*result.numbers().columns, *result.table().columns]
     assert not any("balanced" in name for name in names)
-    assert list(result.table().index) == list(result.settings)
+    assert list(result.table().index) == result.methods
 
 
 def test_where_classes_are_unequal_the_largest_and_the_balanced_accuracy_are_shown(result):
@@ -157,11 +155,11 @@ def test_where_classes_are_unequal_the_largest_and_the_balanced_accuracy_are_sho
         result, data=unequal, study=dataclasses.replace(result.study, runs=runs)
     )
     numbers, table = seen.numbers(), seen.table()
-    assert list(table.index) == [*result.settings, comparison.LARGEST]
+    assert list(table.index) == [*result.methods, comparison.LARGEST]
     largest = table.loc[comparison.LARGEST]
     assert (largest["accuracy %"], largest["balanced %"]) == ("76.92", "25.00")
     for method, row in numbers.iterrows():
-        own = [run.test_logits for (name, _), run in runs.items() if name == result.arm(method)]
+        own = [run.test_logits for run in seen.runs(method)]
         expected = np.mean([metrics.balanced_accuracy(logits, few.targets) for logits in own])
         assert row["balanced accuracy"] == pytest.approx(expected)
         low, high = row["balanced accuracy low"], row["balanced accuracy high"]
@@ -169,6 +167,6 @@ def test_where_classes_are_unequal_the_largest_and_the_balanced_accuracy_are_sho
         assert table.loc[method, "balanced %"].startswith(f"{100 * expected:.2f} ± ")
 
 
-def test_an_unknown_method_is_refused(result):
-    with pytest.raises(ValueError, match=r"method must be one of .*not 'dark magic'"):
-        result.difference("dark magic", BASELINE)
+def test_the_validation_study_is_of_the_choice_seeds(result):
+    seeds = set(result.validation.frame["seed"])
+    assert seeds == set(candidates.choice_seeds(TinySettings()))

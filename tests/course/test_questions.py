@@ -22,6 +22,7 @@ from lab.made_up import study_of
 from kdnotes.course import check, order
 from kdnotes.course.attempt import sentence
 from kdnotes.course.questions import RIGHT, Item, Question
+from kdnotes.intervals import Interval
 from kdnotes.lab import Design
 from kdnotes.methods import KD, CrossEntropy, LabelSmoothing, UncertaintyKD
 
@@ -458,3 +459,60 @@ def test_all_faults_of_a_design_are_told(capsys):
     design = planned(**BOTH | {"choose_by": "test_accuracy", "choose_seeds": None, "seeds": 1})
     line = verdict(capsys, check.design, "04.4", design)
     assert line.count("\n  and: ") == 2
+
+
+class Found:
+    """Stands for ``comparison.Comparison``: KD minus CE is +1.20 ± 0.50 points."""
+
+    def difference(self, method, other):
+        assert (method, other) == ("KD", "CE")
+        return Interval(0.0120, 0.0070, 0.0170, 10)
+
+
+def test_14_5_the_lower_end_of_an_interval_may_be_rounded_and_is_not_its_middle(capsys):
+    spec = READINGS["14.5"]
+    for answer in (0.70, 0.69, 0.71):
+        assert verdict(capsys, check.read, "14.5", answer, Found()) == "correct"
+    for trap in spec.traps:
+        line = verdict(capsys, check.read, "14.5", trap(Found()), Found())
+        assert line == f"not yet: {sentence(trap)}"
+    for wrong in (-0.70, 0.0, 0.007):
+        assert verdict(capsys, check.read, "14.5", wrong, Found()) != "correct"
+
+
+HONEST = {"treatment": ("LS", "LS 0.2"), "baseline": "CE"} | CHOICE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"seeds": range(10), "choose_seeds": range(1000, 1003)},
+        {"choose_by": "validation_nll"},
+        {"treatment": ["LS 0.2", "LS", "LS 0"]},
+    ],
+)
+def test_14_6_every_honest_choice_is_accepted(changes, capsys):
+    assert verdict(capsys, check.design, "14.6", planned(**HONEST | changes)) == "correct"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"treatment": "LS"}, "there is nothing to choose"),
+        ({"treatment": ("LS", "LS 0")}, "there is nothing to choose"),
+        ({"treatment": ("LS", "KD")}, "the treatment must be label smoothing"),
+        ({"baseline": "KD"}, "the baseline must be cross-entropy"),
+        ({"baseline": None}, "there is no baseline"),
+        ({"choose_by": "test_accuracy"}, "test_accuracy chooses"),
+        ({"choose_by": None}, "nothing that chooses"),
+        ({"choose_seeds": None}, "no seeds for the choice"),
+        ({"choose_seeds": 5}, "seeds both choose and report (3, 4)"),
+        ({"metric": "validation_accuracy"}, "asked is for the accuracy on test images"),
+        ({"metric": "test_nll"}, "asked is for the accuracy on test images"),
+        ({"seeds": [3, 4]}, "2 seeds give a wide interval"),
+    ],
+)
+def test_14_6_what_is_dishonest_is_named(changes, said, capsys):
+    line = verdict(capsys, check.design, "14.6", planned(**HONEST | changes))
+    assert line.startswith("not yet: ") and said in line

@@ -1,11 +1,15 @@
-"""McNemar's test, Holm's correction, the mistakes that a student copies."""
+"""McNemar's test, Holm's correction, the mistakes that a student copies; a test by hand, the end of
+an interval, an honest choice.
+"""
 
 import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
 
+from kdnotes import methods
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 def _alone(a: Tensor, b: Tensor) -> tuple[int, int]:
@@ -120,3 +124,112 @@ class CopiedMistakes(Exercise):
 
 
 EXERCISES = {1: McNemar(), 2: Holm(), 3: CopiedMistakes()}
+
+
+class OneAgainstFive(Question):
+    """McNemar's test of two networks: 1 image is the first's alone, 5 are the second's."""
+
+    asks = "the p-value, on both sides"
+    hint = "six coins: how likely is a split at least as uneven as 1 : 5?"
+    absolute = 0.002
+
+    def expected(self):
+        return float(stats.binomtest(1, 6).pvalue)
+
+    def wrong_one_sided(self):
+        """That is one side; 5 : 1 would be as uneven."""
+        return self.expected() / 2
+
+    def wrong_exactly(self):
+        """That is 1 : 5 and 5 : 1; splits that are more uneven count too."""
+        return 2 * float(stats.binom.pmf(1, 6, 0.5))
+
+    def wrong_agreeing_images(self):
+        """Images on which the two agree say nothing of which is better: leave them out."""
+        return float(stats.binomtest(1, 10).pvalue)
+
+
+BY_HAND = {4: OneAgainstFive()}
+
+
+class LeastGain(Question):
+    """The lower end of the interval of KD minus CE, as the chapter prints it."""
+
+    asks = "the lower end of an interval, in points"
+    hint = "look at KD minus CE in the experiment: a mean, and half the width of its interval"
+    absolute = 0.015  # the mean and the half-width are rounded
+
+    def expected(self, result):
+        return 100 * result.difference("KD", "CE").low
+
+    def wrong_mean(self, result):
+        """That is the middle of the interval."""
+        return 100 * result.difference("KD", "CE").mean
+
+    def wrong_half_width(self, result):
+        """That is half the width of the interval."""
+        return 100 * result.difference("KD", "CE").half_width
+
+    def wrong_upper_end(self, result):
+        """That is the upper end."""
+        return 100 * result.difference("KD", "CE").high
+
+
+READINGS = {5: LeastGain()}
+
+
+class HonestChoice(Comparison):
+    """Is label smoothing, at the best of several ε, better than cross-entropy?"""
+
+    factor = "method"
+    least_seeds = 5
+
+    def misses(self, design):
+        settings = [design.method(name) for name in design.treatments]
+        if not all(type(method) is methods.LabelSmoothing for method in settings):
+            return "the treatment must be label smoothing, all of its settings"
+        if len({method.epsilon for method in settings if method.epsilon > 0}) < 2:
+            return "there is nothing to choose: name two settings above 0 or more as the treatment"
+        if any(type(design.method(name)) is not methods.CrossEntropy for name in design.baselines):
+            return "the baseline must be cross-entropy"
+        if design.metric != "test_accuracy":
+            return "asked is for the accuracy on test images"
+        return None
+
+
+DESIGNS = {6: HonestChoice()}
+
+QUIZ = (
+    Item(
+        "Twenty methods change nothing, and each has an interval at 95 % of its own. What is to be "
+        "expected?",
+        {
+            "None of them looks resolved.": "each interval misses once in twenty times",
+            "About one of them looks resolved.": RIGHT,
+            "Nearly all of them look resolved.": "an interval at 95 % misses seldom, not mostly",
+        },
+    ),
+    Item(
+        "Validation chooses one of eight settings on seeds 0 to 2, and its test accuracy on these "
+        "seeds is reported. What is wrong?",
+        {
+            "Nothing, the test images did not choose.": (
+                "a training that was lucky on validation images tends to be lucky on others"
+            ),
+            "The test images have chosen.": "no test score was looked at before the report",
+            "The luck of these seeds is in the report.": RIGHT,
+        },
+    ),
+    Item(
+        "McNemar's test of two trained networks gives p < 0.001. What follows?",
+        {
+            "The method that trained the better one is better.": (
+                "the next seed of either method gives other networks, which may differ otherwise"
+            ),
+            "These two networks do not err equally often.": RIGHT,
+            "The difference in accuracy is large.": (
+                "with many images a small difference is told from none, too"
+            ),
+        },
+    ),
+)

@@ -1,0 +1,48 @@
+"""What a training of each arm costs, measured here and now, so that the arms can be compared.
+
+The seconds of a stored run tell what else the machine did when it was computed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from kdnotes import training
+from kdnotes.data import Split, Splits
+from kdnotes.study import Arm
+from kdnotes.study.arms import at_seed, complete
+
+__all__ = ["seconds_of"]
+
+EPOCHS, IMAGES = 3, 20
+
+
+def seconds_of(arms: Mapping[str, Arm], **shared: Any) -> dict[str, float]:
+    """Arm → seconds of one training of it alone on one core: the median of a few epochs, times the
+    number of its epochs.
+
+    Args:
+        arms: as in ``study.compare``.
+        shared: student, data and config.
+    """
+    found = {}
+    for name, one in complete(arms, **shared).items():
+        arm = at_seed(name, one, 0)
+        few = dataclasses.replace(arm.config, epochs=min(EPOCHS, arm.config.epochs))
+        student = training.build(arm.student, 0)
+        run = training.fit(student, arm.method, _hardly_evaluated(arm.data), few)
+        found[name] = float(run.history["seconds"].median()) * arm.config.epochs
+    return found
+
+
+def _hardly_evaluated(data: Splits) -> Splits:
+    """With few images to evaluate on, which is no part of the training."""
+    return dataclasses.replace(data, validation=_few(data.validation), test=_few(data.test))
+
+
+def _few(split: Split) -> Split:
+    return split.take(torch.arange(min(IMAGES, len(split))))
