@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes import losses, methods
+from kdnotes import losses, methods, models
 from kdnotes.course.attempt import Exercise, stretched
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
@@ -190,6 +190,9 @@ class PeersBesideATeacher(Comparison):
         everyone = (*treatments, *baselines)
         if not all(type(method) is methods.DML for method in everyone):
             return "both sides must be DML, so that nothing but the peers' term can differ"
+        arms = (design.complete_arms[name] for name in (*design.treatments, *design.baselines))
+        if not all(isinstance(arm.student(), models.Cohort) for arm in arms):
+            return "DML trains a models.Cohort: give both sides a student that has peers"
         if any(method.teacher is None for method in everyone):
             return "all peers must have a teacher, on both sides"
         if any(method.alpha == 1 for method in everyone):
