@@ -23,5 +23,6 @@ def training_losses(curves: Mapping[str, np.ndarray]) -> None:
         axes.plot(range(1, len(curve) + 1), curve, color=color, label=name)
         told.append(f"{name}: from {curve[0]:.3f} to {curve[-1]:.3f}")
     axes.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
+    axes.locator_params(axis="x", integer=True)
     axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(curves))
     plots.show(drawn, f"Training losses over the epochs. {'; '.join(told)}.")
