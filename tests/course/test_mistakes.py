@@ -225,7 +225,6 @@ NAMED = {
              previous, positions, y, z, alpha, epoch - 1, epochs)),
     ],
     "this is rounded: return the number as it is": [
-        ("EqualWork", lambda macs, epochs: float(epochs * sum(macs) // macs[-1])),
         ("Gap", lambda *case: round(R["Gap"](*case), 2)),
     ],
     "your result does not depend on `temperature`": [

@@ -1,4 +1,4 @@
-"""Losses of peers that teach each other, their ensemble, disagreement."""
+"""Losses of peers that teach each other, their ensemble, disagreement; a design; a quiz."""
 
 import itertools
 
@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes import losses
+from kdnotes import losses, methods, models
 from kdnotes.course.attempt import Exercise, stretched
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 def _peers(seed: int, count: int, batch: int, classes: int = 10) -> tuple[Tensor, Tensor]:
@@ -126,3 +127,108 @@ class Disagreement(Exercise):
 
 
 EXERCISES = {1: PeerLosses(), 2: Ensemble(), 3: Disagreement()}
+
+
+class SecondLoss(Question):
+    """L_2 of two peers, (0.9, 0.1) and (0.5, 0.5), the label being the first class."""
+
+    asks = "a loss in nats"
+    hint = "the cross-entropy of peer 2, and the KL in which peer 1 comes first"
+    absolute = 0.004
+
+    def expected(self):
+        return self.labels() + _kl(self.second, self.first).item()
+
+    first, second = (torch.tensor([p]).log() for p in ((0.9, 0.1), (0.5, 0.5)))
+
+    def labels(self):
+        return F.cross_entropy(self.second, torch.tensor([0])).item()
+
+    def wrong_direction(self):
+        """The KL is the wrong way round: the peer that teaches comes first, KL(p_1 ‖ p_2)."""
+        return self.labels() + _kl(self.first, self.second).item()
+
+    def wrong_peer(self):
+        """That is the loss of peer 1; asked for is that of peer 2."""
+        labels = F.cross_entropy(self.first, torch.tensor([0])).item()
+        return labels + _kl(self.first, self.second).item()
+
+    def wrong_without_labels(self):
+        """The cross-entropy with the label is missing."""
+        return _kl(self.second, self.first).item()
+
+
+BY_HAND = {4: SecondLoss()}
+
+
+class Resolved(Question):
+    """The lengths of training at which peers and students alone are told apart."""
+
+    asks = "a list of names of rows; it may be empty"
+    hint = "an interval that holds the dotted line is not resolved"
+
+    def expected(self, intervals):
+        return {name for name, one in intervals.items() if one.resolved}
+
+    def choices(self, intervals):
+        return list(intervals)
+
+
+READINGS = {5: Resolved()}
+
+
+class PeersBesideATeacher(Comparison):
+    """Do peers add anything where both learn from a teacher?"""
+
+    factor = "weight"
+    least_seeds = 5
+
+    def misses(self, design):
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        everyone = (*treatments, *baselines)
+        if not all(type(method) is methods.DML for method in everyone):
+            return "both sides must be DML, so that nothing but the peers' term can differ"
+        arms = (design.complete_arms[name] for name in (*design.treatments, *design.baselines))
+        if not all(isinstance(arm.student(), models.Cohort) for arm in arms):
+            return "DML trains a models.Cohort: give both sides a student that has peers"
+        if any(method.teacher is None for method in everyone):
+            return "all peers must have a teacher, on both sides"
+        if any(method.alpha == 1 for method in everyone):
+            return "with α = 1 the teacher is not listened to"
+        if any(method.weight != 0 for method in baselines):
+            return "the peers of the baseline must not teach each other: weight 0"
+        if any(method.weight == 0 for method in treatments):
+            return "the peers of the treatment must teach each other: a weight above 0"
+        return None
+
+
+DESIGNS = {6: PeersBesideATeacher()}
+
+QUIZ = (
+    Item(
+        "In KL(p_2 ‖ p_1), the peers' term of peer 1, p_2 is not detached. What happens?",
+        {
+            "The value of the loss is wrong.": "detaching changes no value, only gradients",
+            "Peer 2 is also pulled towards peer 1.": RIGHT,
+            "Peer 1 gets no gradient.": "its own probabilities are in the term as before",
+        },
+    ),
+    Item(
+        "The ensemble of two peers beats one student that was trained alone. What has been shown?",
+        {
+            "Two networks beat one, with or without mutual learning.": RIGHT,
+            "Mutual learning helps.": "two students trained alone make an ensemble, too",
+            "The peers are diverse.": "nobody has looked at where they disagree",
+        },
+    ),
+    Item(
+        "Two peers train for 40 epochs. Which single student had as much training time?",
+        {
+            "One of 40 epochs.": "there are two networks in each step",
+            "One of 20 epochs.": "the peers cost more than one student of 40 epochs, not less",
+            "One of 80 epochs.": RIGHT,
+        },
+    ),
+)

@@ -1,10 +1,11 @@
-"""α at a step, a teacher that stops, the price of a chain."""
+"""α at a step, a teacher that stops; the price of a chain; arms apart; a design; a quiz."""
 
 import torch
 import torch.nn.functional as F
 
-from kdnotes import losses
+from kdnotes import losses, methods
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 class AlphaOfStep(Exercise):
@@ -80,25 +81,105 @@ class LossWithStop(Exercise):
         return self.soft(*case) + case[6] * F.cross_entropy(case[0], case[2])
 
 
-class EqualWork(Exercise):
-    def reference(self, macs, epochs):
-        return epochs * sum(macs) / macs[-1]
+EXERCISES = {1: AlphaOfStep(), 2: LossWithStop()}
 
-    def cases(self):
-        chains = ([4.0, 1.0], 30), ([8.0, 3.0, 2.0], 36), ([0.5], 10), ([3.0, 1.0, 1.7], 7)
-        return [([1e6 * one for one in macs], n) for macs, n in (*chains, ([2.0, 5.0, 1.0], 20))]
 
-    def wrong_equal_epochs(self, macs, epochs):
+class EqualWork(Question):
+    """A chain of 6, 3 and 1.5 million MACs, the student last, each trained for 40 epochs."""
+
+    asks = "a number of epochs"
+    hint = "add up the work of the three trainings, in units of the student's"
+    absolute = 0.5
+    macs, epochs = (6.0, 3.0, 1.5), 40
+
+    def expected(self):
+        return self.epochs * sum(self.macs) / self.macs[-1]
+
+    def wrong_equal_epochs(self):
         """These are equal epochs, not equal work: an epoch of a wider network costs more."""
-        return float(epochs * len(macs))
+        return float(self.epochs * len(self.macs))
 
-    def wrong_student_left_out(self, macs, epochs):
+    def wrong_student_left_out(self):
         """The student's own training is missing: it is the last part of the chain."""
-        return epochs * sum(macs[:-1]) / macs[-1]
+        return self.epochs * sum(self.macs[:-1]) / self.macs[-1]
 
-    def wrong_upside_down(self, macs, epochs):
+    def wrong_upside_down(self):
         """Upside down: the student is cheaper than the chain, so it gets more epochs, not fewer."""
-        return epochs * macs[-1] / sum(macs)
+        return self.epochs * self.macs[-1] / sum(self.macs)
 
 
-EXERCISES = {1: AlphaOfStep(), 2: LossWithStop(), 3: EqualWork()}
+BY_HAND = {3: EqualWork()}
+
+
+class BetterThan(Question):
+    """The arms that the figure resolves to lie above its baseline."""
+
+    asks = "a list of names of arms, such as ['CE']; it may be empty"
+    hint = "an interval that holds the dotted line tells nothing, and one left of it the opposite"
+
+    def expected(self, result, baseline):
+        against = {arm: (arm, baseline) for arm in self.choices(result, baseline)}
+        return {arm for arm, one in result.differences(against).items() if one.above()}
+
+    def choices(self, result, baseline):
+        return [arm for arm in result.arms if arm != baseline]
+
+
+READINGS = {4: BetterThan()}
+
+
+class WhenToStop(Comparison):
+    """Does a stop beat no stop, where its time is chosen?"""
+
+    least_seeds = 5
+
+    def misses(self, design):
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        if not all(type(one) is methods.ESKD and 0 < one.until < 1 for one in treatments):
+            return "the treatment must be ESKD, which stops after the start and before the end"
+        if len({one.until for one in treatments}) < 2:
+            return "the time of the stop is to be chosen: name two of them or more as the treatment"
+        if len(baselines) != 1:
+            return "the baseline must be one arm, in which the teacher never leaves"
+        (stays,) = baselines
+        if type(stays) is not methods.KD and not (type(stays) is methods.ESKD and stays.until == 1):
+            return "in the baseline the teacher must stay to the end: KD, or ESKD with until=1.0"
+        return None
+
+
+DESIGNS = {5: WhenToStop()}
+
+QUIZ = (
+    Item(
+        "α rises from 0 to 0.5, and the student beats KD with α = 0.1. What has been shown?",
+        {
+            "A rising α is better than a constant one.": (
+                "the mean weight of the labels has changed as well as its course"
+            ),
+            "This schedule is better than KD with α = 0.1.": RIGHT,
+            "The student should see labels late.": "no schedule with labels early was compared",
+        },
+    ),
+    Item(
+        "An assistant costs three times as much as the student in each epoch; both train for 30 "
+        "epochs. How long may KD alone train, for as much work?",
+        {
+            "30 epochs.": "that is what the student has, without the assistant's training",
+            "60 epochs.": "this counts epochs of two networks as if they cost the same",
+            "120 epochs.": RIGHT,
+        },
+    ),
+    Item(
+        "A script trains one network object with cross-entropy, then passes the same object on to "
+        "KD, and compares the two scores. What is wrong?",
+        {
+            "Nothing: each method has as many epochs as the other.": (
+                "the second one starts where the first one stopped"
+            ),
+            "KD's score holds the first training too.": RIGHT,
+            "Cross-entropy's score is too high.": "it was measured after its own epochs",
+        },
+    ),
+)
