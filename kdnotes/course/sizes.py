@@ -117,7 +117,7 @@ def told(compared: pd.DataFrame) -> str:
     if first == mine:
         return f"The narrowest interval: {first}. It is the lesson's size."
     apart = compared.loc[first, "high"] < compared.loc[mine, "low"]
-    ranges = "do not overlap" if apart else "overlap: these seeds do not tell the two apart"
+    ranges = "do not overlap" if apart else "overlap: no difference is shown"
     return (
         f"The narrowest interval: {first}.\nThe lesson has: {mine}.\n"
         f"Their ranges from low to high {ranges}."

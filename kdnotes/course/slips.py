@@ -173,6 +173,8 @@ def _is_unused(attempt: Attempt, place: int) -> bool:
 def _other(value: Any, values: list[Any]) -> Any:
     """Another value of an argument: that of another case, or the rows in another order."""
     if isinstance(value, Tensor):
+        if value.ndim > 2:  # the rows may lie behind teachers, whose order may not matter
+            return value.roll((1, 1), (0, 1))
         return value.roll(1, 0) if len(value) > 1 else value.flip(-1)
     if isinstance(value, (int, float, str)):
         return next((one for one in values if one != value), value)

@@ -218,7 +218,10 @@ class OneMore(Comparison):
             [design.method(name) for name in side] for side in (design.treatments, design.baselines)
         ]
         if not all(type(one) is MultiTeacherKD for side in sides for one in side):
-            return "both sides must be averages (MultiTeacherKD); of one teacher it is KD"
+            return (
+                "both sides must be averages (MultiTeacherKD), so that they differ in nothing but the "
+                "teachers"
+            )
         if design.metric not in ("test_accuracy", "test_nll"):
             return "report the accuracy or the NLL of test images"
         if any(one.alpha == 1 for side in sides for one in side):

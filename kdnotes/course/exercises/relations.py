@@ -185,8 +185,8 @@ class SimilarityAdds(Comparison):
         treatments, baselines = (
             [design.method(name) for name in side] for side in (design.treatments, design.baselines)
         )
-        if not all(type(one) is methods.SP and one.weight > 0 for one in treatments):
-            return "the treatment must be KD with SP, at a weight above 0"
+        if not all(type(one) is methods.SP and one.weight >= 1 for one in treatments):
+            return "the treatment must be KD with SP, at a weight that can be felt (1 or more)"
         if any(one.alpha == 1 for one in treatments):
             return "with α = 1 the treatment is SP without KD"
         for one in baselines:

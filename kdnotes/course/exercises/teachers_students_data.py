@@ -95,10 +95,13 @@ class TeacherOutputs(Exercise):
     def observe(self, logits):
         if not isinstance(logits, Tensor):
             return logits
-        return logits.detach(), "with gradient" if logits.requires_grad else "without gradient"
+        usable = "for training" if not logits.is_inference() else "for inference alone"
+        gradient = "with gradient" if logits.requires_grad else "without gradient"
+        return logits.detach().clone(), gradient, usable
 
     def kept(self, model, images):
-        return model.state_dict()
+        untouched = {name: one.grad is None for name, one in model.named_parameters()}
+        return dict(model.state_dict()), untouched
 
     def wrong_training_mode(self, model, images):
         """The model is in training mode: batch norm uses this batch, and its statistics move."""
@@ -111,6 +114,20 @@ class TeacherOutputs(Exercise):
     def wrong_as_it_came(self, model, images):
         """The model is in training mode, and gradients flow: eval() and no_grad() are missing."""
         return model(images)
+
+    def wrong_inference_mode(self, model, images):
+        """inference_mode() marks the outputs: a loss that keeps them for its gradient refuses
+        them. Use no_grad().
+        """
+        with torch.inference_mode():
+            return model.eval()(images)
+
+    def wrong_gradients_left(self, model, images):
+        """The outputs are right, but gradients have flowed into the teacher's weights."""
+        logits = model.eval()(images)
+        if logits.requires_grad:
+            logits.sum().backward()
+        return logits.detach()
 
     def wrong_trained_afterwards(self, model, images):
         """The outputs are right, but the teacher is changed after the call: a pass in training mode

@@ -24,10 +24,11 @@ def similarities(features: Mapping[str, Tensor], y: Tensor) -> None:
     width = 1.2 + 2.5 * len(features)
     drawn, panels = plots.figure(len(features), width=width, height=2.9, squeeze=False)
     same, told = y[:, None] == y, []
-    for axes, (name, feature) in zip(panels[0], features.items(), strict=True):
-        flat = feature.flatten(1)
-        rows = F.normalize(flat @ flat.T, dim=1)
-        picture = axes.imshow(rows[order][:, order], cmap="Blues", vmin=0)
+    flat = {name: feature.flatten(1) for name, feature in features.items()}
+    matrices = {name: F.normalize(one @ one.T, dim=1) for name, one in flat.items()}
+    most = max(float(rows.max()) for rows in matrices.values())  # one bar serves all panels
+    for axes, (name, rows) in zip(panels[0], matrices.items(), strict=True):
+        picture = axes.imshow(rows[order][:, order], cmap="Blues", vmin=0, vmax=most)
         axes.set(title=name, xticks=[], yticks=[])
         inside, outside = (float(rows[where].mean()) for where in (same, ~same))
         told.append(f"{name}: {inside:.3f} within a class, {outside:.3f} between classes")
