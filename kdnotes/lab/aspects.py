@@ -21,6 +21,8 @@ __all__ = ["Aspects", "aspects", "differing", "shared_images", "why"]
 
 PARTS = {"train": "training images", "validation": "validation images", "test": "test images"}
 MANY = 0.01  # of the test images: a handful that a data set holds twice moves no result
+# Constants of a loss of one's own that, under these names, mean what they mean in KD.
+OF_DISTILLATION = ("temperature", "alpha")
 NO_EFFECT = ("seed", "validate_every")  # fields of a schedule: pairing takes care of the seed
 
 WHY = {
@@ -78,6 +80,8 @@ def _of_method(method: Method) -> Iterator[tuple[tuple[str, str], Any]]:
         yield ("method", ""), (kind, function)
         for name, value in _settings(method.loss).items():
             yield (_said(name), function.__name__), _plain(value)
+            if name in OF_DISTILLATION and isinstance(value, (int, float)):
+                yield (name, ""), value
     else:
         yield ("method", ""), (kind, None)
     fields = dataclasses.fields(method) if dataclasses.is_dataclass(method) else ()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 
 import numpy as np
 import pytest
 import torch
+from helpers import CONFIG, STUDENT, tiny_data, tiny_teacher
+from lab.made_up import study_of
 from sweep import ALL, checked
 
-FACTS, SEEDS, CONTROL = (ALL[name].reference for name in ("Verdict", "Seeds", "Control"))
+from kdnotes.course.exercises import your_own_experiment as own
+from kdnotes.lab import Design
+from kdnotes.methods import KD, CrossEntropy, OwnLoss
+from kdnotes.study import Arm
 
+TEACHER = tiny_teacher()
 
-def as_lists(settings: dict) -> dict:
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()
-    }
+FACTS, SEEDS = (ALL[name].reference for name in ("Verdict", "Seeds"))
 
 
 RIGHT = {
@@ -34,17 +39,6 @@ RIGHT = {
     "seeds, of numpy": ("Seeds", lambda *case: np.int64(SEEDS(*case))),
     "seeds, a float of numpy": ("Seeds", lambda *case: np.ceil(SEEDS(*case) - 0.4)),
     "seeds, a tensor": ("Seeds", lambda *case: torch.tensor(SEEDS(*case))),
-    "control, lists": ("Control", lambda *case: as_lists(CONTROL(*case))),
-    "control, an array": (
-        "Control",
-        lambda *case: (lambda c: c | {"alpha": np.array(c["alpha"])})(CONTROL(*case)),
-    ),
-    "control, a whole number": (
-        "Control",
-        lambda given, idea: (
-            CONTROL(given, idea) | ({"extra_weight": 0} if idea == "extra term" else {})
-        ),
-    ),
 }
 
 WRONG = {
@@ -62,15 +56,6 @@ WRONG = {
     "seeds, between two numbers": ("Seeds", lambda *case: SEEDS(*case) - 0.5),
     "seeds, NaN": ("Seeds", lambda *case: math.nan),
     "seeds, at most ten": ("Seeds", lambda *case: min(10, SEEDS(*case))),
-    "control, lists and another schedule": ("Control", lambda given, idea: as_lists(given)),
-    "control, a key too many": ("Control", lambda *case: CONTROL(*case) | {"control": True}),
-    "control, alpha summed": (
-        "Control",
-        lambda given, idea: (
-            CONTROL(given, idea)
-            | ({"alpha": [sum(given["alpha"])] * 2} if idea == "schedule" else {})
-        ),
-    ),
 }
 
 
@@ -82,3 +67,63 @@ def test_a_right_answer_is_accepted_in_whatever_form(name):
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_answer_is_refused(name):
     assert not checked(*WRONG[name])
+
+
+@pytest.mark.parametrize(
+    ("gains", "facts"),
+    [
+        ((0.020, 0.021, 0.022), ["gain", "δ or more"]),
+        ((0.004, 0.010, 0.016, 0.010), ["gain"]),
+        ((0.004, 0.005, 0.006), ["gain", "excluded"]),
+        ((-0.002, 0.000, 0.002), ["excluded"]),
+        ((-0.022, -0.021, -0.020), ["excluded", "loss"]),
+        ((-0.02, 0.01, 0.03), []),
+        ((0.02, 0.02), []),  # no spread
+    ],
+)
+def test_15_4_takes_the_facts_of_the_interval_and_no_others(gains, facts):
+    study = study_of(mix=[0.5 + gain for gain in gains], KD=[0.5] * len(gains))
+    asked = own.READINGS[4]
+    assert asked.judge(facts, (study,)) == "correct"
+    for other in ([], ["gain"], ["gain", "δ or more"], ["excluded"], ["excluded", "loss"]):
+        assert (asked.judge(other, (study,)) == "correct") == (set(other) == set(facts))
+
+
+def soft(batch, given, temperature, alpha):
+    return 0.0 * batch.student_logits.sum()
+
+
+def mixture(temperature=2.0, teacher=TEACHER):
+    return OwnLoss(functools.partial(soft, temperature=temperature, alpha=0.1), teacher)
+
+
+def planned(arms=None, epochs=100, **changes):
+    shared = {"student": STUDENT, "data": tiny_data()}
+    shared["config"] = dataclasses.replace(CONFIG, epochs=epochs)
+    arms = {"mix": mixture(), "KD": KD(TEACHER, 2.0, 0.1)} | (arms or {})
+    return Design(arms, **{"treatment": "mix", "baseline": "KD", "seeds": 5} | shared | changes)
+
+
+def test_15_5_takes_a_right_design():
+    assert own.DESIGNS[5].judge(planned()) == []
+    assert own.DESIGNS[5].judge(planned(seeds=range(20, 30))) == []
+
+
+@pytest.mark.parametrize(
+    ("design", "said"),
+    [
+        (planned(epochs=36), "both sides take 100 epochs"),
+        (planned({"KD": Arm(KD(TEACHER, 2.0, 0.1), config=CONFIG)}), "both sides take 100 epochs"),
+        (planned({"KD": CrossEntropy()}), "the baseline is KD"),
+        (planned(treatment="KD", baseline="mix"), "the treatment is the mixture"),
+        (planned({"mix": mixture(teacher=None)}), "the treatment is the mixture"),
+        (planned({"mix": mixture(4.0)}), "temperature too (4 against 2)"),
+        (planned({"KD": KD(tiny_teacher(1), 2.0, 0.1)}), "teacher too"),
+        (planned(seeds=3), "take 5 or more"),
+        (planned(seeds=1), "there is one seed"),
+        (planned(metric="validation_accuracy"), "of the test accuracy"),
+        (planned(baseline=None), "there is no baseline"),
+    ],
+)
+def test_15_5_a_design_that_misses_or_is_confounded_is_told_so(design, said):
+    assert said in "\n".join(own.DESIGNS[5].judge(design))

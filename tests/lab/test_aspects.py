@@ -50,6 +50,21 @@ def test_a_default_of_a_loss_counts_as_if_it_were_given():
     assert differing([plain], [other]) == {"weight": " (2 against 3)"}
 
 
+def test_temperature_and_alpha_of_an_own_loss_are_compared_with_those_of_kd():
+    def soft(batch, given, temperature, alpha, strength=1.0):
+        return strength * own_loss(batch, given, 1.0)
+
+    teacher = tiny_teacher()
+    kd, equal, other = (
+        of(KD(teacher, 2.0, 0.1)),
+        of(OwnLoss(functools.partial(soft, temperature=2, alpha=0.1), teacher)),
+        of(OwnLoss(functools.partial(soft, temperature=4.0, alpha=(0.0, 0.2)), teacher)),
+    )
+    assert list(differing([equal], [kd])) == ["method"]
+    assert list(differing([other], [kd])) == ["method", "temperature"]  # a schedule has no α
+    assert differing([other], [kd])["temperature"] == " (4 against 2)"
+
+
 def test_sides_with_several_arms_are_compared_as_sets():
     low, high = (of(KD(tiny_teacher(), 2.0, alpha)) for alpha in (0.1, 0.5))
     assert differing([low, high], [high, low]) == {}

@@ -17,11 +17,18 @@ relations                 ``relations``
 progressive_distillation  ``schedules``, ``assistants``
 mutual_learning           ``peers``
 comparison                ``fresh_seeds``
+your_own_experiment       ``one_look``
 on_the_edge               ``integers``
 ========================  ==================================================
 """
 
-from kdnotes.course.diagrams.design import fresh_seeds, paired_seeds, view_bank, who_sees_what
+from kdnotes.course.diagrams.design import (
+    fresh_seeds,
+    one_look,
+    paired_seeds,
+    view_bank,
+    who_sees_what,
+)
 from kdnotes.course.diagrams.edge import integers
 from kdnotes.course.diagrams.features import energy_maps, hint, relations
 from kdnotes.course.diagrams.itself import assistants, exits, peers, previous_epoch, schedules
@@ -29,6 +36,6 @@ from kdnotes.course.diagrams.outputs import many_teachers, soft_targets, two_que
 
 __all__ = [
     "assistants", "energy_maps", "exits", "fresh_seeds", "hint", "integers", "many_teachers",
-    "paired_seeds", "peers", "previous_epoch", "relations", "schedules", "soft_targets",
+    "one_look", "paired_seeds", "peers", "previous_epoch", "relations", "schedules", "soft_targets",
     "two_questions", "view_bank", "what_moves", "who_sees_what",
 ]  # fmt: skip

@@ -1,6 +1,8 @@
-"""How the course experiments: stored views, who may see what, paired seeds, fresh seeds."""
+"""How the course experiments: stored views, who may see what, paired and fresh seeds, one look."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 
@@ -141,6 +143,38 @@ def fresh_seeds() -> None:
         "setting with the best mean on validation images is chosen. Only that setting goes to the "
         "right, where it and the baseline are trained anew with fresh seeds and measured on the "
         "test images. The score that won the choice is flattered by luck and is never reported."
+    )
+
+
+def one_look() -> None:
+    """An experiment in its order: what is written down before the runs, and the one look after."""
+    page = Canvas(2.75)
+    page.text(0.15, 2.55, "Before anything runs", align="left", bold=True)
+    page.text(3.25, 2.55, "Then, once", align="left", bold=True)
+    page.frame(0.1, 1.25, 2.9, 1.1)
+    page.frame(3.2, 1.25, 3.7, 1.1)
+    plan = page.box(
+        0.2, 1.42, 1.45, 0.76, "plan: hypothesis,", "control, metric,", r"$\delta$, rule"
+    )
+    loss = page.box(1.9, 1.55, 1.0, 0.5, "loss,", "checked", look="loss")
+    choice = page.box(3.35, 1.5, 1.0, 0.6, "choose on", "validation", look="student")
+    fresh = page.box(4.65, 1.5, 0.95, 0.6, "report on", "fresh seeds", look="student")
+    verdict = page.box(5.9, 1.5, 0.85, 0.6, "verdict")
+    steps = (plan, loss, choice, fresh, verdict)
+    for one, other in itertools.pairwise(steps):
+        page.arrow(one.right(), other.left())
+    (x, y), (end, top) = verdict.bottom(), plan.bottom()
+    page.arrow((x, y), (x, 0.85), (end, 0.85), (end, top))
+    page.text(
+        3.6, 0.66, "whoever changes the plan now starts a new experiment: new seeds or images"
+    )
+    page.legend("student", "data", "loss", "values")
+    page.show(
+        "An experiment in five steps. Before anything runs, the plan is written down (hypothesis, "
+        "control, metric, the smallest difference of interest and the rule), and the loss is "
+        "checked. Then, once, a setting is chosen on validation images, the students of fresh "
+        "seeds are reported, and the rule gives the verdict. An arrow leads from the verdict back "
+        "to the plan: whoever changes the plan now starts a new experiment."
     )
 
 

@@ -1,12 +1,15 @@
-"""A verdict from an interval, the number of seeds, a fair control."""
+"""A verdict from an interval, the number of seeds, what is not excluded; a design; a quiz."""
 
 import math
 
 import numpy as np
 from scipy import stats
 
+from kdnotes import lab
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 from kdnotes.lab import power
+from kdnotes.methods import KD, OwnLoss
 
 
 class Verdict(Exercise):
@@ -101,39 +104,119 @@ class Seeds(Exercise):
         return _number(smallest / np.std(np.subtract(treatment, baseline)))
 
 
-def _constant(treatment: dict, alpha: float) -> dict:
-    return treatment | {"alpha": (alpha, alpha)}
+EXERCISES = {1: Verdict(), 2: Seeds()}
 
 
-class Control(Exercise):
-    def reference(self, treatment, idea):
-        if idea == "schedule":
-            return _constant(treatment, sum(treatment["alpha"]) / 2)
-        return treatment | {"extra_weight": 0.0}
+class StillPossible(Question):
+    """The upper end for 9 seeds, a mean of 0.1, a standard deviation of 0.6; t is 2.31."""
 
-    def cases(self):
-        settings = {"teacher": "lesson teacher", "temperature": 3.0, "alpha": (0.0, 0.5)}
-        settings |= {"extra_weight": 5.0, "width": 24, "epochs": 72, "seeds": (0, 1, 2, 3, 4)}
-        changes = {"alpha": (0.25, 0.75), "extra_weight": 0.5, "epochs": 48, "temperature": 2.0}
-        both = (settings, settings | changes | {"width": 16})
-        return [(dict(one), idea) for one in both for idea in ("extra term", "schedule")]
+    asks = "the gain in points, such as 0.8"
+    hint = "which end of the interval says what is still possible?"
+    absolute = 0.005
 
-    def kept(self, treatment, idea):
-        return treatment
+    def expected(self):
+        return 0.1 + 2.31 * 0.6 / math.sqrt(9)
 
-    def wrong_no_teacher(self, treatment, idea):
-        """Without the teacher the control credits the idea with all that distillation brings."""
-        return self.reference(treatment, idea) | {"teacher": None}
+    def wrong_lower_end(self):
+        """That is the lower end; large gains are excluded by the upper one."""
+        return 0.1 - 2.31 * 0.6 / math.sqrt(9)
 
-    def wrong_first_value(self, treatment, idea):
-        """The first value weighs the labels otherwise than the schedule does: hold its mean."""
-        control = self.reference(treatment, idea)
-        return _constant(control, treatment["alpha"][0]) if idea == "schedule" else control
+    def wrong_half_width(self):
+        """That is half the width: add it to the mean."""
+        return 2.31 * 0.6 / math.sqrt(9)
 
-    def wrong_in_place(self, treatment, idea):
-        """The treatment itself is changed, and both arms are then the control: change a copy."""
-        treatment.update(self.reference(treatment, idea))
-        return treatment
+    def wrong_one_seed(self):
+        """The standard deviation is that of one seed; the mean of n has it divided by √n."""
+        return 0.1 + 2.31 * 0.6
+
+    def wrong_n(self):
+        """Divide by √n, not by n."""
+        return 0.1 + 2.31 * 0.6 / 9
+
+    def wrong_normal(self):
+        """With so few seeds 1.96 is too small: take the t that is given."""
+        return 0.1 + 1.96 * 0.6 / math.sqrt(9)
 
 
-EXERCISES = {1: Verdict(), 2: Seeds(), 3: Control()}
+BY_HAND = {3: StillPossible()}
+
+LOSS = "loss shown"
+FACTS = {
+    "gain": {"gain shown", "gain of δ or more shown", "gain shown, gain of δ or more excluded"},
+    "δ or more": {"gain of δ or more shown"},
+    "excluded": {"gain of δ or more excluded", "gain shown, gain of δ or more excluded", LOSS},
+    "loss": {LOSS},
+}
+
+
+class DearerMethod(Question):
+    """What the interval of the report shows if a gain below one point is of no interest."""
+
+    asks = f"a list of some of {list(FACTS)}; it may be empty"
+    hint = "compare both ends of the interval with 0 and with 1 point, row by row of the rule"
+
+    def expected(self, study):
+        word = lab.judge(study.difference("mix", "KD"), 0.01)
+        return {fact for fact, words in FACTS.items() if word in words}
+
+    def choices(self, study):
+        return list(FACTS)
+
+
+READINGS = {4: DearerMethod()}
+
+
+class Patient(Comparison):
+    """Does the mixture still beat KD where both train for 100 epochs?"""
+
+    least_seeds = 5
+    epochs = 100
+
+    def misses(self, design):
+        names = (*design.treatments, *design.baselines)
+        if any(design.complete_arms[name].config.epochs != self.epochs for name in names):
+            return f"the objection is about long training: both sides take {self.epochs} epochs"
+        if not all(self._is_mixture(design.method(name)) for name in design.treatments):
+            return "the treatment is the mixture: an OwnLoss with the teacher"
+        if any(type(design.method(name)) is not KD for name in design.baselines):
+            return "the baseline is KD, with the same teacher"
+        if design.metric != "test_accuracy":
+            return "the report is of the test accuracy"
+        return None
+
+    @staticmethod
+    def _is_mixture(method):
+        return isinstance(method, OwnLoss) and method.teacher is not None
+
+
+DESIGNS = {5: Patient()}
+
+QUIZ = (
+    Item(
+        "The interval of a gain goes from −0.2 to +0.9 points, and δ is 0.5. What does it say?",
+        {
+            "The method has no effect.": "gains up to the upper end are as possible as none",
+            "The method gains 0.35 points.": "that is the middle; the interval holds 0, too",
+            "Neither a gain nor its absence is shown.": RIGHT,
+        },
+    ),
+    Item(
+        "Five seeds gave “not resolved”. You can afford more. What keeps the error rates?",
+        {
+            "Add a seed at a time, and stop when the interval excludes 0.": (
+                "each further look is a further chance of a false alarm"
+            ),
+            "Take the five as a pilot, and judge a fixed number of new seeds.": RIGHT,
+            "Lower δ until the rule decides.": "a δ that the result has chosen is no criterion",
+        },
+    ),
+    Item(
+        "A new loss is compared with KD: same teacher, T, α, images and seeds; but the new loss "
+        "trains for 50 epochs, KD for 36. The interval lies above 0. What made the gain?",
+        {
+            "The loss.": "the epochs differ, too",
+            "The epochs.": "the loss differs, too",
+            "That cannot be told.": RIGHT,
+        },
+    ),
+)
