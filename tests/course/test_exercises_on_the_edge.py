@@ -32,12 +32,6 @@ def settings(**changes):
 
 
 RIGHT = {
-    "Bytes": (
-        lambda w, c: float(sum(w) + 8 * sum(c)),
-        lambda w, c: np.sum(w) + 8.0 * np.sum(c),
-        lambda w, c: torch.tensor(w).sum() + 8 * torch.tensor(c).sum(),
-        lambda w, c: sum(one + 4 * n + 4 * n for one, n in zip(w, c, strict=True)),
-    ),
     "FakeQuantisation": (
         by_clamp,
         by_torch,
@@ -62,12 +56,6 @@ RIGHT = {
     ),
 }
 WRONG = {
-    "Bytes": (
-        lambda w, c: sum(w) + 8 * sum(c) + 1,
-        lambda w, c: sum(w) + 8 * sum(c) - 0.5,
-        lambda w, c: sum(w) + 8 * sum(c[:-1]),
-        lambda w, c: float("nan"),
-    ),
     "FakeQuantisation": (
         lambda w, b: by_clamp(w, b).half(),
         lambda w, b: by_clamp(w, max(b, 3)),
