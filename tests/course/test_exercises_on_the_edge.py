@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 import torch
+from helpers import CONFIG, student_of, tiny_data, tiny_teacher
 from onnxruntime.quantization import QuantFormat, QuantType
 from sweep import ALL, checked
 
+from kdnotes import edge, training
+from kdnotes.course import check
 from kdnotes.course.attempt import sentence
+from kdnotes.course.exercises.on_the_edge import READINGS
+from kdnotes.experiment import Design
+from kdnotes.methods import KD, CrossEntropy
+from kdnotes.study import Arm, PerSeed
 
 SETTINGS = ALL["Settings"].reference
 
@@ -32,12 +42,6 @@ def settings(**changes):
 
 
 RIGHT = {
-    "Bytes": (
-        lambda w, c: float(sum(w) + 8 * sum(c)),
-        lambda w, c: np.sum(w) + 8.0 * np.sum(c),
-        lambda w, c: torch.tensor(w).sum() + 8 * torch.tensor(c).sum(),
-        lambda w, c: sum(one + 4 * n + 4 * n for one, n in zip(w, c, strict=True)),
-    ),
     "FakeQuantisation": (
         by_clamp,
         by_torch,
@@ -62,12 +66,6 @@ RIGHT = {
     ),
 }
 WRONG = {
-    "Bytes": (
-        lambda w, c: sum(w) + 8 * sum(c) + 1,
-        lambda w, c: sum(w) + 8 * sum(c) - 0.5,
-        lambda w, c: sum(w) + 8 * sum(c[:-1]),
-        lambda w, c: float("nan"),
-    ),
     "FakeQuantisation": (
         lambda w, b: by_clamp(w, b).half(),
         lambda w, b: by_clamp(w, max(b, 3)),
@@ -134,3 +132,70 @@ def test_a_channel_of_zeros_does_not_hide_another_mistake(capsys):
             "FakeQuantisation", lambda *case, wrong=wrong: wrong(*case).nan_to_num(0)
         )
         assert sentence(wrong) in capsys.readouterr().out
+
+
+def test_16_5_is_read_from_the_operators_of_this_run(capsys):
+    counts = {
+        "unsigned": {"QuantizeLinear": 2, "DequantizeLinear": 3},
+        "signed": {"QuantizeLinear": 13, "DequantizeLinear": 29, "Conv": 6},
+    }
+    assert check.read("16.5", 42, counts)
+    for wrong in READINGS[5].traps:
+        assert not check.read("16.5", wrong(counts), counts)
+        assert sentence(wrong) in capsys.readouterr().out
+    none = {"signed": {"QLinearConv": 3}, "unsigned": {}}  # where nothing is left in float
+    assert check.read("16.5", 0, none) and not check.read("16.5", 1, none)
+
+
+@functools.cache
+def _data():
+    return tiny_data()
+
+
+def _start(bits, seed):
+    build = student_of(CrossEntropy())
+    state = training.build(build, seed).state_dict()
+    return edge.Start(build, state, _data().train.images[:4], bits)
+
+
+def arm(method=None, bits=3, epochs=1, rate=1e-3, start=_start):
+    method = method or KD(tiny_teacher(), 2.0, 0.1)
+    config = dataclasses.replace(CONFIG, epochs=epochs, learning_rate=rate)
+    student = PerSeed(functools.partial(start, bits))
+    return Arm(method, student=student, data=_data(), config=config)
+
+
+def longer(treatment, seeds=5, **baseline):
+    return check.design(
+        "16.6", Design({"long": treatment, "short": arm(**baseline)}, "long", "short", seeds=seeds)
+    )
+
+
+def test_16_6_twice_as_long_and_nothing_else():
+    assert longer(arm(epochs=2))
+    assert longer(arm(bits=2, epochs=4), bits=2, epochs=2)
+
+
+def _untrained(bits, seed):
+    return student_of(CrossEntropy())
+
+
+@pytest.mark.parametrize(
+    ("treatment", "baseline", "said"),
+    [
+        ({"epochs": 3}, {}, "for twice as many epochs"),
+        ({}, {}, "for twice as many epochs"),
+        ({"epochs": 2, "bits": 2}, {}, "equal numbers of bits"),
+        ({"epochs": 2, "bits": None}, {"bits": None}, "in float it is no QAT"),
+        ({"epochs": 2, "method": CrossEntropy()}, {}, "must learn from the teacher"),
+        ({"epochs": 2, "rate": 3e-3}, {}, "not only the epochs differs"),
+        ({"epochs": 2, "start": _untrained}, {}, "must start from a trained student"),
+    ],
+)
+def test_16_6_a_confounded_design_is_refused(treatment, baseline, said, capsys):
+    assert not longer(arm(**treatment), **baseline)
+    assert said in capsys.readouterr().out
+
+
+def test_16_6_one_seed_is_none():
+    assert not longer(arm(epochs=2), seeds=1)

@@ -1,4 +1,4 @@
-"""Bytes of int8, fake quantisation, a summary of latencies, settings."""
+"""Fake quantisation, settings of int8, latencies; bytes by hand, operators, a design, a quiz."""
 
 import functools
 import tempfile
@@ -11,22 +11,9 @@ from torch import Tensor
 
 from kdnotes import edge
 from kdnotes.course.attempt import Exercise
-
-
-class Bytes(Exercise):
-    def reference(self, weights, channels):
-        return sum(weights) + 8 * sum(channels)
-
-    def cases(self):
-        return [([108, 2592, 480], [12, 24, 10]), ([1000], [10]), ([9, 90], [3, 30])]
-
-    def wrong_weights_alone(self, weights, channels):
-        """Scales and biases are missing: 8 bytes an output channel."""
-        return sum(weights)
-
-    def wrong_one_of_two(self, weights, channels):
-        """Each output channel has a scale *and* a bias, 4 bytes each."""
-        return sum(weights) + 4 * sum(channels)
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.methods import KD
+from kdnotes.study.arms import at_seed
 
 
 def _steps(bits: int) -> int:
@@ -202,4 +189,130 @@ class Settings(Exercise):
         return {}
 
 
-EXERCISES = {1: Bytes(), 2: FakeQuantisation(), 3: Latencies(), 4: Settings()}
+EXERCISES = {1: FakeQuantisation(), 2: Settings(), 3: Latencies()}
+
+
+class Smaller(Question):
+    """How many times smaller int8 makes a 3×3 convolution from 16 to 32 channels."""
+
+    asks = "a ratio of bytes"
+    hint = "count float32 (weights and biases) and int8 (weights, biases, scales) apart"
+    absolute = 0.02
+    weights, channels = 32 * 16 * 9, 32
+
+    def expected(self):
+        return self.ratio(8)
+
+    def ratio(self, bytes_a_channel: int) -> float:
+        float32 = 4 * (self.weights + self.channels)
+        return float32 / (self.weights + bytes_a_channel * self.channels)
+
+    def wrong_no_scales(self):
+        """Each output channel has a scale beside its bias, and both take 4 bytes."""
+        return self.ratio(4)
+
+    def wrong_weights_alone(self):
+        """The weights alone shrink that much; each output channel has a scale and a bias too."""
+        return 4.0
+
+    def wrong_small_biases(self):
+        """The bias of an int8 layer has 32 bits, as its scale has."""
+        return self.ratio(5)
+
+
+BY_HAND = {4: Smaller()}
+
+CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
+
+
+class Conversions(Question):
+    """How many operators of the signed file only convert."""
+
+    asks = "a whole number of operators"
+    hint = "add two rows of the column of the signed file"
+
+    def expected(self, counts):
+        return sum(counts["signed"].get(kind, 0) for kind in CONVERSIONS)
+
+    def wrong_unsigned(self, counts):
+        """That is the column of the unsigned file."""
+        return sum(counts["unsigned"].get(kind, 0) for kind in CONVERSIONS)
+
+    def wrong_to_integers_alone(self, counts):
+        """These only convert to integers; others convert back to floats."""
+        return counts["signed"].get("QuantizeLinear", 0)
+
+    def wrong_to_floats_alone(self, counts):
+        """These only convert to floats; others convert to integers."""
+        return counts["signed"].get("DequantizeLinear", 0)
+
+
+READINGS = {5: Conversions()}
+
+
+class Longer(Comparison):
+    """Does quantisation-aware training with a teacher gain from twice the epochs?"""
+
+    factor = "epochs"  # on 2 seeds or more: the smoke profile has no more trained students
+
+    def misses(self, design):
+        arms = {
+            name: at_seed(name, design.complete_arms[name], design.report_seeds[0])
+            for name in (*design.treatments, *design.baselines)
+        }
+        starts = [arm.student for arm in arms.values()]
+        if not all(isinstance(start, edge.Start) for start in starts):
+            return "every side must start from a trained student, by edge.Start in a PerSeed"
+        bits = {(start.weight_bits, start.activation_bits) for start in starts}
+        if len(bits) > 1:
+            return "the sides must round to equal numbers of bits"
+        if any(weight_bits is None for weight_bits, _ in bits):
+            return "the weights must be rounded in training: in float it is no QAT"
+        if not all(isinstance(arm.method, KD) for arm in arms.values()):
+            return "every side must learn from the teacher, with KD"
+        longest = max(arms[name].config.epochs for name in design.baselines or design.treatments)
+        if any(arms[name].config.epochs != 2 * longest for name in design.treatments):
+            return "the treatment must train for twice as many epochs as the baseline"
+        return None
+
+
+DESIGNS = {6: Longer()}
+
+QUIZ = (
+    Item(
+        "A file called int8 is a quarter as large, as accurate, and no faster. What do you look at "
+        "first?",
+        {
+            "The types of the operators in the graph that the runtime has optimised.": RIGHT,
+            "The types of the numbers in the file.": (
+                "in the file all weights are integers, whatever is executed"
+            ),
+            "The accuracy on more test images.": "accuracy cannot show in what a layer computes",
+        },
+    ),
+    Item(
+        "A camera hands over one image every 100 ms. Which number says how long each answer takes?",
+        {
+            "One second over the images a second of large batches.": (
+                "a batch shares the overheads that a single image pays alone"
+            ),
+            "The median of calls without a pause between them.": (
+                "that processor never rests, and its caches are full of this network"
+            ),
+            "The median of calls that come every 100 ms.": RIGHT,
+        },
+    ),
+    Item(
+        "QAT with a teacher beats rounding without training. Does the credit belong to the "
+        "rounding in training?",
+        {
+            "Yes: nothing was rounded in training before.": (
+                "the training itself is new too: more epochs, with a teacher"
+            ),
+            "Not before it beats training as long in float, rounded afterwards.": RIGHT,
+            "Not before it beats the float network.": (
+                "that asks whether anything is left to lose, not what won it back"
+            ),
+        },
+    ),
+)
