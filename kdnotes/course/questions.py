@@ -137,6 +137,8 @@ class Comparison:
         """
         checks.instance(Design, said="an experiment.Design, or None")("design", design)
         found = [self.misses(design), *design.faults(self.factor)]
+        if not design.metric.startswith("test_"):
+            found.append("report a score of the test images, on which nothing was chosen")
         count = len(set(design.report_seeds))
         if 1 < count < self.least_seeds:
             found.append(f"{count} seeds give a wide interval: take {self.least_seeds} or more")

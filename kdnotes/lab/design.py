@@ -149,6 +149,14 @@ class Design:
     def _of_choice(self) -> list[str]:
         """How one of several settings is chosen."""
         found = []
+        for name in (*self.treatments, *self.baselines):
+            known = set(self.complete_arms[name].chosen_on or ()) & set(self.report_seeds)
+            if known:
+                listed = ", ".join(map(str, sorted(known)))
+                found.append(
+                    f"{name!r} was chosen on seeds that report it ({listed}): the luck that got it "
+                    "chosen is reported as its gain"
+                )
         if self.choose_by is not None and self.choose_by not in VALIDATION:
             found.append(
                 f"{self.choose_by} chooses: a score that chose is no measurement any more; choose "

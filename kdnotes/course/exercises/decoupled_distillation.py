@@ -241,13 +241,12 @@ QUIZ = (
         },
     ),
     Item(
-        "Someone sets the label's probability to 0 in both outputs, does not rescale the others so "
-        "that they sum to 1, and calls the rest of the KL the non-target term. With all weights 1, "
-        "what is trained?",
+        "Someone splits the sum of the KL into the summand of the label and the other summands, "
+        "and trains on both with weight 1. What is trained?",
         {
             "Plain KD.": RIGHT,
             "DKD with β = 1.": "the non-target probabilities of DKD sum to 1 on every image",
-            "NCKD alone.": "the term of the label has been split off, and is still in the sum",
+            "NCKD alone.": "the summand of the label is in the loss, too",
         },
     ),
     Item(

@@ -176,6 +176,8 @@ class Phases(Comparison):
             return "with w = 0 there is no hint: that side is KD"
         if any(method.alone == 0 for method in treatments):
             return "the treatment must be the two-phase form: alone above 0"
+        if any(method.alone > 0.9 for method in treatments):
+            return "hardly anything is left of KD: let the hint be alone for 0.9 of it at most"
         if any(method.alone > 0 for method in baselines):
             return "the baseline must be the joint form: alone = 0"
         return None

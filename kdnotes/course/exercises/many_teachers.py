@@ -219,8 +219,8 @@ class OneMore(Comparison):
         ]
         if not all(type(one) is MultiTeacherKD for side in sides for one in side):
             return (
-                "both sides must be averages (MultiTeacherKD), so that they differ in nothing but the "
-                "teachers"
+                "both sides must be averages (MultiTeacherKD), so that they differ in nothing but "
+                "the teachers"
             )
         if design.metric not in ("test_accuracy", "test_nll"):
             return "report the accuracy or the NLL of test images"

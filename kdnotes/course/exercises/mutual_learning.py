@@ -218,7 +218,7 @@ QUIZ = (
     Item(
         "The ensemble of two peers beats one student that was trained alone. What has been shown?",
         {
-            "Two networks beat one, with or without mutual learning.": RIGHT,
+            "That these two together beat that one; not what mutual learning adds.": RIGHT,
             "Mutual learning helps.": "two students trained alone make an ensemble, too",
             "The peers are diverse.": "nobody has looked at where they disagree",
         },

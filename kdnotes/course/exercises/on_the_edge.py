@@ -1,6 +1,5 @@
 """Fake quantisation, settings of int8, latencies; bytes by hand, operators, a design, a quiz."""
 
-import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kdnotes import edge
+from kdnotes.course import onnx_block
 from kdnotes.course.attempt import Exercise
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 from kdnotes.methods import KD
@@ -102,39 +102,6 @@ class Latencies(Exercise):
         return float(np.mean(times[warm_up:])), _summary(times[warm_up:])[1]
 
 
-BLOCK = """
-<ir_version: 9, opset_import: ["": 18]>
-block (float[n, 4, 8, 8] images) => (float[n, 4, 8, 8] c3) {
-  c0 = Conv <pads = [1, 1, 1, 1]> (images, w0, b0)
-  a0 = Relu (c0)
-  c1 = Conv <pads = [1, 1, 1, 1]> (a0, w1, b1)
-  a1 = Relu (c1)
-  c2 = Conv <pads = [1, 1, 1, 1]> (a1, w2, b2)
-  sum = Add (c2, a0)
-  total = Relu (sum)
-  c3 = Conv <pads = [1, 1, 1, 1]> (total, w3, b3)
-}
-"""  # one activation is read twice, by a convolution and by an addition
-
-
-@functools.cache
-def _residual_block() -> bytes:
-    """The block as an ONNX file with random weights."""
-    import onnx
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    rng, model = np.random.default_rng(0), onnx.parser.parse_model(BLOCK)
-    for number in range(4):
-        for name, shape in (("w", (4, 4, 3, 3)), ("b", 4)):
-            values = rng.normal(size=shape).astype(np.float32)
-            held = onnx.numpy_helper.from_array(values, f"{name}{number}")
-            model.graph.initializer.append(held)
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder, "prepared.onnx")
-        quant_pre_process(model, str(prepared), skip_symbolic_shape=True)
-        return prepared.read_bytes()
-
-
 class Settings(Exercise):
     def reference(self, cuts_off):
         from onnxruntime.quantization import QuantType
@@ -156,7 +123,7 @@ class Settings(Exercise):
         images = torch.randn(20, 4, 8, 8, generator=torch.Generator().manual_seed(0))
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
-            source.write_bytes(_residual_block())
+            source.write_bytes(onnx_block.residual_block())
             quantize_static(str(source), str(target), edge.CalibrationImages(images), **settings)
             held = {tensor.name: tensor for tensor in onnx.load(target).graph.initializer}
             counts = edge.operators(target)

@@ -194,6 +194,8 @@ class DeepestExit(Comparison):
         )
         if not all(type(method) is methods.BYOT for method in treatments):
             return "the treatment must be BYOT: the question is about its teaching"
+        if any(method.alpha == 1 for method in treatments):
+            return "with alpha = 1 the exits before the deepest hear no label any more"
         if any(method.alpha == 0 for method in treatments):
             return "with alpha = 0 the deepest exit's probabilities teach nobody"
         if not all(type(method) is methods.BYOT for method in baselines):

@@ -177,7 +177,7 @@ class Patient(Comparison):
         if any(design.complete_arms[name].config.epochs != self.epochs for name in names):
             return f"the objection is about long training: both sides take {self.epochs} epochs"
         if not all(self._is_mixture(design.method(name)) for name in design.treatments):
-            return "the treatment is the mixture: an OwnLoss with the teacher"
+            return "the treatment is the mixture with r = 0.5: an OwnLoss with the teacher"
         if any(type(design.method(name)) is not KD for name in design.baselines):
             return "the baseline is KD, with the same teacher"
         if design.metric != "test_accuracy":
@@ -186,7 +186,9 @@ class Patient(Comparison):
 
     @staticmethod
     def _is_mixture(method):
-        return isinstance(method, OwnLoss) and method.teacher is not None
+        settings = getattr(method.loss, "keywords", {}) if isinstance(method, OwnLoss) else {}
+        taught = isinstance(method, OwnLoss) and method.teacher is not None
+        return taught and settings.get("share", 0.5) == 0.5
 
 
 DESIGNS = {5: Patient()}
