@@ -50,7 +50,7 @@ TEMPERATURE_POWERS = {
     -2: "{what} is too small by T²: with T² it does not fade as the temperature grows",
     -1: "{what} is too small by T: count its factors, T² of a loss and 1/T of a derivative",
     1: "{what} is too large by T: count its factors, T² of a loss and 1/T of a derivative",
-    2: "{what} is too large by T²: it is there twice",
+    2: "{what} is too large by T²: count its factors",
 }
 # Of the axes of the first logits, the batch and the classes, and a power of their size.
 SIZE_POWERS = {

@@ -54,7 +54,7 @@ def test_kd_or_sp_without_weight_is_the_right_baseline(baseline, capsys):
     ("treatment", "baseline", "changes", "message"),
     [
         (sp, CrossEntropy, {}, "the baseline must be KD alone"),
-        (lambda: sp(0.0), lambda: KD(tiny_teacher(), 2.0, 0.1), {}, "a weight above 0"),
+        (lambda: sp(0.0), lambda: KD(tiny_teacher(), 2.0, 0.1), {}, "a weight that can be felt"),
         (
             lambda: CRD(tiny_teacher(), 2.0, 0.1, PAIRS[-1:]),
             sp,

@@ -94,7 +94,7 @@ NAMED = {
         ("SoftLoss", scaled("SoftLoss", lambda case: case[2])),
         ("SoftGradient", scaled("SoftGradient", lambda case: case[2])),
     ],
-    "is too large by T²: it is there twice": [
+    "is too large by T²: count its factors": [
         ("NonTargetPart", scaled("NonTargetPart", lambda case: case[3] ** 2)),
         ("LossWithStop", with_soft("LossWithStop", lambda soft, case: soft(*case) * case[7] ** 2)),
     ],

@@ -108,20 +108,20 @@ EXERCISES = {1: WholeLoss(), 2: Gap(), 3: Interval()}
 
 
 class ImageLuck(Question):
-    """Of 10,000 images KD alone gets 500 right, CE alone 400: the standard error of KD − CE."""
+    """Of 10,000 images KD alone gets 300 right, CE alone 100: the standard error of KD − CE."""
 
     asks = "the standard error in points, such as 0.12"
     hint = "d is the share of images that exactly one of the two gets right"
     absolute = 0.005
 
     def expected(self):
-        return 100 * ((500 + 400) / 10_000 / 10_000) ** 0.5
+        return 100 * ((300 + 100) / 10_000 / 10_000) ** 0.5
 
     def wrong_difference(self):
-        """That takes the images by which the two differ in number, 100; count all on which exactly
+        """That takes the images by which the two differ in number, 200; count all on which exactly
         one is right.
         """
-        return 100 * (100 / 10_000 / 10_000) ** 0.5
+        return 100 * (200 / 10_000 / 10_000) ** 0.5
 
     def wrong_no_images(self):
         """That is √d in points: divide by √N as well."""
@@ -129,7 +129,7 @@ class ImageLuck(Question):
 
     def wrong_no_root(self):
         """That is d in points, without the root and without N."""
-        return 9.0
+        return 4.0
 
 
 BY_HAND = {5: ImageLuck()}
