@@ -23,6 +23,7 @@ import pytest
 from browser import measured, needs_browser
 from helpers import write_image_folder
 
+from kdnotes.course import reading
 from kdnotes.course.order import CHAPTERS, stem
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +61,12 @@ def texts(path: Path) -> list[str]:
                 if not kind.startswith("image/")
             ]
     return found
+
+
+@each
+def test_a_chapter_holds_its_limits_and_has_all_its_parts(path):
+    counted = reading.count(nbformat.read(path, 4))
+    assert (reading.over_limits(counted), reading.missing(counted)) == ([], [])
 
 
 @each
