@@ -101,22 +101,6 @@ class Study:
         hold = ", all intervals together at 95 %" if len(pairs) > 1 else ""
         return "\n".join([*lines, f"({metric.replace('_', ' ')}; {count} paired seeds{hold})"])
 
-    def best(self, metric: str = "validation_accuracy", among: list[str] | None = None) -> str:
-        """The arm with the highest mean of a *validation* metric: never chosen on the test set.
-
-        Its test mean on these seeds is flattered (``study.flattery``); for a report, choose with
-        ``study.choose``.
-        """
-        if metric.startswith("test_"):
-            raise ValueError(
-                f"metric must not be a test metric, but {metric!r} is: choose on validation"
-            )
-        if among is not None and not among:
-            raise ValueError(
-                f"among must name at least one of {self.arms}, or be None, not {among!r}"
-            )
-        return max(among or self.arms, key=lambda arm: self.values(arm, metric).mean())
-
 
 def together(samples: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
     """Intervals of differences judged together, so that *all* of them hold at 95 % (Bonferroni).

@@ -102,13 +102,6 @@ def test_table_names_a_corrected_level_and_judges_by_it():
     assert table["test_accuracy %"].equals(result.table("ce")["test_accuracy %"])
 
 
-def test_best_is_chosen_on_validation_only():
-    result = made_up(a=[0.5, 0.6], b=[0.7, 0.8], c=[0.6, 0.6])
-    assert result.best() == "b" and result.best(among=["a", "c"]) == "c"
-    with pytest.raises(ValueError, match="must not be a test metric, but 'test_accuracy'"):
-        result.best("test_accuracy")
-
-
 def test_verdicts_are_sentences_of_differences_judged_together():
     result = made_up(ce=[0.70, 0.72, 0.71], kd=[0.80, 0.82, 0.815], ls=[0.71, 0.70, 0.72])
     told = result.verdicts([("kd", "ce"), ("ls", "ce"), ("ce", "kd")]).splitlines()
