@@ -490,6 +490,7 @@ def test_killed_three_times_a_run_goes_on_and_ends_with_equal_results(undisturbe
         ("run", "--notebooks", course, "--output", tmp_path),
         {"KDNOTES_CACHE": str(tmp_path / "cache")},
     )
+    kept = []
     for least in (0, 1, 3):
         process = start(*arguments, **variables, KDNOTES_TEST=tag)
         wait_for(lambda n=least: stored.is_dir() and len(list(stored.glob("*.safetensors"))) >= n)
@@ -497,11 +498,13 @@ def test_killed_three_times_a_run_goes_on_and_ends_with_equal_results(undisturbe
         process.communicate()
         wait_for(lambda: tagged_processes(tag) == [], 15)
         assert not (tmp_path / "results.json").exists(), "it was killed too late to test anything"
-        assert least <= len(list(stored.glob("*.safetensors"))) < 6
+        kept.append(len(list(stored.glob("*.safetensors"))))
+        assert kept[-1] >= least
+    assert kept[0] < 6, kept  # later ones may be all: the seeds of a stack are stored at once
     done = command(*arguments, **variables)
     assert done.returncode == 0, done.stderr
     assert printed(tmp_path / "01_study.ipynb", "results") == undisturbed
-    assert 3 <= int(printed(tmp_path / "01_study.ipynb", "reused").split()[1]) < 6
+    assert 3 <= int(printed(tmp_path / "01_study.ipynb", "reused").split()[1]) <= 6
 
 
 def test_fresh_ignores_stored_runs_and_workers_leave_with_the_command(
