@@ -13,8 +13,10 @@ from typing import Any
 from kdnotes import checks
 from kdnotes.course.attempt import sentence
 from kdnotes.lab import Design
+from kdnotes.methods import Method
+from kdnotes.study import Study
 
-__all__ = ["RIGHT", "Comparison", "Item", "Question", "wrapped"]
+__all__ = ["RIGHT", "BetterThan", "Comparison", "Item", "Question", "wrapped"]
 
 RIGHT = "right"
 LETTERS = "abcdef"
@@ -115,19 +117,43 @@ class Question:
         return f"not yet: {extra} too many, {missing} missing; {self.hint}"
 
 
+class BetterThan(Question):
+    """The arms that a figure of paired differences resolves to be better than its baseline."""
+
+    asks = "a list of names of arms; it may be empty"
+    hint = "two things count: whether the interval excludes 0, and on which side it lies"
+
+    def expected(self, study: Study, baseline: str = "KD") -> set[str]:
+        pairs = {arm: (arm, baseline) for arm in self.choices(study, baseline)}
+        return {arm for arm, difference in study.differences(pairs).items() if difference.above()}
+
+    def choices(self, study: Study, baseline: str = "KD") -> list[str]:
+        return [arm for arm in study.arms if arm != baseline]
+
+
 class Comparison:
     """An exercise that asks for a design; any that answers the question unconfounded is right.
 
     Attributes:
         factor: what is to differ (see ``lab.Design.faults``); ``None``: one thing, whatever it is.
         least_seeds: how many seeds the report takes at least.
+        metrics: what may be reported.
     """
 
     factor: str | None = None
     least_seeds = 2
+    metrics = ("test_accuracy", "test_nll", "test_ece")
 
     def misses(self, design: Design) -> str | None:
         """Why the design answers another question, if it does; it follows "not yet: "."""
+
+    @staticmethod
+    def sides(design: Design) -> tuple[list[Method], list[Method]]:
+        """The methods of the treatments, and those of the baselines."""
+        treatments, baselines = (
+            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
+        )
+        return treatments, baselines
 
     def judge(self, design: Any) -> list[str]:
         """All that is wrong with the design, the most telling first; of a right one nothing.
@@ -137,8 +163,9 @@ class Comparison:
         """
         checks.instance(Design, said="an experiment.Design, or None")("design", design)
         found = [self.misses(design), *design.faults(self.factor)]
-        if not design.metric.startswith("test_"):
-            found.append("report a score of the test images, on which nothing was chosen")
+        if design.metric not in self.metrics:
+            scores = " or ".join(self.metrics)
+            found.insert(0, f"report {scores}: of test images, on which nothing was chosen")
         count = len(set(design.report_seeds))
         if 1 < count < self.least_seeds:
             found.append(f"{count} seeds give a wide interval: take {self.least_seeds} or more")

@@ -91,8 +91,8 @@ def test_every_right_design_is_accepted(changes):
         ({"baseline": "other teacher"}, "but teacher too"),
         ({"seeds": 1}, "there is one seed"),
         ({"seeds": 3}, "3 seeds give a wide interval"),
-        ({"metric": "validation_accuracy"}, "report the accuracy or the NLL of test"),
-        ({"metric": "seconds"}, "report the accuracy or the NLL of test"),
+        ({"metric": "validation_accuracy"}, "report test_accuracy or test_nll: of test"),
+        ({"metric": "seconds"}, "report test_accuracy or test_nll: of test"),
         ({"treatment": ("up", "down")}, "nothing that chooses"),
     ],
 )

@@ -65,7 +65,7 @@ def test_kd_or_sp_without_weight_is_the_right_baseline(baseline, capsys):
         (sp, lambda: KD(tiny_teacher(), 4.0, 0.1), {}, "temperature too"),
         (sp, lambda: KD(tiny_teacher(), 2.0, 0.5), {}, "alpha too"),
         (sp, lambda: KD(tiny_teacher(), 2.0, 0.1), {"seeds": 3}, "take 5 or more"),
-        (sp, lambda: KD(tiny_teacher(), 2.0, 0.1), {"metric": "validation_nll"}, "test images"),
+        (sp, lambda: KD(tiny_teacher(), 2.0, 0.1), {"metric": "validation_nll"}, "of test images"),
     ],
 )
 def test_a_design_that_cannot_show_it_is_refused(treatment, baseline, changes, message, capsys):

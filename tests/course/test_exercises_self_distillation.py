@@ -81,8 +81,11 @@ def test_right_designs(changes):
         ({"treatment": "taught, hint"}, "not only the alpha differs but hint too"),
         ({"treatment": "T = 4"}, "not only the alpha differs but temperature too"),
         ({"treatment": ("taught", "taught more")}, "nothing that chooses"),
-        ({"metric": "validation_accuracy"}, "report a score of the test images"),
-        ({"metric": "seconds"}, "report a score of the test images"),
+        (
+            {"metric": "validation_accuracy"},
+            "report test_accuracy or test_nll or test_ece: of test",
+        ),
+        ({"metric": "seconds"}, "report test_accuracy or test_nll or test_ece: of test"),
         ({"baseline": None}, "there is no baseline"),
         ({"seeds": 1}, "there is one seed"),
         ({"seeds": 3}, "3 seeds give a wide interval"),

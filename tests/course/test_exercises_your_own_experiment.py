@@ -121,7 +121,7 @@ def test_15_5_takes_a_right_design():
         (planned({"KD": KD(tiny_teacher(1), 2.0, 0.1)}), "teacher too"),
         (planned(seeds=3), "take 5 or more"),
         (planned(seeds=1), "there is one seed"),
-        (planned(metric="validation_accuracy"), "of the test accuracy"),
+        (planned(metric="validation_accuracy"), "report test_accuracy"),
         (planned(baseline=None), "there is no baseline"),
     ],
 )

@@ -412,8 +412,8 @@ def test_04_4_every_right_design_is_accepted(changes, capsys):
         (BOTH | {"choose_seeds": None}, "no seeds for the choice"),
         (BOTH | {"choose_seeds": 4}, "seeds both choose and report (3)"),
         (BOTH | {"metric": "validation_accuracy"}, "the images that chose measure again"),
-        ({"metric": "validation_accuracy"}, "report the accuracy or the NLL of test images"),
-        ({"metric": "seconds"}, "report the accuracy or the NLL of test images"),
+        ({"metric": "validation_accuracy"}, "report test_accuracy or test_nll: of test images"),
+        ({"metric": "seconds"}, "report test_accuracy or test_nll: of test images"),
     ],
 )
 def test_04_4_a_design_that_misses_or_is_confounded_is_told_so(changes, said, capsys):
@@ -442,7 +442,7 @@ def warmer(**changes):
         ({"baseline": "CE"}, "both sides must be KD"),
         ({"baseline": None}, "there is no baseline"),
         ({"seeds": 3}, "take 5 or more"),
-        ({"metric": "validation_accuracy"}, "report the accuracy or the NLL of test images"),
+        ({"metric": "validation_accuracy"}, "report test_accuracy or test_nll: of test images"),
     ],
 )
 def test_03_6_asks_for_two_temperatures_and_one_weight_of_the_labels(changes, said, capsys):
@@ -508,8 +508,8 @@ def test_14_6_every_honest_choice_is_accepted(changes, capsys):
         ({"choose_by": None}, "nothing that chooses"),
         ({"choose_seeds": None}, "no seeds for the choice"),
         ({"choose_seeds": 5}, "seeds both choose and report (3, 4)"),
-        ({"metric": "validation_accuracy"}, "asked is for the accuracy on test images"),
-        ({"metric": "test_nll"}, "asked is for the accuracy on test images"),
+        ({"metric": "validation_accuracy"}, "report test_accuracy: of test images"),
+        ({"metric": "test_nll"}, "report test_accuracy: of test images"),
         ({"seeds": [3, 4]}, "2 seeds give a wide interval"),
     ],
 )

@@ -460,9 +460,18 @@ def test_update_keeps_a_notebook_that_was_edited_meanwhile(tmp_path):
     assert chapter.path.read_text() == edited
 
 
+# Twelve trainings in four stacks of three seeds, which are stored at once: two workers that end
+# together leave some to be done.
+LONG_STUDY = TINY_STUDY.replace(
+    "methods.LabelSmoothing(0.1)}",
+    "methods.LabelSmoothing(0.1), "
+    '"more": methods.LabelSmoothing(0.2), "most": methods.LabelSmoothing(0.3)}',
+)
+
+
 @pytest.fixture(scope="module")
 def study_course(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("study"), "01_study", TINY_STUDY, SHOW_STUDY, SHOW_REUSE)
+    return write(tmp_path_factory.mktemp("study"), "01_study", LONG_STUDY, SHOW_STUDY, SHOW_REUSE)
 
 
 @pytest.fixture(scope="module")
@@ -482,7 +491,7 @@ def test_killed_three_times_a_run_goes_on_and_ends_with_equal_results(undisturbe
     course = write(
         tmp_path / "course",
         "01_study",
-        TINY_STUDY.replace("workers=1", "workers=2"),
+        LONG_STUDY.replace("workers=1", "workers=2"),
         SHOW_STUDY,
         SHOW_REUSE,
     )
@@ -490,7 +499,6 @@ def test_killed_three_times_a_run_goes_on_and_ends_with_equal_results(undisturbe
         ("run", "--notebooks", course, "--output", tmp_path),
         {"KDNOTES_CACHE": str(tmp_path / "cache")},
     )
-    kept = []
     for least in (0, 1, 3):
         process = start(*arguments, **variables, KDNOTES_TEST=tag)
         wait_for(lambda n=least: stored.is_dir() and len(list(stored.glob("*.safetensors"))) >= n)
@@ -498,13 +506,11 @@ def test_killed_three_times_a_run_goes_on_and_ends_with_equal_results(undisturbe
         process.communicate()
         wait_for(lambda: tagged_processes(tag) == [], 15)
         assert not (tmp_path / "results.json").exists(), "it was killed too late to test anything"
-        kept.append(len(list(stored.glob("*.safetensors"))))
-        assert kept[-1] >= least
-    assert kept[0] < 6, kept  # later ones may be all: the seeds of a stack are stored at once
+        assert least <= len(list(stored.glob("*.safetensors"))) < 12
     done = command(*arguments, **variables)
     assert done.returncode == 0, done.stderr
     assert printed(tmp_path / "01_study.ipynb", "results") == undisturbed
-    assert 3 <= int(printed(tmp_path / "01_study.ipynb", "reused").split()[1]) <= 6
+    assert 3 <= int(printed(tmp_path / "01_study.ipynb", "reused").split()[1]) < 12
 
 
 def test_fresh_ignores_stored_runs_and_workers_leave_with_the_command(
@@ -514,7 +520,7 @@ def test_fresh_ignores_stored_runs_and_workers_leave_with_the_command(
     folder = tmp_path / "course"
     shutil.copytree(study_course, folder)
     write(
-        folder, "01_study", TINY_STUDY.replace("workers=1", "workers=None"), SHOW_STUDY, SHOW_REUSE
+        folder, "01_study", LONG_STUDY.replace("workers=1", "workers=None"), SHOW_STUDY, SHOW_REUSE
     )
     for options in (["--workers", "2"], ["--fresh"]):
         variables = {"KDNOTES_CACHE": str(tmp_path / "cache"), "KDNOTES_TEST": tag}

@@ -174,9 +174,7 @@ class WithoutSoftTargets(Comparison):
     least_seeds = 5
 
     def misses(self, design):
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         if not all(type(method) is methods.AT for method in treatments):
             return "the treatment must be AT"
         if any(method.alpha < 1 for method in treatments):

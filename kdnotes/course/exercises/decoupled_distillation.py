@@ -214,9 +214,7 @@ class SecondQuestion(Comparison):
     least_seeds = 5
 
     def misses(self, design):
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         if not all(type(method) is methods.DKD for method in (*treatments, *baselines)):
             return "both sides must be DKD, so that nothing but the weight of NCKD can differ"
         if any(method.alpha == 0 for method in (*treatments, *baselines)):

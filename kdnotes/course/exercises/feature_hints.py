@@ -166,9 +166,7 @@ class Phases(Comparison):
     least_seeds = 5
 
     def misses(self, design):
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         both = (*treatments, *baselines)
         if not all(type(method) is methods.FitNets for method in both):
             return "both sides must be FitNets, so that nothing but the form of the hint can differ"

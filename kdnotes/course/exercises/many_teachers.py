@@ -212,18 +212,15 @@ class OneMore(Comparison):
 
     factor = "teachers"
     least_seeds = 5
+    metrics = ("test_accuracy", "test_nll")
 
     def misses(self, design):
-        sides = [
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        ]
+        sides = self.sides(design)
         if not all(type(one) is MultiTeacherKD for side in sides for one in side):
             return (
                 "both sides must be averages (MultiTeacherKD), so that they differ in nothing but "
                 "the teachers"
             )
-        if design.metric not in ("test_accuracy", "test_nll"):
-            return "report the accuracy or the NLL of test images"
         if any(one.alpha == 1 for side in sides for one in side):
             return "with α = 1 nothing is left of the teachers"
         more, fewer = (

@@ -184,9 +184,7 @@ class PeersBesideATeacher(Comparison):
     least_seeds = 5
 
     def misses(self, design):
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         everyone = (*treatments, *baselines)
         if not all(type(method) is methods.DML for method in everyone):
             return "both sides must be DML, so that nothing but the peers' term can differ"

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from kdnotes import losses, methods
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.course.questions import RIGHT, BetterThan, Comparison, Item, Question
 
 
 class AlphaOfStep(Exercise):
@@ -113,21 +113,13 @@ class EqualWork(Question):
 BY_HAND = {3: EqualWork()}
 
 
-class BetterThan(Question):
-    """The arms that the figure resolves to lie above its baseline."""
+class Better(BetterThan):
+    """Of the schedules, the stop, the assistant and KD of equal work."""
 
     asks = "a list of names of arms, such as ['CE']; it may be empty"
-    hint = "an interval that holds the dotted line tells nothing, and one left of it the opposite"
-
-    def expected(self, result, baseline):
-        against = {arm: (arm, baseline) for arm in self.choices(result, baseline)}
-        return {arm for arm, one in result.differences(against).items() if one.above()}
-
-    def choices(self, result, baseline):
-        return [arm for arm in result.arms if arm != baseline]
 
 
-READINGS = {4: BetterThan()}
+READINGS = {4: Better()}
 
 
 class WhenToStop(Comparison):
@@ -136,9 +128,7 @@ class WhenToStop(Comparison):
     least_seeds = 5
 
     def misses(self, design):
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         if not all(type(one) is methods.ESKD and 0 < one.until < 1 for one in treatments):
             return "the treatment must be ESKD, which stops after the start and before the end"
         if len({one.until for one in treatments}) < 2:

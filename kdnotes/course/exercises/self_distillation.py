@@ -187,11 +187,7 @@ class DeepestExit(Comparison):
     least_seeds = 5
 
     def misses(self, design):
-        if design.metric not in ("test_accuracy", "test_nll", "test_ece"):
-            return "report a score of the test images, on which nothing was chosen"
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         if not all(type(method) is methods.BYOT for method in treatments):
             return "the treatment must be BYOT: the question is about its teaching"
         if any(method.alpha == 1 for method in treatments):

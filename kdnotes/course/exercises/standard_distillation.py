@@ -7,7 +7,7 @@ from scipy import stats
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.course.questions import RIGHT, BetterThan, Comparison, Item, Question
 from kdnotes.methods import KD, LabelSmoothing
 
 
@@ -135,18 +135,10 @@ class ImageLuck(Question):
 BY_HAND = {5: ImageLuck()}
 
 
-class Better(Question):
-    """The arms of a figure that are resolved and better than the arm it compares with."""
+class Better(BetterThan):
+    """Of the arms of two lengths."""
 
     asks = "a list of names of arms, such as ['LS, half']; it may be empty"
-    hint = "two things count: whether the interval excludes 0, and on which side it lies"
-
-    def expected(self, study, baseline):
-        pairs = {arm: (arm, baseline) for arm in self.choices(study, baseline)}
-        return {arm for arm, difference in study.differences(pairs).items() if difference.above()}
-
-    def choices(self, study, baseline):
-        return [arm for arm in study.arms if arm != baseline]
 
 
 READINGS = {6: Better()}
@@ -159,13 +151,10 @@ class AgainstSmoothing(Comparison):
 
     factor = "method"
     least_seeds = 5
+    metrics = ("test_accuracy", "test_nll")
 
     def misses(self, design):
-        if design.metric not in ("test_accuracy", "test_nll"):
-            return "report the accuracy or the NLL of test images, on which nothing was chosen"
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         if not all(type(method) is KD for method in treatments):
             return "the treatment must be KD: the question is about its gain"
         if all(method.alpha == 1 for method in treatments):

@@ -171,13 +171,10 @@ class HigherTemperature(Comparison):
 
     factor = "temperature"
     least_seeds = 5
+    metrics = ("test_accuracy", "test_nll")
 
     def misses(self, design):
-        if design.metric not in ("test_accuracy", "test_nll"):
-            return "report the accuracy or the NLL of test images, on which nothing was chosen"
-        treatments, baselines = (
-            [design.method(name) for name in side] for side in (design.treatments, design.baselines)
-        )
+        treatments, baselines = self.sides(design)
         if not all(type(method) is KD for method in (*treatments, *baselines)):
             return "both sides must be KD, so that nothing but its temperature can differ"
         if any(method.alpha == 1 for method in (*treatments, *baselines)):
