@@ -153,6 +153,19 @@ def test_where_an_interval_lies_is_asked_of_the_interval(path):
 
 
 @each
+def test_what_a_cell_draws_at_random_comes_from_a_seed(path):
+    """A new layer's weights come from torch's own generator, which knows no seed of the course:
+    what is printed from them differs from run to run.
+    """
+    drawn = re.compile(r"torch\.(?:nn\.(?:Conv|Linear|BatchNorm)|rand\w*\((?!.*generator=))")
+    assert [
+        cell.source
+        for cell in code_cells(path)
+        if drawn.search(cell.source) and "default_generator.manual_seed(" not in cell.source
+    ] == []
+
+
+@each
 def test_no_absolute_path_is_shown(path):
     assert [text for text in texts(path) if ABSOLUTE.search(text)] == []
 
