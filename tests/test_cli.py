@@ -250,7 +250,7 @@ def test_no_character_stops_another_command(arguments, course, tmp_path):
 def started(monkeypatch):
     """The options with which Jupyter is started, which ends with code 1, as it does for root."""
     calls = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda command: calls.append(command) or 1)
+    monkeypatch.setattr(cli.course.subprocess, "call", lambda command: calls.append(command) or 1)
     return calls
 
 
