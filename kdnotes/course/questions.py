@@ -138,11 +138,13 @@ class Comparison:
         factor: what is to differ (see ``lab.Design.faults``); ``None``: one thing, whatever it is.
         least_seeds: how many seeds the report takes at least.
         metrics: what may be reported.
+        is_tuned_alike: whether both sides must have settings to choose from, or neither.
     """
 
     factor: str | None = None
     least_seeds = 2
     metrics = ("test_accuracy", "test_nll", "test_ece")
+    is_tuned_alike = False
 
     def misses(self, design: Design) -> str | None:
         """Why the design answers another question, if it does; it follows "not yet: "."""
@@ -166,6 +168,11 @@ class Comparison:
         if design.metric not in self.metrics:
             scores = " or ".join(self.metrics)
             found.insert(0, f"report {scores}: of test images, on which nothing was chosen")
+        sizes = len(design.treatments), len(design.baselines)
+        if self.is_tuned_alike and min(sizes) == 1 < max(sizes):
+            found.append(
+                "one side has settings to choose from, the other has not: tune both or neither"
+            )
         count = len(set(design.report_seeds))
         if 1 < count < self.least_seeds:
             found.append(f"{count} seeds give a wide interval: take {self.least_seeds} or more")

@@ -171,6 +171,8 @@ class Design:
         chosen_on = _seeds("choose_seeds", self.choose_seeds)
         if not chosen_on:
             found.append("no seeds for the choice (choose_seeds): it needs seeds of its own")
+        if len(set(chosen_on)) == 1:
+            found.append("one seed chooses by its luck: give the choice two of them or more")
         if shared := sorted(set(chosen_on) & set(self.report_seeds)):
             listed = ", ".join(map(str, shared))
             found.append(

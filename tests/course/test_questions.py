@@ -363,6 +363,7 @@ def planned(**changes):
         "LS": LabelSmoothing(0.1),
         "LS 0.2": LabelSmoothing(0.2),
         "LS 0": LabelSmoothing(0.0),
+        "LS 1": LabelSmoothing(1.0),
         "CE": CrossEntropy(),
         "weighted": UncertaintyKD(teacher, 2.0, 0.1),
     }
@@ -411,6 +412,9 @@ def test_04_4_every_right_design_is_accepted(changes, capsys):
         (BOTH | {"choose_by": "test_accuracy"}, "test_accuracy chooses"),
         (BOTH | {"choose_seeds": None}, "no seeds for the choice"),
         (BOTH | {"choose_seeds": 4}, "seeds both choose and report (3)"),
+        (BOTH | {"choose_seeds": [99]}, "one seed chooses by its luck"),
+        (BOTH | {"choose_seeds": [99, 99]}, "one seed chooses by its luck"),
+        ({"baseline": "LS 1"}, "nothing is left of the labels"),
         (BOTH | {"metric": "validation_accuracy"}, "the images that chose measure again"),
         ({"metric": "validation_accuracy"}, "report test_accuracy or test_nll: of test images"),
         ({"metric": "seconds"}, "report test_accuracy or test_nll: of test images"),
@@ -423,10 +427,19 @@ def test_04_4_a_design_that_misses_or_is_confounded_is_told_so(changes, said, ca
 
 def warmer(**changes):
     teacher = tiny_teacher()
-    arms = {f"T={t:g}, α={a:g}": KD(teacher, t, a) for t in (1.0, 4.0) for a in (0.1, 0.5, 1.0)}
+    arms = {
+        f"T={t:g}, α={a:g}": KD(teacher, t, a) for t in (1.0, 4.0, 8.0) for a in (0.1, 0.5, 1.0)
+    }
     arms |= {"weighted": UncertaintyKD(teacher, 4.0, 0.1), "CE": CrossEntropy()}
     given = {"treatment": "T=4, α=0.1", "baseline": "T=1, α=0.1", "seeds": 5, "student": STUDENT}
     return Design(arms, **(given | {"data": tiny_data(), "config": CONFIG} | changes))
+
+
+HOTTER = {
+    "treatment": ["T=4, α=0.1", "T=8, α=0.1"],
+    "choose_by": "validation_accuracy",
+    "choose_seeds": [98, 99],
+}
 
 
 @pytest.mark.parametrize(
@@ -441,6 +454,7 @@ def warmer(**changes):
         ({"treatment": "weighted"}, "both sides must be KD"),
         ({"baseline": "CE"}, "both sides must be KD"),
         ({"baseline": None}, "there is no baseline"),
+        (HOTTER, "tune both or neither"),
         ({"seeds": 3}, "take 5 or more"),
         ({"metric": "validation_accuracy"}, "report test_accuracy or test_nll: of test images"),
     ],

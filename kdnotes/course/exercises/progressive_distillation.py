@@ -1,6 +1,5 @@
 """α at a step, a teacher that stops; the price of a chain; arms apart; a design; a quiz."""
 
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -133,10 +132,6 @@ class WhenToStop(Comparison):
             return "the treatment must be ESKD, which stops after the start and before the end"
         if len({one.until for one in treatments}) < 2:
             return "the time of the stop is to be chosen: name two of them or more as the treatment"
-        chosen_on = design.choose_seeds
-        single = isinstance(chosen_on, Sequence) and len(chosen_on) == 1
-        if chosen_on == 1 or single:
-            return "one seed chooses by its luck: give the choice two of them or more"
         if len(baselines) != 1:
             return "the baseline must be one arm, in which the teacher never leaves"
         (stays,) = baselines

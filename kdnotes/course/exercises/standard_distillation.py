@@ -152,6 +152,7 @@ class AgainstSmoothing(Comparison):
     factor = "method"
     least_seeds = 5
     metrics = ("test_accuracy", "test_nll")
+    is_tuned_alike = True
 
     def misses(self, design):
         treatments, baselines = self.sides(design)
@@ -163,8 +164,8 @@ class AgainstSmoothing(Comparison):
             return "the baseline must soften its targets without a teacher, or the gain may be that"
         if baselines and all(method.epsilon == 0 for method in baselines):
             return "with ε = 0 the targets are not softened"
-        if baselines and (len(treatments) == 1) != (len(baselines) == 1):
-            return "one side has settings to choose from, the other has not: tune both or neither"
+        if any(method.epsilon == 1 for method in baselines):
+            return "with ε = 1 nothing is left of the labels"
         return None
 
 

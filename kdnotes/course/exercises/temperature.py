@@ -172,6 +172,7 @@ class HigherTemperature(Comparison):
     factor = "temperature"
     least_seeds = 5
     metrics = ("test_accuracy", "test_nll")
+    is_tuned_alike = True
 
     def misses(self, design):
         treatments, baselines = self.sides(design)
