@@ -27,7 +27,7 @@ INK, PALE = "0.15", "0.55"
 BODY, SMALL = 9.0, 8.0
 FORMULA = 11.5  # an index is 0.7 times as large as its letter: 8 points
 INDEXED = re.compile(r"\$[^$]*[_^][^$]*\$")
-LINE = 1.35 / 72  # inches from line to line for each point of the letters
+LINE = 1.46 / 72  # inches from line to line for each point of the letters
 
 
 @dataclass(frozen=True)

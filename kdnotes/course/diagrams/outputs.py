@@ -41,7 +41,7 @@ def soft_targets() -> None:
     page.text(5.85, 3.65, "soft target")
 
     formula = (r"$(1-\alpha)\,T^2\cdot$", r"$\mathrm{KL}(p_t^{(T)}\,\|\,p_s^{(T)})$")
-    soft_loss = page.box(5.2, 2.84, 1.65, 0.5, *formula, look="loss")
+    soft_loss = page.box(5.2, 2.82, 1.65, 0.54, *formula, look="loss")
     hard_loss = page.box(5.2, 1.12, 1.65, 0.4, r"$\alpha\,\mathrm{CE}(y,\,p_s)$", look="loss")
     page.arrow((4.75, 3.5), (6.0, 3.5), soft_loss.top(0.48), stop=True)
     page.arrow((4.75, 0.95), (6.0, 0.95), hard_loss.bottom(0.48))
