@@ -15,6 +15,7 @@ from pathlib import Path
 
 import joblib
 
+import kdnotes
 from kdnotes import checks
 from kdnotes.course.grading import fence
 from kdnotes.course.grading.book import library
@@ -83,7 +84,7 @@ def _harmless(value: object) -> str:
 
 def grade(
     folder: Path, output: Path | None = None, *, notebooks: Path = Path("notebooks"),
-    timeout: float = 30.0, memory: float = 2048, readings: str | None = None,
+    timeout: float = 20.0, memory: float = 2048, readings: str | None = None,
     workers: int | None = None, tell: Callable[[Submission, list[Row]], None] | None = None,
 ) -> Grades:  # fmt: skip
     """Grade all submissions in a folder; each runs in a process of its own.
@@ -92,7 +93,8 @@ def grade(
         folder: notebooks, or folders of them.
         output: a CSV file to write, UTF-8 with a mark that spreadsheets look for.
         notebooks: our chapters.
-        timeout: seconds for an exercise of a submission.
+        timeout: seconds on the processor for an exercise of a submission (five times that on the
+            clock, for one that waits).
         memory: MB for a submission, beyond what torch takes; not on Windows and macOS.
         readings: "smoke", "lesson" or "full": grade answers about results by those of our own run
             in this profile (it may train); ``None``: they are not graded.
@@ -109,8 +111,9 @@ def grade(
     if workers is not None:
         checks.count("workers", workers)
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"FOLDER must be a folder of submissions, not {str(folder)!r}")
+    package = Path(kdnotes.__file__).resolve()
+    if not folder.is_dir() or package.is_relative_to(folder.resolve()):
+        raise ValueError(f"FOLDER must be a folder of submissions alone, not {str(folder)!r}")
     if output is not None:
         checks.new_file("output", output)
     books = library(notebooks)
@@ -119,8 +122,7 @@ def grade(
         raise ValueError(f"FOLDER holds no file: {str(folder)!r}")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="kdnotes-", ignore_cleanup_errors=True) as store:
-        private = (folder.resolve(), *((Path(output).resolve().parent,) if output else ()))
-        room = Room(Limits(timeout, memory), private, readings, Path(store))
+        room = Room(Limits(timeout, memory), (folder.resolve(),), readings, Path(store))
         parallel = joblib.Parallel(n_jobs=workers or -1, return_as="generator")
         each = parallel(joblib.delayed(judged)(one, room) for one in found)
         for submission, own in zip(found, each, strict=True):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cloudpickle
+
 from kdnotes.course import answers, verdicts
 from kdnotes.course.attempt import Attempt
 from kdnotes.course.grading import designs, ours
 from kdnotes.course.grading.book import Answer, plain_text
-from kdnotes.course.grading.link import Ended, Limits, Process, RemoteError, RemoteFunction, plain
+from kdnotes.course.grading.link import Ended, Limits, Process, RemoteError, plain, printable
+from kdnotes.course.grading.remote import RemoteFunction
 from kdnotes.course.grading.submissions import Submission
 
 __all__ = ["Room", "Row", "judged"]
@@ -81,7 +85,7 @@ class _Judge:
     def row(self, answer: Answer) -> Row:
         began = time.monotonic()
         verdict = self._verdict(answer)
-        message = "".join(one if one.isprintable() else " " for one in verdict.message)[:LONGEST]
+        message = printable(verdict.message)[:LONGEST]
         whose = self.submission.file, self.submission.student, self.book.name
         seconds = round(time.monotonic() - began, 1)
         return Row(*whose, answer.label, verdict.word, message, verdict.named, seconds)
@@ -136,7 +140,10 @@ class _Judge:
 
     def _function(self, answer: Answer, place: int, source: str) -> verdicts.Verdict:
         function = self._begin(answer, place, source)
-        return verdicts.of_function(Attempt(verdicts.find(answer.number, "EXERCISES"), function))
+        spec = verdicts.find(answer.number, "EXERCISES")
+        # A case may hold a network of a class of that module, which is withheld there.
+        cloudpickle.register_pickle_by_value(sys.modules[type(spec).__module__])
+        return verdicts.of_function(Attempt(spec, function))
 
     def _value(self, answer: Answer, place: int, source: str) -> verdicts.Verdict:
         value = self._begin(answer, place, source)

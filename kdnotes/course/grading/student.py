@@ -15,6 +15,7 @@ import pickle
 import random
 import struct
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any, BinaryIO
 
 from kdnotes.course.grading import fence
 
-__all__ = ["SIZE", "main", "received"]
+__all__ = ["SIZE", "main", "prepare", "received", "serve"]
 
 SIZE = struct.Struct(">Q")
 # Modules that hold what is asked for; they lie on the disk all the same.
@@ -175,27 +176,37 @@ def _state(network: Any) -> list[Any]:
     return [dict(network.state_dict()), gradients]
 
 
-def main() -> None:
-    """Answer requests until the input ends."""
-    source, target = (os.fdopen(os.dup(number), mode) for number, mode in ((0, "rb"), (1, "wb")))
+def prepare() -> None:
+    """Import what every submission needs; the guard would refuse some of what that does."""
+    import torch
+
+    from kdnotes import losses  # noqa: F401
+    from kdnotes.course.grading import wire  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def serve(source: BinaryIO, target: BinaryIO) -> None:
+    """Answer the requests of one submission until they end; nothing leads back from its limits."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
     job = pickle.loads(received(source))
     folder = Path(job["folder"])
+    os.chdir(folder)
+    os.environ.update(job["variables"])
+    tempfile.tempdir = None  # it was found with other variables
     fence.end_with_parent()
     fence.keep_files(folder)
-    import torch
-
-    from kdnotes import losses  # noqa: F401  (before the guard, as it loads what it needs)
-    from kdnotes.course.grading import wire
-
-    torch.set_num_threads(1)
     sys.meta_path.insert(0, _Withheld())
     fence.limit(job["memory"], job["seconds"])
     fence.guard(folder, [Path(one) for one in job["private"]])
-    sys.setrecursionlimit(3000)
-    session = Session(job["cells"])
+    _answer(Session(job["cells"]), source, target)
+
+
+def _answer(session: Session, source: BinaryIO, target: BinaryIO) -> None:
+    from kdnotes.course.grading import wire
+
     _send(target, wire.pack(["ok", None]))
     while (message := received(source)) is not None:
         name, *arguments = pickle.loads(message)
@@ -205,6 +216,13 @@ def main() -> None:
         except BaseException as error:  # whatever an answer raises, SystemExit too
             reply = wire.pack(["error", type(error).__name__, _message(error)])
         _send(target, reply)
+
+
+def main() -> None:
+    """Be the process of one submission."""
+    source, target = (os.fdopen(os.dup(number), mode) for number, mode in ((0, "rb"), (1, "wb")))
+    prepare()
+    serve(source, target)
 
 
 def _message(error: BaseException) -> str:

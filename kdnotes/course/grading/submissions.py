@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdnotes.course.grading.book import Answer, Book, Cell, cells_of, plain_text, title_of
+from kdnotes.course.grading.link import printable
 
 __all__ = ["Submission", "find"]
 
@@ -93,7 +94,7 @@ def find(folder: Path, books: list[Book]) -> list[Submission]:
     return [
         Submission(
             path,
-            path.relative_to(folder).as_posix(),
+            printable(path.relative_to(folder).as_posix()),
             _student(path, folder, book, together[path.parent, book and book.name] > 1),
             book,
             cells,
