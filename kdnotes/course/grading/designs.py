@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -20,7 +20,7 @@ from kdnotes.data import Splits, Views
 from kdnotes.lab import Design
 from kdnotes.teachers import Teacher
 
-__all__ = ["NotSent", "decoded", "encoded", "names_of_ours"]
+__all__ = ["NotSent", "decoded", "encoded", "names_of_ours", "ways"]
 
 DEEPEST, STEPS = 12, 3
 LONGEST, LARGEST = 1000, 1024  # items of a sequence; a number that a network is built of
@@ -46,11 +46,11 @@ class NotSent(ValueError):
 # In the submission's process
 
 
-def encoded(design: Any, ours: Mapping[str, Any]) -> Any:
+def encoded(design: Any, known: dict[Any, list[Any]]) -> Any:
     """A design as lists, strings and numbers.
 
     Args:
-        ours: what our set-up has defined.
+        known: ``ways`` of what our set-up has defined.
 
     Raises:
         TypeError: it is no design.
@@ -58,16 +58,18 @@ def encoded(design: Any, ours: Mapping[str, Any]) -> Any:
     """
     if not isinstance(design, Design):
         raise TypeError(f"an experiment.Design, or None, is asked for, not {type(design).__name__}")
-    return _encoded(design, dict(_ways(ours)), 0)
+    return _encoded(design, known, 0)
 
 
-def _ways(ours: Mapping[str, Any]) -> Iterator[tuple[Any, list[Any]]]:
-    """(identity, way) of all that can be reached from the set-up's names."""
+def ways(ours: Mapping[str, Any]) -> dict[Any, list[Any]]:
+    """Identity → way of all that can be reached from the set-up's names."""
+    found: dict[Any, list[Any]] = {}
     level = [([name], value) for name, value in ours.items()]
     for _ in range(STEPS):
         for way, value in level:
-            yield _identity(value), way
+            found.setdefault(_identity(value), way)
         level = [([*way, step], one) for way, value in level for step, one in _parts(value)]
+    return found
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
@@ -83,9 +85,9 @@ def _identity(value: Any) -> Any:
     return value.key if isinstance(value, Teacher) else id(value)
 
 
-def _encoded(value: Any, ways: dict[Any, list[Any]], depth: int) -> Any:
+def _encoded(value: Any, known: dict[Any, list[Any]], depth: int) -> Any:
     def inner(one: Any) -> Any:
-        return _encoded(one, ways, depth + 1)
+        return _encoded(one, known, depth + 1)
 
     if depth > DEEPEST:
         raise NotSent("a design with lists too deep in lists")
@@ -97,8 +99,8 @@ def _encoded(value: Any, ways: dict[Any, list[Any]], depth: int) -> Any:
         return ["range", value.start, value.stop, value.step]
     if isinstance(value, Mapping):
         return ["dict", [[inner(key), inner(one)] for key, one in value.items()]]
-    if _identity(value) in ways:
-        return ["ours", ways[_identity(value)]]
+    if _identity(value) in known:
+        return ["ours", known[_identity(value)]]
     if isinstance(value, functools.partial):
         return ["partial", *map(inner, (value.func, list(value.args), dict(value.keywords)))]
     for name, one in NAMED.items():

@@ -60,6 +60,8 @@ def values(
 def before_solution(book: Book, answer: Answer, store: Path) -> None:
     """Train in smoke what our solution of an answer builds on, so that it is in the store."""
     solution = book.cells[answer.place + 1]
+    if "solution" not in solution.tags:  # of an edition for students
+        return
     values(book, answer.place, slices.names_in(solution.source), "smoke", store)
 
 

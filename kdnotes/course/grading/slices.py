@@ -119,16 +119,18 @@ def names_in(source: str) -> frozenset[str]:
 
 def needed(names: Iterable[str], before: list[Statement]) -> list[Statement]:
     """The statements, in their order, that define these names and all that they need."""
-    wanted, chosen = set(names), []
+    wanted: set[str] = set(names)
+    chosen: set[int] = set()
     modules = {name for one in before if one.is_import for name in one.defines}
-    for one in reversed(before):
-        binds = one.defines
-        if isinstance(one.code, ast.Expr):  # what is called of a module changes nothing of ours
-            binds = binds - modules
-        if "*" in binds or binds & wanted:
-            chosen.append(one)
-            wanted |= one.uses
-    return chosen[::-1]
+    # What is called of a module changes nothing of ours.
+    binds = [
+        one.defines - modules if isinstance(one.code, ast.Expr) else one.defines for one in before
+    ]
+    # A function may need what is defined behind it.
+    while grown := {i for i, bound in enumerate(binds) if "*" in bound or bound & wanted} - chosen:
+        chosen |= grown
+        wanted = wanted.union(*(before[i].uses for i in grown))
+    return [before[i] for i in sorted(chosen)]
 
 
 def what_is_checked(source: str, kind: str, number: str) -> ast.expr | None:

@@ -16,7 +16,7 @@ import random
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -62,7 +62,6 @@ class Session:
         self.function: Any = None
         self.outputs: list[Any] = []
         self.leaves: list[Any] = []
-        self.names_of_ours: set[str] = set()
 
     def _parsed(self, is_ours: bool, source: str) -> list[Any]:
         try:
@@ -85,26 +84,38 @@ class Session:
         if found is None and name is None:
             return ["missing"]
         answer = found or ast.Name(name, ast.Load())
-        space = self._space(self.slices.names_in(ast.unparse(answer)), place, imports_only)
-        expression = ast.fix_missing_locations(ast.Expression(answer))
-        value = eval(compile(expression, "answer", "eval"), space)
+        names = self.slices.names_in(ast.unparse(answer))
+        if kind == "design":
+            return ["value", self._design(answer, names, place)]
+        space = self._space(self._chosen(names, place, imports_only))
+        value = _evaluated(answer, space)
         if kind == "exercise":
             if not callable(value):
                 raise TypeError(f"answer must be a function, not {type(value).__name__}")
             self.function = value
             return ["function", _parameters(value)]
-        if kind == "design":
-            from kdnotes.course.grading import designs
-
-            ours = {name: space[name] for name in self.names_of_ours if name in space}
-            return ["value", None if value is None else designs.encoded(value, ours)]
         return ["value", value]
 
-    def _space(self, names: frozenset[str], place: int, imports_only: bool) -> dict[str, Any]:
-        """The names that an answer needs, with their values."""
-        import numpy as np
-        import torch
+    def _design(self, answer: ast.expr, names: frozenset[str], place: int) -> Any:
+        from kdnotes.course.grading import designs
 
+        ways: dict[Any, list[Any]] = {}
+        kept = []  # what is no longer there would lend its identity to something else
+
+        def found(space: dict[str, Any], one: Any) -> None:
+            """Before a later statement gives a name of ours another value."""
+            ours = {name: space[name] for name in one.defines if name in space}
+            kept.append(ours)
+            for identity in [key for key, way in ways.items() if way[0] in ours]:
+                del ways[identity]
+            ways.update(designs.ways(ours))
+
+        space = self._space(self._chosen(names, place, imports_only=False), found)
+        value = _evaluated(answer, space)
+        return None if value is None or value is ... else designs.encoded(value, ways)
+
+    def _chosen(self, names: frozenset[str], place: int, imports_only: bool) -> list[Any]:
+        """The statements that define these names for the cell at a place."""
         parts = self.cells[: place + 1], self.cells[place + 1 :]
         before, after = ([one for cell in part for one in cell] for part in parts)
         if imports_only:
@@ -112,14 +123,27 @@ class Session:
                 [one for one in part if one.is_import or not one.is_ours]
                 for part in (before, after)
             )
-        chosen = self.slices.needed(names, before)
-        known = set(vars(builtins)).union(*(one.defines for one in chosen))
-        unknown = names.union(*(one.uses for one in chosen)) - known
-        chosen = self.slices.needed(unknown, after) + chosen
+        later: list[Any] = []  # what is defined below the answer alone
+        while True:
+            wanted = names.union(*(one.uses for one in later))
+            chosen = self.slices.needed(wanted, before) + later
+            known = set(vars(builtins)).union(*(one.defines for one in chosen))
+            unknown = wanted.union(*(one.uses for one in chosen)) - known
+            found = [one for one in after if one.defines & unknown]
+            if not found:
+                return chosen
+            later += found
+
+    def _space(
+        self, chosen: list[Any], found: Callable[[dict[str, Any], Any], None] | None = None
+    ) -> dict[str, Any]:
+        """The names that these statements define; ``found`` is told after each that is ours."""
+        import numpy as np
+        import torch
+
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(0)
         space: dict[str, Any] = {"__name__": "__main__"}
-        self.names_of_ours = {name for one in chosen if one.is_ours for name in one.defines}
         for one in chosen:
             code = ast.fix_missing_locations(ast.Module([one.code], []))
             try:
@@ -127,6 +151,8 @@ class Session:
             except Exception:
                 if not (one.is_ours or one.is_import):  # then what needs it says what is missing
                     raise
+            if one.is_ours and found:
+                found(space, one)
         return space
 
     def call(self, case: tuple) -> Any:
@@ -151,6 +177,11 @@ class Session:
     def keep(self, tensor: Any) -> int:
         self.outputs.append(tensor)
         return len(self.outputs) - 1
+
+
+def _evaluated(expression: ast.expr, space: dict[str, Any]) -> Any:
+    code = ast.fix_missing_locations(ast.Expression(expression))
+    return eval(compile(code, "answer", "eval"), space)
 
 
 def _parameters(function: Any) -> list[list[Any]]:

@@ -19,6 +19,7 @@ __all__ = ["LARGEST", "Opaque", "WireError", "pack", "unpack"]
 LARGEST = 32 * 2**20  # bytes of a message
 LONGEST = 10_000  # characters of a string, digits apart
 DEEPEST = 60  # lists in lists
+NUMBERS = "biuf"  # kinds of dtypes
 HEADER = struct.Struct(">Q")
 ENUMS = ("QuantType", "QuantFormat", "CalibrationMethod")  # of onnxruntime.quantization
 
@@ -99,7 +100,7 @@ def _of_tensor(one: Tensor, put: Callable, keep: Callable | None) -> list[Any]:
 
 
 def _of_array(one: Any, put: Callable) -> Any:
-    if one.dtype.kind not in "biuf" or one.dtype.itemsize > 8:
+    if one.dtype.kind not in NUMBERS or one.dtype.itemsize > 8:
         return str(one)[:LONGEST] if isinstance(one, str) else ["opaque", type(one).__name__]
     if isinstance(one, np.generic):
         return ["scalar", one.dtype.name, one.item()]
@@ -143,7 +144,7 @@ def _value(tree: Any, tensors: dict[str, Tensor], attach: Callable | None) -> An
     if kind == "array":
         return tensors[rest[0]].numpy()
     if kind == "scalar":
-        return np.dtype(rest[0]).type(rest[1])
+        return _scalar(*rest)
     if kind == "enum":
         return _enum(*rest)
     return ... if kind == "ellipsis" else _opaque(rest[0])
@@ -156,6 +157,13 @@ def _tensor(tensor: Tensor, about: dict[str, Any], attach: Callable | None) -> T
     if about["gradient"] and attach and about["number"] is not None:
         return attach(tensor, about["number"])
     return tensor.requires_grad_() if about["gradient"] else tensor
+
+
+def _scalar(name: str, value: Any) -> Any:
+    dtype = np.dtype(name)
+    if dtype.kind not in NUMBERS:
+        raise ValueError(f"a scalar of {name}")
+    return dtype.type(value)
 
 
 def _enum(kind: str, name: str) -> Any:

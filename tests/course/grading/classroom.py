@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,11 +43,10 @@ def answer_ids(stem: str = STEM) -> dict[str, str]:
 
 def solutions(stem: str = STEM) -> dict[str, str]:
     """Our solutions as a student would hand them in."""
-    cells = ours(stem).cells
     labels = {id: label for label, id in answer_ids(stem).items()}
     return {
         labels[one.id]: solution.source.replace("assert check.", "solved = check.")
-        for one, solution in zip(cells, cells[1:], strict=False)
+        for one, solution in itertools.pairwise(ours(stem).cells)
         if one.id in labels
     }
 
@@ -123,7 +123,8 @@ OF_TERMS = {
     ),
     "wrong_not_renormalised": MASKED + "return target.mean(), (summands.sum(1) - target).mean()",
     "wrong_coupled": PART
-    + "tckd = losses.decoupled_terms(z_s, z_t, y, temperature)[0]\nreturn tckd, (factor * nckd).mean()",
+    + "tckd = losses.decoupled_terms(z_s, z_t, y, temperature)[0]\n"
+    + "return tckd, (factor * nckd).mean()",
     "wrong_mean_of_classes": (
         "tckd, nckd = losses.decoupled_terms(z_s, z_t, y, temperature)\n"
         "return tckd / 2, nckd / (z_s.shape[1] - 1)"
@@ -256,97 +257,144 @@ def retitled(notebook: dict) -> None:
     notebook["cells"][0]["source"] = ours("06_dynamic_distillation").cells[0].source
 
 
+def handed_in() -> list[Handed]:
+    return [*traps(), *whole_notebooks(), *answers_to_the_first()]
+
+
 ALL_RIGHT = dict.fromkeys(SEVEN, ("correct", "")) | {"05.5": ("not graded", "it is about the res")}
-NEITHER = "class Always:\n    def __eq__(self, other):\n        return True\n    __hash__ = None\n"
-SUBCLASS = (
+
+
+def whole_notebooks() -> list[Handed]:
+    """Notebooks in which more than the first answer matters, and files that are none."""
+    honest = '{"a": DKD(teacher, T, 1.0, 1.0), "b": DKD(teacher, T, 1.0, 0.0)}'
+    own_loss = honest.replace("DKD(teacher, T, 1.0, 0.0)", "OwnLoss(lambda batch, given: 0.0)")
+    missing = dict.fromkeys(SEVEN, ("missing", "no cell with the id"))
+    shorter = "from kdnotes.experiment import Design\n"
+    longer = 'seeds=5, **shared | {"config": s.config(epochs=100)}'
+    both = {"05.1": ("missing", "no cell"), "05.4": ("correct", "")}
+    of_kinds = {
+        "05.4": ("error", "TypeError: answer must"),
+        "05 quiz": ("error", "ValueError: ans"),
+    }
+    of_half = {"05.4": ("correct", ""), "05 quiz": ("not yet", "2: b) the non-target")}
+    arms = (
+        f"{shorter}from kdnotes.study import Arm\n\nsides = {honest}\n"
+        'shared["config"] = s.config(epochs=3)\n'
+        'sides["b"] = Arm(sides["b"], config=s.config(epochs=4))\n'
+        'solved = check.design("05.6", Design(sides, "a", "b", seeds=5, **shared))\n'
+    )
+
+    def handed(name: str, answers: dict, right: dict, **more) -> Handed:
+        return Handed(f"{name}/{STEM}.ipynb", answers, right, **more)
+
+    def nothing(file: str, text: str, word: str, message: str, fast: bool = False) -> Handed:
+        return Handed(file, {}, {"": (word, message)}, text=text, fast=fast)
+
+    return [
+        handed("Right Anna_123_assignsubmission_file", solutions(), ALL_RIGHT, fast=True),
+        handed("untouched", {}, {}, fast=True),
+        handed("wrong-kinds", by_hand("'0.17'") | quiz("{1: 'z'}"), of_kinds),
+        handed("half", by_hand("0.176") | quiz("{1: 'c', 2: 'b'}"), of_half),
+        handed("longer", design(honest, longer), {"05.6": ("correct", "")}),
+        handed(
+            "arms", {"05.6": arms}, {"05.6": ("not yet", "not only the beta differs but epochs")}
+        ),
+        handed(
+            "own-loss",
+            design(own_loss, imported="Design\nfrom kdnotes.methods import OwnLoss"),
+            {"05.6": ("not graded", "the design holds a function of the submission's own")},
+        ),
+        handed(
+            "many-seeds",
+            design(honest, "seeds=10_000, **shared"),
+            {"05.6": ("not graded", "the design has a list of 10000")},
+        ),
+        handed("no-ids", solutions(), ALL_RIGHT, change=without_ids),
+        handed("other-edition", solutions(), missing, change=of_another_edition),
+        handed("deleted", by_hand("0.176"), both, change=deleted("05.1")),
+        handed("two-chapters", {}, {"": ("not graded", "another edition")}, change=retitled),
+        nothing("empty.ipynb", '{"cells": []}', "not graded", "the notebook is empty"),
+        nothing("nothing.ipynb", "", "not graded", "no notebook of format 4"),
+        nothing("deep.ipynb", "[" * 100_000, "not graded", "no notebook of format 4"),
+        nothing("report.pdf", "%PDF", "no notebook", "no notebook", fast=True),
+    ]
+
+
+ALWAYS = "class Always:\n    def __eq__(self, other):\n        return True\n    __hash__ = None\n"
+MINE = (
     "class Mine(torch.Tensor):\n"
     "    @classmethod\n"
     "    def __torch_function__(cls, function, types, arguments=(), options=None):\n"
     "        return super().__torch_function__(function, types, arguments, options or {})\n"
 )
+NO_COMPARISON = (
+    "import numpy\n"
+    "numpy.allclose = torch.allclose = lambda *a, **k: True\n"
+    "torch.Tensor.__eq__ = lambda one, other: True\n"
+)
+NO_CHECK = "check.exercise = lambda number, answer: True\nprint('Exercise 05.1: correct')\n"
+NONSENSE = (
+    "import os\n"
+    "for number in range(3, 50):\n"
+    "    try:\n"
+    "        os.write(number, b'x' * 64)\n"
+    "    except OSError:\n"
+    "        pass"
+)
+REFERENCE = (
+    "from kdnotes.course.exercises.decoupled_distillation import EXERCISES\n"
+    "return EXERCISES[1].reference(z_s, z_t, y, temperature)"
+)
+PARTIAL = "import functools\nmine = functools.partial(losses.decoupled_terms, reduction='mean')"
 
 
-def handed_in() -> list[Handed]:
+def answers_to_the_first() -> list[Handed]:
+    """Answers to 05.1, most of them of somebody who tries something."""
     refused = "your function stopped with PermissionError: "
-    wrong = OF_TERMS["wrong_coupled"]
-    coupled = told("05.1", "wrong_coupled")
+    stopped = "your function stopped with "
+    wrong, coupled = OF_TERMS["wrong_coupled"], told("05.1", "wrong_coupled")
+    masked = MASKED + "return target.mean(), (summands.sum(1) - target).mean()"
+    kill = "import os, signal\nos.kill(os.{}(), signal.SIGKILL)"
+    called = 'mine = decoupled\ncheck.exercise("05.1", mine)'
+    number = 'solved = check.exercise("05.1", 3)'
+    mine = f"return [one.as_subclass(Mine) for one in {RIGHT.removeprefix('return ')}]"
+    large = "z = z_s.new_zeros(1).expand(10**12)\nreturn z, z"
+    prints = "for _ in range(2000):\n    print('x' * 10_000)\n" + RIGHT
+    network = "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9')"
+    other = f"print(open('FOLDER/class/exit_{STEM}.ipynb').read())"
     return [
-        Handed(f"Right Anna_123_assignsubmission_file/{STEM}.ipynb", solutions(), ALL_RIGHT, True),
-        *traps(),
         first("syntax", "return (", "error", "the cell stopped with SyntaxError"),
         first("loop", "while True:\n    pass", "timeout", "stopped after", fast=True),
         first("loop-in-the-cell", RIGHT, "correct", top="while True:\n    pass\n"),
         first("sleeper", "import time\ntime.sleep(1000)", "timeout", "stopped after"),
         first("exit", "import os\nos._exit(0)", "killed", "its process ended", fast=True),
-        first(
-            "kill", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "killed", "its process"
-        ),
-        first("system-exit", "raise SystemExit", "error", "your function stopped with SystemExit"),
-        first(
-            "checker-replaced", wrong, *coupled, fast=True,
-            top="check.exercise = lambda number, answer: True\nprint('Exercise 05.1: correct')\n",
-        ),
-        first(
-            "comparisons-replaced", "import numpy\nnumpy.allclose = torch.allclose = lambda *a, **k: "
-            "True\ntorch.Tensor.__eq__ = lambda one, other: True\n" + wrong, *coupled,
-        ),
-        first("torch-replaced", "F.log_softmax = lambda z, dim: 0 * z\n" + MASKED
-              + "return target.mean(), (summands.sum(1) - target).mean()", "not yet", ""),
-        first("prints", "for _ in range(2000):\n    print('x' * 10_000)\n" + RIGHT, "correct"),
-        first("large", "z = z_s.new_zeros(1).expand(10**12)\nreturn z, z", "error", "your function "
-              "stopped with WireError: the result is larger than 32 MB"),
-        first("memory", "kept = bytearray(10**11)\n" + RIGHT, "error", "your function stopped with M"),
-        first("always-equal", "return Always()", "not yet", "", top=NEITHER, fast=True),
-        first("pair-of-always-equal", "return Always(), Always()", "not yet", "", top=NEITHER),
-        first("subclass", "return [one.as_subclass(Mine) for one in losses.decoupled_terms(z_s, z_t, "
-              "y, temperature)]", "correct", top=SUBCLASS),
-        first("generator", "yield from losses.decoupled_terms(z_s, z_t, y, temperature)", "not yet"),
+        first("kill", kill.format("getpid"), "killed", "its process ended by signal 9"),
+        first("ends-ours", kill.format("getppid"), "error", refused),
+        first("system-exit", "raise SystemExit", "error", stopped + "SystemExit"),
+        first("checker-replaced", wrong, *coupled, top=NO_CHECK, fast=True),
+        first("comparison-replaced", NO_COMPARISON + wrong, *coupled),
+        first("torch-replaced", masked, "not yet", top="F.log_softmax = lambda z, dim: 0 * z\n"),
+        first("prints", prints, "correct"),
+        first("large", large, "error", stopped + "WireError: the result is larger than 32 MB"),
+        first("memory", "kept = bytearray(10**11)\n" + RIGHT, "error", stopped + "MemoryError"),
+        first("always-equal", "return Always()", "not yet", top=ALWAYS, fast=True),
+        first("always-equal-pair", "return Always(), Always()", "not yet", top=ALWAYS),
+        first("subclass", mine, "correct", top=MINE),
+        first("generator", RIGHT.replace("return", "yield from"), "not yet"),
         first("writes", "open('FOLDER/written', 'w').write('x')", "error", refused, fast=True),
         first("deletes", "import os\nos.remove('FOLDER/precious')", "error", refused),
         first("deletes-all", "import shutil\nshutil.rmtree('FOLDER')", "error", refused),
-        first("ends-ours", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)", "error", refused),
-        first("network", "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9')", "error"),
+        first("network", network, "error", stopped),
         first("program", "import subprocess\nsubprocess.run(['true'])", "error", refused),
-        first("copies", f"print(open('FOLDER/class/exit_{STEM}.ipynb').read())", "error", refused),
-        first("reference", "from kdnotes.course.exercises.decoupled_distillation import EXERCISES\n"
-              "return EXERCISES[1].reference(z_s, z_t, y, temperature)", "error",
-              "your function stopped with ModuleNotFoundError"),
-        first("nonsense", "import os\nfor number in range(3, 50):\n    try:\n        os.write(number, "
-              "b'x' * 64)\n    except OSError:\n        pass", "killed", "its process"),
-        first("cursor", r"raise ValueError('\x1b[2J=1+1')", "error",
-              "your function stopped with ValueError:  [2J=1+1"),
-        first("no-function", "return 0", "error", "the cell stopped with TypeError: answer must be a",
-              call='solved = check.exercise("05.1", 3)'),
-        first("renamed", RIGHT, "correct", call='mine = decoupled\ncheck.exercise("05.1", mine)'),
+        first("copies", other, "error", refused),
+        first("reference", REFERENCE, "error", stopped + "ModuleNotFoundError"),
+        first("nonsense", NONSENSE, "killed", "its process"),
+        first("cursor", r"raise ValueError('\x1b[2J=1')", "error", stopped + "ValueError:  [2J=1"),
+        first("no-function", "return 0", "error", "the cell stopped with TypeError", call=number),
+        first("renamed", RIGHT, "correct", call=called),
         first("no-check", RIGHT, "correct", call="decoupled(*batch)"),
-        first("helper", "return mine(z_s, z_t, y, temperature)", "correct", change=with_cell(
-            "import functools\nmine = functools.partial(losses.decoupled_terms, reduction='mean')")),
-        first("undefined", "return mine(z_s)", "error", "your function stopped with NameError"),
-        Handed(f"wrong-kinds/{STEM}.ipynb", by_hand("'0.17'") | quiz("{1: 'z'}"), {
-            "05.4": ("error", "TypeError: answer must be"), "05 quiz": ("error", "ValueError: answer 1"),
-        }),
-        Handed(f"half/{STEM}.ipynb", by_hand("0.176") | quiz("{1: 'c', 2: 'b'}"), {
-            "05.4": ("correct", ""), "05 quiz": ("not yet", "2: b) the non-target"),
-        }),
-        Handed(f"own-loss/{STEM}.ipynb", design(
-            '{"a": DKD(teacher, T, 1.0, 1.0), "b": OwnLoss(lambda batch, given: 0.0)}',
-            imported="Design\nfrom kdnotes.methods import OwnLoss",
-        ), {"05.6": ("not graded", "the design holds a function of the submission's own")}),
-        Handed(f"many-seeds/{STEM}.ipynb", design(
-            '{"a": DKD(teacher, T, 1.0, 1.0), "b": DKD(teacher, T, 1.0, 0.0)}',
-            "seeds=10_000, **shared",
-        ), {"05.6": ("not graded", "the design has a list of 10000")}),
-        Handed(f"untouched/{STEM}.ipynb", fast=True),
-        Handed(f"no-ids/{STEM}.ipynb", solutions(), ALL_RIGHT, change=without_ids),
-        Handed(f"other-edition/{STEM}.ipynb", solutions(),
-               dict.fromkeys(SEVEN, ("missing", "no cell with the id")), change=of_another_edition),
-        Handed(f"deleted/{STEM}.ipynb", by_hand("0.176"),
-               {"05.1": ("missing", "no cell"), "05.4": ("correct", "")}, change=deleted("05.1")),
-        Handed(f"two-chapters/{STEM}.ipynb", {}, {"": ("not graded", "another edition")},
-               change=retitled),
-        Handed("empty.ipynb", {}, {"": ("not graded", "the notebook is empty")},
-               text='{"cells": [], "nbformat": 4}'),
-        Handed("nothing.ipynb", {}, {"": ("not graded", "no notebook of format 4")}, text=""),
-        Handed("deep.ipynb", {}, {"": ("not graded", "no notebook")}, text="[" * 100_000),
-        Handed("report.pdf", {}, {"": ("no notebook", "no notebook")}, text="%PDF", fast=True),
-    ]  # fmt: skip
+        first(
+            "helper", "return mine(z_s, z_t, y, temperature)", "correct", change=with_cell(PARTIAL)
+        ),
+        first("undefined", "return mine(z_s)", "error", stopped + "NameError"),
+    ]
