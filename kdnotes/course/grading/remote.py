@@ -33,7 +33,9 @@ class RemoteFunction:
         leaves = list(_leaves(case))
 
         def attach(tensor: Tensor, number: int) -> Tensor:
-            return _Output.apply(self, number, tensor, *leaves) if leaves else tensor
+            if not leaves:  # its gradients go elsewhere, such as into a network's weights
+                return tensor.requires_grad_()
+            return _Output.apply(self, number, tensor, *leaves)
 
         reply = self.process.ask("call", case, attach=attach)
         networks = [one for one in case if isinstance(one, nn.Module)]

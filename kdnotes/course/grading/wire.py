@@ -18,6 +18,7 @@ __all__ = ["LARGEST", "Opaque", "WireError", "pack", "unpack"]
 
 LARGEST = 32 * 2**20  # bytes of a message
 LONGEST = 10_000  # characters of a string, digits apart
+OF_ITEM = 64  # bytes that an item of a list counts
 DEEPEST = 60  # lists in lists
 NUMBERS = "biuf"  # kinds of dtypes
 HEADER = struct.Struct(">Q")
@@ -56,7 +57,7 @@ def pack(value: Any, keep: Callable[[Tensor], int] | None = None) -> bytes:
         return name
 
     def tree(one: Any, depth: int) -> Any:
-        room[0] -= 8
+        room[0] -= OF_ITEM
         if depth > DEEPEST or room[0] < 0:
             raise WireError("the result holds too much, or lists too deep in lists")
         if one is None or one is True or one is False:
