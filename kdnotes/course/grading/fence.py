@@ -2,7 +2,7 @@
 
 - ``command``: on Linux ``unshare`` takes the network away, if it may.
 - ``keep_files``: on Linux (5.13 or later) Landlock refuses to write outside a folder, in whatever
-  language, and to end other processes (6.12 or later).
+  language, to connect by TCP (6.7 or later) and to end other processes (6.12 or later).
 - ``limit``: memory, time on the processor and the size of files, where there is ``resource``, which
   Windows lacks; macOS does not keep to the memory.
 - ``guard``: everywhere, Python's audit hook refuses to write outside the folder, to read the other
@@ -30,7 +30,7 @@ LARGEST_FILE = 64 * 2**20  # bytes
 CREATE, ADD, RESTRICT = 444, 445, 446
 VERSION_ONLY, NO_NEW_PRIVILEGES, DEATH_SIGNAL = 1, 38, 1
 WRITES = 0b1_1111_1111_0010  # write a file; remove or make whatever a folder holds
-REFER, TRUNCATE, SIGNALS = 1 << 13, 1 << 14, 1 << 1
+REFER, TRUNCATE, SIGNALS, TCP = 1 << 13, 1 << 14, 1 << 1, 0b11
 
 
 @functools.cache
@@ -47,7 +47,11 @@ def command() -> list[str]:
 
 def described() -> list[str]:
     """What holds on this computer, a line for each kind of limit."""
-    network = "taken away (unshare)" if command() else "refused by the guard in Python alone"
+    network = "refused by the guard in Python"
+    if _landlock() >= 4:
+        network = "TCP refused by the system (Landlock), the rest by the guard in Python"
+    if command():
+        network = "taken away by the system (unshare)"
     kept = "refused by the system (Landlock)" if _landlock() else "refused by the guard in Python"
     memory = "limited" if sys.platform == "linux" else "not limited on this system"
     return [f"network: {network}", f"writing outside its folder: {kept}", f"memory: {memory}"]
@@ -76,7 +80,8 @@ class _Beneath(ctypes.Structure):
 
 
 def keep_files(folder: Path) -> None:
-    """From now on this process writes in the folder and to /dev/null alone, if Landlock is there.
+    """From now on this process writes in the folder and to /dev/null alone, if Landlock is there;
+    nor does it use TCP or end others.
 
     It holds for threads that start later, and is called before there are any.
     """
@@ -85,7 +90,7 @@ def keep_files(folder: Path) -> None:
         return
     system = ctypes.CDLL(None).syscall
     handled = WRITES | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0)
-    rules = _Rules(handled, 0, SIGNALS if version >= 6 else 0)
+    rules = _Rules(handled, TCP if version >= 4 else 0, SIGNALS if version >= 6 else 0)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     made = system(CREATE, ctypes.byref(rules), size, 0)
     of_file = handled & (TRUNCATE | 0b10)

@@ -21,10 +21,10 @@ from kdnotes.course.grading import fence
 from kdnotes.course.grading.book import library
 from kdnotes.course.grading.judging import Room, Row, judged
 from kdnotes.course.grading.link import Limits
-from kdnotes.course.grading.submissions import Submission, find
+from kdnotes.course.grading.submissions import find
 from kdnotes.files import write_text
 
-__all__ = ["UNPROTECTED", "Grades", "grade"]
+__all__ = ["UNPROTECTED", "Grades", "grade", "line"]
 
 COLUMNS = ("file", "student", "chapter", "exercise", "verdict", "message", "seconds")
 # In the order in which they are counted.
@@ -77,6 +77,18 @@ class Grades:
         return "\n".join(lines)
 
 
+def line(rows: list[Row]) -> str:
+    """A submission's verdicts in a line, such as "anna, 05: correct 05.1 05.2; todo 05.3"."""
+    by_verdict: dict[str, list[str]] = {}
+    for row in rows:
+        by_verdict.setdefault(row.verdict, []).append(row.exercise)
+    said = "; ".join(" ".join([word, *by_verdict[word]]) for word in VERDICTS if word in by_verdict)
+    first = rows[0]
+    if not first.exercise:
+        return f"{first.file}: {first.verdict}, {first.message}"
+    return f"{first.student}, {first.chapter[:2]}: {said}"
+
+
 def _harmless(value: object) -> str:
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
@@ -85,7 +97,7 @@ def _harmless(value: object) -> str:
 def grade(
     folder: Path, output: Path | None = None, *, notebooks: Path = Path("notebooks"),
     timeout: float = 20.0, memory: float = 2048, readings: str | None = None,
-    workers: int | None = None, tell: Callable[[Submission, list[Row]], None] | None = None,
+    workers: int | None = None, tell: Callable[[list[Row]], None] | None = None,
 ) -> Grades:  # fmt: skip
     """Grade all submissions in a folder; each runs in a process of its own.
 
@@ -99,7 +111,7 @@ def grade(
         readings: "smoke", "lesson" or "full": grade answers about results by those of our own run
             in this profile (it may train); ``None``: they are not graded.
         workers: submissions at a time; ``None``: one a core. The grades do not depend on it.
-        tell: called with each submission and its rows, in their order.
+        tell: called with the rows of each submission, in their order; see ``line``.
 
     Raises:
         ValueError: the folder holds no file, or is none; the notebooks are not there.
@@ -125,10 +137,10 @@ def grade(
         room = Room(Limits(timeout, memory), (folder.resolve(),), readings, Path(store))
         parallel = joblib.Parallel(n_jobs=workers or -1, return_as="generator")
         each = parallel(joblib.delayed(judged)(one, room) for one in found)
-        for submission, own in zip(found, each, strict=True):
+        for own in each:
             rows += own
             if tell:
-                tell(submission, own)
+                tell(own)
     grades = Grades(rows, fence.described())
     if output is not None:
         write_text(Path(output), "\ufeff" + grades.csv())

@@ -85,7 +85,7 @@ class _Judge:
     def row(self, answer: Answer) -> Row:
         began = time.monotonic()
         verdict = self._verdict(answer)
-        message = printable(verdict.message)[:LONGEST]
+        message = printable(" ".join(verdict.message.split()))[:LONGEST]
         whose = self.submission.file, self.submission.student, self.book.name
         seconds = round(time.monotonic() - began, 1)
         return Row(*whose, answer.label, verdict.word, message, verdict.named, seconds)

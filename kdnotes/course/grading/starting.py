@@ -15,7 +15,7 @@ from typing import BinaryIO
 import kdnotes
 from kdnotes.course.grading import fence, nursery, student
 
-__all__ = ["Child", "start", "variables"]
+__all__ = ["Child", "Forked", "Started", "start", "variables"]
 
 
 class Child:
@@ -45,7 +45,7 @@ class Child:
         raise NotImplementedError
 
 
-class _Started(Child):
+class Started(Child):
     """A process of its own."""
 
     def __init__(self, home: Path) -> None:
@@ -64,7 +64,7 @@ class _Started(Child):
         return self.process.wait()
 
 
-class _Forked(Child):
+class Forked(Child):
     """A fork of the nursery."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -84,13 +84,13 @@ class _Forked(Child):
 def start(home: Path) -> Child:
     """A process that waits for its first request, in a folder of its own."""
     if sys.platform != "linux":
-        return _Started(home)
+        return Started(home)
     try:
-        return _Forked(_nursery())
+        return Forked(_nursery())
     except (OSError, ValueError):  # somebody ended it
         _nursery.cache_clear()
     try:
-        return _Forked(_nursery())
+        return Forked(_nursery())
     except (OSError, ValueError) as error:
         raise OSError("no process for submissions can be started") from error
 

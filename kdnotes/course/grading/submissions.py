@@ -157,7 +157,7 @@ def _student(path: Path, folder: Path, book: Book | None, is_among_others: bool)
     names = [name for name in map(_named, folders) if not _is_chapter(name, book)]
     if not names or (is_among_others and book):
         names.append(_named(path.stem, book) or path.stem)
-    return "/".join(names)
+    return printable("/".join(names))
 
 
 def _named(name: str, book: Book | None = None) -> str:

@@ -16,8 +16,8 @@ import pytest
 from classroom import NOTEBOOKS, books, handed_in, solutions, student_edition
 
 from kdnotes.course import verdicts
-from kdnotes.course.grading import ours
-from kdnotes.course.grading.grades import Grades, grade
+from kdnotes.course.grading import ours, starting
+from kdnotes.course.grading.grades import Grades, grade, line
 from kdnotes.course.grading.judging import Row
 
 ALL = os.environ.get("KDNOTES_TEST_CLASS") == "all"  # the tests themselves see no such variable
@@ -180,6 +180,25 @@ def test_wrong_options_are_named(tmp_path, options, named):
 def test_a_spreadsheet_takes_no_cell_for_a_formula():
     row = Row("=1+1.ipynb", "@x", "", "", "no notebook", "-2", True, 0.0)
     assert Grades([row], []).csv().splitlines()[1] == "'=1+1.ipynb,'@x,,,no notebook,'-2,0.0"
+
+
+def test_a_submission_in_a_line():
+    row = Row("a/05.ipynb", "anna", "05_x", "05.1", "todo", "", True, 0.0)
+    rows = [row, row._replace(exercise="05.2", verdict="correct"), row._replace(exercise="05 quiz")]
+    assert line(rows) == "anna, 05: correct 05.2; todo 05.1 05 quiz"
+    other = Row("a.pdf", "anna", "", "", "no notebook", "no notebook (.ipynb)", True, 0.0)
+    assert line([other]) == "a.pdf: no notebook, no notebook (.ipynb)"
+
+
+def test_where_nothing_forks_each_submission_has_a_process_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(starting, "start", starting.Started)
+    for one in handed_in():
+        if one.file.startswith(("checker-replaced", "exit", "writes")):
+            one.write(tmp_path / "class")
+    rows = grade(tmp_path / "class", notebooks=NOTEBOOKS, workers=1).rows
+    found = {row.student: row.verdict for row in rows if row.exercise == "05.1"}
+    assert found == {"checker-replaced": "not yet", "exit": "killed", "writes": "error"}
+    assert not (tmp_path / "written").exists()
 
 
 @pytest.mark.skipif(not ALL, reason="two more processes import torch: KDNOTES_TEST_CLASS=all")
