@@ -9,16 +9,10 @@ from a result, of a comparison and of three letters.
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor
-
-from kdnotes import checks
-from kdnotes.course import answers, mistakes, order
-from kdnotes.course.answers import Graded
+from kdnotes.course import verdicts
 from kdnotes.course.attempt import Attempt
 from kdnotes.course.glossary import show as glossary
 from kdnotes.course.guesses import outcome, predict
@@ -28,15 +22,6 @@ from kdnotes.lab import Design
 __all__ = [
     "by_hand", "design", "exercise", "glossary", "outcome", "predict", "quiz", "read",
 ]  # fmt: skip
-
-LONGEST_ARGUMENTS = 60
-# The tables of a chapter's module, and the functions that check what is in them.
-ASKED_BY = {
-    "EXERCISES": "",
-    "BY_HAND": " for check.by_hand",
-    "READINGS": " for check.read",
-    "DESIGNS": " for check.design",
-}
 
 
 def exercise(number: str, answer: Callable[..., Any]) -> bool:
@@ -49,10 +34,10 @@ def exercise(number: str, answer: Callable[..., Any]) -> bool:
     Raises:
         ValueError: there is no such exercise.
     """
-    spec = _find(number, "EXERCISES")
+    spec = verdicts.find(number, "EXERCISES")
     if not callable(answer):
         raise TypeError(f"answer must be a function, not {type(answer).__name__}")
-    return _told(number, _judge(Attempt(spec, answer)))
+    return _told(number, str(verdicts.of_function(Attempt(spec, answer))))
 
 
 def by_hand(number: str, answer: float | None = None) -> bool:
@@ -66,7 +51,7 @@ def by_hand(number: str, answer: float | None = None) -> bool:
         ValueError: there is no such exercise.
         TypeError: the answer is no number.
     """
-    return _told(number, _find(number, "BY_HAND").judge(answer, ()))
+    return _told(number, verdicts.find(number, "BY_HAND").judge(answer, ()))
 
 
 def read(number: str, answer: Any = None, *results: Any) -> bool:
@@ -81,7 +66,7 @@ def read(number: str, answer: Any = None, *results: Any) -> bool:
         ValueError: there is no such exercise, or the answer names what there is not.
         TypeError: the answer is of another kind.
     """
-    return _told(number, _find(number, "READINGS").judge(answer, results))
+    return _told(number, verdicts.find(number, "READINGS").judge(answer, results))
 
 
 def design(number: str, comparison: Design | None = None) -> bool:
@@ -96,12 +81,10 @@ def design(number: str, comparison: Design | None = None) -> bool:
         ValueError: there is no such exercise.
         TypeError: it is no design.
     """
-    spec = _find(number, "DESIGNS")
+    spec = verdicts.find(number, "DESIGNS")
     if comparison is None or comparison is ...:
         return _told(number, "todo")
-    found = spec.judge(comparison)
-    verdict = "not yet: " + "\n  and: ".join(found) if found else "correct"
-    return _told(number, verdict)
+    return _told(number, verdicts.of_design(spec.judge(comparison)))
 
 
 def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) -> bool:
@@ -114,91 +97,12 @@ def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) ->
     Raises:
         ValueError: there is no such quiz, question or letter.
     """
-    items = dict(enumerate(_defined(chapter, "QUIZ"), 1))
-    given = {} if answers_given is None else answers_given
-    checks.instance(Mapping, said="a dict of question to letter")("answers_given", given)
-    for number in given:
-        if number not in items:
-            raise ValueError(f"a question must be one of {list(items)}, not {number!r}")
-    verdicts = {number: item.judge(number, given.get(number)) for number, item in items.items()}
-    for number, item in items.items():
-        print(item.asked(number), wrapped("   → ", verdicts[number]), sep="\n")
-    return set(verdicts.values()) == {"correct"}
+    judged = verdicts.of_quiz(chapter, {} if answers_given is None else answers_given)
+    for number, (item, verdict) in judged.items():
+        print(item.asked(number), wrapped("   → ", verdict), sep="\n")
+    return all(verdict == "correct" for _, verdict in judged.values())
 
 
 def _told(number: str, verdict: str) -> bool:
     print(f"Exercise {number}: {verdict}")
     return verdict == "correct"
-
-
-def _find(number: str, kind: str) -> Any:
-    """The definition of an exercise of a kind, the name of a table of the chapter's module."""
-    try:
-        chapter, place = number.split(".")
-        return _defined(chapter, kind)[int(place)]
-    except (KeyError, ValueError, AttributeError):
-        raise ValueError(
-            f"number must be that of an exercise{ASKED_BY[kind]}, such as '01.1', not {number!r}"
-        ) from None
-
-
-def _defined(chapter: str, table: str) -> Any:
-    """A table of the chapter's module of exercises."""
-    try:
-        name = dict(enumerate(order.CHAPTERS, 1))[int(chapter.strip())]
-        return getattr(importlib.import_module(f"kdnotes.course.exercises.{name}"), table)
-    except (ModuleNotFoundError, KeyError, ValueError, AttributeError):
-        wanted = "one that has exercises, such as '01'"
-        raise ValueError(f"chapter must be {wanted}, not {chapter!r}") from None
-
-
-def _judge(attempt: Attempt) -> str:
-    try:
-        given = attempt.given
-    except NotImplementedError:
-        return "todo"
-    except Exception as error:  # the learner's code may fail in any way; the check reports it
-        first_line = next(iter(str(error).splitlines()), "")
-        return f"your function stopped with {type(error).__name__}: {first_line}"
-    if all(value is None or value is ... for value in given):
-        return "todo"
-    if attempt.equal(given, attempt.expected):
-        return "correct"
-    with warnings.catch_warnings(action="ignore"):  # of wrong functions that are tried
-        return f"not yet: {mistakes.named(attempt) or _first_difference(attempt)}"
-
-
-def _first_difference(attempt: Attempt) -> str:
-    pairs = enumerate(zip(attempt.given, attempt.expected, strict=True))
-    case, (got, wanted) = next((i, pair) for i, pair in pairs if not attempt.same(*pair))
-    what = ""
-    if isinstance(wanted, Graded) and isinstance(got, Graded):
-        same_values = attempt.same(got.value, wanted.value)
-        if same_values and len(got.gradients) == len(wanted.gradients):
-            name, wanted, got = _worst_gradient(attempt, wanted, got)
-            what = f"the value is right, but not its gradient with respect to {name}: "
-        else:
-            wanted, got = wanted.value, got.value
-    tolerance = answers.Tolerance(attempt.spec.tolerance, attempt.spec.absolute)
-    at, wanted, got = answers.difference(got, wanted, tolerance)
-    inputs = _inputs(attempt.cases()[case])
-    return f"{what}for case {case + 1}{inputs}{at} expected {wanted}, got {got}"
-
-
-def _worst_gradient(attempt: Attempt, wanted: Graded, got: Graded) -> tuple[str, Tensor, Tensor]:
-    """The argument whose gradient differs most, and both gradients."""
-    found = [
-        (float((theirs - ours).abs().max()), argument, theirs, ours)
-        for one, other in zip(wanted.gradients, got.gradients, strict=True)
-        for argument, groups in enumerate(zip(one, other, strict=True))
-        for theirs, ours in zip(*groups, strict=True)
-    ]
-    _, argument, theirs, ours = max(found, key=lambda item: item[0])
-    return attempt.name(attempt.spec.gradient_of[argument]), theirs, ours
-
-
-def _inputs(case: tuple) -> str:
-    """The arguments of a case, where they are short enough to be read."""
-    text = answers.brief(case)
-    shown = len(text) <= LONGEST_ARGUMENTS and not any(isinstance(item, Tensor) for item in case)
-    return f", called with {text}," if shown else ""
