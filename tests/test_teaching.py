@@ -30,7 +30,7 @@ ROW = re.compile(r"^\| (\d+|–) \| (\d+|–) \| \[([^\]]+)\].*\|$", re.MULTILIN
 EXERCISE = re.compile(r"(?<![\d.])\d\d\.\d(?!\d)")
 GUESS = re.compile(r'"(\d\d(?: \w+)?)"')
 FIGURE = re.compile(r"\d[.,]\d|±|\d ?%|\d (?:points|nats|times)")
-CHECKED = re.compile(r'check\.(?:exercise|by_hand|read|design)\(\s*"([\d.]+)"')
+CHECKED = re.compile(r'check\.(exercise|by_hand|read|design)\(\s*"([\d.]+)"')
 PREDICTED = re.compile(r'check\.predict\(\s*"([^"]+)"')
 
 
@@ -148,6 +148,14 @@ def test_in_90_minutes_no_section_gets_less_than_it_takes_to_read(part):
 
 
 @each
+def test_the_exercises_of_a_plan_fit_into_its_minutes(part):
+    (row,) = (line for line in part.text.splitlines() if "#Exercises)" in line)
+    kinds = {number: reading.KINDS[kind] for kind, number in CHECKED.findall(part.source)}
+    seconds = sum(reading.SECONDS[kinds[number]] for number in EXERCISE.findall(row))
+    assert 0 < seconds <= 60 * int(row.split(" | ")[1])
+
+
+@each
 def test_each_section_is_in_the_plan_or_among_what_is_left_out(part):
     linked = {label for label, _ in LINK.findall(part.text)}
     assert [one for one in part.sections if one not in linked and one not in NO_NEED] == []
@@ -163,18 +171,12 @@ def test_links_lead_to_a_heading_of_the_chapter(part):
 
 
 @each
-def test_exercises_and_guesses_are_those_of_the_chapter(part):
-    exercises, guesses = CHECKED.findall(part.source), PREDICTED.findall(part.source)
-    assert [one for one in EXERCISE.findall(QUOTE.sub("", part.text)) if one not in exercises] == []
-    assert [one for one in GUESS.findall(part.text) if one not in guesses] == []
+def test_exercises_are_the_chapters_and_each_guess_is_asked_for(part):
+    named = set(EXERCISE.findall(QUOTE.sub("", part.text)))
+    assert named - {number for _, number in CHECKED.findall(part.source)} == set()
+    assert set(GUESS.findall(part.text)) == set(PREDICTED.findall(part.source))
     wrong = part.text[part.text.index("**Wrong answers**") :]
     assert 3 <= len(re.findall(r"^- exercise \d\d\.\d: ", wrong, re.MULTILINE)) <= 5
-
-
-@each
-def test_each_guess_of_the_chapter_is_asked_for(part):
-    missing = set(PREDICTED.findall(part.source)) - set(GUESS.findall(part.text))
-    assert missing == set()
 
 
 @each
@@ -220,8 +222,8 @@ def test_a_syllabus_fills_its_meetings_and_names_what_there_is():
             assert sum(map(int, re.findall(r"\((\d+)\)", meeting))) == 90, meeting
     taught = [int(number) for number in re.findall(r"chapter (\d+) \(\d+\)", weeks)]
     assert sorted(taught) == [part.number for part in PARTS]
-    all_exercises = {number for part in PARTS for number in CHECKED.findall(part.source)}
-    assert set(EXERCISE.findall(QUOTE.sub("", FRONT))) <= all_exercises
+    exercises = {number for part in PARTS for _, number in CHECKED.findall(part.source)}
+    assert set(EXERCISE.findall(QUOTE.sub("", FRONT))) <= exercises
 
 
 def test_the_front_of_the_guide_names_chapters_by_what_they_are_called():
