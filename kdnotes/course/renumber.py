@@ -2,7 +2,8 @@
 
 A notebook's old number is that in its file name. Rewritten are file names and links, titles and
 numbered headings, "chapter 9" and "chapters 3, 5 to 8" (in code and stored outputs too), the
-column "chapters" of a table, exercise numbers, and the numbers in cell ids. Nothing else changes.
+column "chapters" of a table, exercise numbers, and the numbers in cell ids. The lecturer's guide,
+if the folder has one, gets them too, and its parts the order of the chapters. Nothing else changes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kdnotes.course import chapters, order
+from kdnotes.files import write_text
 
 __all__ = ["main", "numbers", "renumber", "rewrite"]
 
@@ -27,6 +29,12 @@ EXERCISE = re.compile(r'(\b[Ee]xercise |\bexercise\(\s*")(\d\d)(?=\.\d)')
 START = re.compile(r"^(\*\*)(\d\d)(?=\.\d)", re.MULTILINE)
 HEADING = re.compile(r"^(# |##+ (?=\d+\.\d))(\d+)(?=\.| ·)", re.MULTILINE)
 IDENTITY = re.compile(r"^(c)(\d\d)(?=-)")
+# In the guide, outside of backticks: exercise 09.2 without that word, and a guess, "09 choice".
+GUIDE = "teaching.md"
+NAMED = re.compile(
+    r'((?<![\d.])(?<!xercise )(?<!olution of )(?=\d\d\.\d(?!\d))|"(?=\d\d[ "]))(\d\d)'
+)
+PART = re.compile(r"^(## )(\d+)(?=\. )", re.MULTILINE)
 
 Moves = dict[int, int]
 
@@ -91,6 +99,16 @@ def _rewrite_notebook(notebook: Any, moves: Moves) -> None:
             data.update({k: rewrite(v, moves) for k, v in data.items() if k.startswith("text/")})
 
 
+def _rewrite_guide(text: str, moves: Moves) -> str:
+    """The guide with its parts in the chapters' order; in backticks stands what chapters print."""
+    pieces = re.split(r"(`[^`]*`)", rewrite(text, moves))
+    pieces[::2] = [_single(NAMED, piece, moves) for piece in pieces[::2]]
+    text = _single(PART, "".join(pieces), moves, width=1)
+    front, *parts = re.split(r"^(?=## \d+\. )", text, flags=re.MULTILINE)
+    parts.sort(key=lambda part: numbers(part)[0])
+    return "\n\n".join(part.rstrip("\n") for part in (front, *parts)) + "\n"
+
+
 def renumber(folder: Path) -> dict[str, str]:
     """Bring a folder's notebooks into ``order``; returns old name → new name of what moved.
 
@@ -109,6 +127,13 @@ def renumber(folder: Path) -> dict[str, str]:
             _rewrite_notebook(notebook, moves)
         except ValueError as error:
             raise ValueError(f"{path.name}: {error}") from error
+    guide = folder / GUIDE
+    if guide.is_file():
+        try:
+            text = _rewrite_guide(guide.read_text(encoding="utf-8"), moves)
+        except ValueError as error:
+            raise ValueError(f"{GUIDE}: {error}") from error
+        write_text(guide, text)
     for path, notebook in notebooks.items():
         chapters.write(folder / f"{names[path]}.ipynb", notebook)
         if names[path] != path.stem:

@@ -51,7 +51,8 @@ def course(tmp_path):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.ipynb"))}
+    paths = [*sorted(folder.glob("*.ipynb")), folder / renumber.GUIDE]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 def test_the_course_moves_there_and_back_without_a_trace(course, monkeypatch, capsys):
@@ -63,8 +64,36 @@ def test_the_course_moves_there_and_back_without_a_trace(course, monkeypatch, ca
     assert f"02_{others[0]} → 03_{others[0]}\n" in moved and moved.count("→") == len(others)
     for path in course.glob("*.ipynb"):
         assert faults(path) == []
+    for number, stem in guide_parts(course).items():
+        assert stem == order.stem(order.CHAPTERS[number - 1])
     monkeypatch.undo()
     assert renumber.main([str(course)]) == 0 and contents(course) == before
+
+
+def guide_parts(folder: Path) -> dict[int, str]:
+    """Number → file of the chapter, as the guide has them, in its order."""
+    guide = (folder / renumber.GUIDE).read_text(encoding="utf-8")
+    found = re.findall(r"^## (\d+)\. \[.*\]\((.+)\.ipynb\)$", guide, re.MULTILINE)
+    return {int(number): stem for number, stem in found}
+
+
+def test_the_guide_follows_a_chapter_that_changes_its_place(course, monkeypatch):
+    before = (course / renumber.GUIDE).read_text(encoding="utf-8")
+    first, second, *others = order.CHAPTERS
+    monkeypatch.setattr(order, "CHAPTERS", (second, first, *others))
+    renumber.renumber(course)
+    after = (course / renumber.GUIDE).read_text(encoding="utf-8")
+    assert list(guide_parts(course).values()) == list(map(order.stem, order.CHAPTERS))
+    own = before[before.index("## 1. ") : before.index("## 2. ")].rstrip("\n")
+    now = after[after.index("## 2. ") : after.index("## 3. ")].rstrip("\n")
+    assert "01.1" in own and '"01 off"' in own and "](01_" in own
+    assert now == re.sub(r'(?<=\(|"| )01(?=_|\.\d| \w)', "02", own.replace("## 1. ", "## 2. "))
+
+
+def test_what_the_guide_quotes_is_rewritten_as_outputs_are():
+    said = 'Do 09.2, exercise 10.1; "09 wait" and "09". `it was 09.21 %`, `chapter 9: 09.2`; 9.5'
+    now = 'Do 13.2, exercise 09.1; "13 wait" and "13". `it was 09.21 %`, `chapter 13: 09.2`; 9.5\n'
+    assert renumber._rewrite_guide(said, MOVES) == now
 
 
 def test_a_notebook_that_the_list_does_not_name_is_refused_and_nothing_changes(course, capsys):
