@@ -4,7 +4,8 @@
 the exercise's own traps, of a mistake that many exercises share (``mistakes``), or with the first
 case that differs. The verdict compares with the reference alone; the rest only names what is wrong.
 ``by_hand``, ``read``, ``design`` and ``quiz`` print the same words of a number, of an answer read
-from a result, of a comparison and of three letters.
+from a result, of a comparison and of three letters. Where the package was handed out without the
+answers (``ungraded``) all of them print *todo* or who checks the answer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from kdnotes.course.attempt import Attempt
 from kdnotes.course.glossary import show as glossary
 from kdnotes.course.guesses import outcome, predict
 from kdnotes.course.questions import wrapped
+from kdnotes.course.ungraded import Ungraded
 from kdnotes.lab import Design
 
 __all__ = [
@@ -37,6 +39,8 @@ def exercise(number: str, answer: Callable[..., Any]) -> bool:
     spec = verdicts.find(number, "EXERCISES")
     if not callable(answer):
         raise TypeError(f"answer must be a function, not {type(answer).__name__}")
+    if isinstance(spec, Ungraded):
+        return _told(number, spec.judge(answer))
     return _told(number, str(verdicts.of_function(Attempt(spec, answer))))
 
 
@@ -84,7 +88,8 @@ def design(number: str, comparison: Design | None = None) -> bool:
     spec = verdicts.find(number, "DESIGNS")
     if comparison is None or comparison is ...:
         return _told(number, "todo")
-    return _told(number, verdicts.of_design(spec.judge(comparison)))
+    found = spec.judge(comparison)
+    return _told(number, found if isinstance(spec, Ungraded) else verdicts.of_design(found))
 
 
 def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) -> bool:

@@ -14,9 +14,8 @@ from kdnotes import checks
 from kdnotes.course.attempt import sentence
 from kdnotes.lab import Design
 from kdnotes.methods import Method
-from kdnotes.study import Study
 
-__all__ = ["RIGHT", "BetterThan", "Comparison", "Item", "Question", "wrapped"]
+__all__ = ["RIGHT", "Comparison", "Item", "Question", "wrapped"]
 
 RIGHT = "right"
 LETTERS = "abcdef"
@@ -115,20 +114,6 @@ class Question:
             return f"not yet: {self.hint}"
         extra, missing = len(names - right), len(right - names)
         return f"not yet: {extra} too many, {missing} missing; {self.hint}"
-
-
-class BetterThan(Question):
-    """The arms that a figure of paired differences resolves to be better than its baseline."""
-
-    asks = "a list of names of arms; it may be empty"
-    hint = "two things count: whether the interval excludes 0, and on which side it lies"
-
-    def expected(self, study: Study, baseline: str = "KD") -> set[str]:
-        pairs = {arm: (arm, baseline) for arm in self.choices(study, baseline)}
-        return {arm for arm, difference in study.differences(pairs).items() if difference.above()}
-
-    def choices(self, study: Study, baseline: str = "KD") -> list[str]:
-        return [arm for arm in study.arms if arm != baseline]
 
 
 class Comparison:

@@ -10,4 +10,7 @@ A module has its chapter's name, and each table the exercises by their place in 
   result, computed from that result: ``questions.Question``, which may have traps too.
 - ``DESIGNS``, comparisons to plan: ``questions.Comparison``.
 - ``QUIZ``, three questions on the chapter: ``questions.Item``.
+
+What several chapters ask is in ``shared``. All answers of the course are in this folder: a copy of
+the package without them (``editions.package``) has another one.
 """

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from kdnotes import losses, methods
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, BetterThan, Comparison, Item, Question
+from kdnotes.course.exercises.shared import BetterThan
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 class AlphaOfStep(Exercise):

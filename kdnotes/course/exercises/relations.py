@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kdnotes import losses, methods
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, BetterThan, Comparison, Item, Question
+from kdnotes.course.exercises.shared import BetterThan
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
 def _drawn(seed: int, *shape: int) -> Tensor:

@@ -7,7 +7,8 @@ from scipy import stats
 
 from kdnotes import losses
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, BetterThan, Comparison, Item, Question
+from kdnotes.course.exercises.shared import BetterThan
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 from kdnotes.methods import KD, LabelSmoothing
 
 

@@ -1,0 +1,1 @@
+"""The chapters in other forms, for a classroom: one module an edition."""
