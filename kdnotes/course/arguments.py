@@ -128,9 +128,11 @@ def check_folder(path: Path) -> None:
 
 def share_cores(profile: str, chapters: int, workers: int | None, jobs: int | None) -> int:
     """The chapters at a time; the processes of each are set for all that this process starts."""
+    import joblib
+
     if profile == "smoke":  # its runs are over before a second process has imported torch
         workers = workers or os.environ.get("KDNOTES_WORKERS") or 1
-        jobs = jobs or min(os.cpu_count() or 1, 4)
+        jobs = jobs or min(joblib.cpu_count(), 4)  # those of a container, if it has fewer
     if workers:
         os.environ["KDNOTES_WORKERS"] = str(workers)
     jobs = min(jobs or 1, chapters)

@@ -87,7 +87,8 @@ def _sound(entry: Entry) -> bytes:
         tensorfile.decode(raw, str(entry.path))
     except (OSError, ValueError) as error:
         if not (raw := raw_shared(entry)):
-            said = f"{entry.path} is missing ({error.strerror})"
-            raise ValueError(said if isinstance(error, OSError) else str(error)) from error
+            why = getattr(error, "strerror", None)  # of what could not be read
+            said = f"{entry.path} is missing ({why})" if why else str(error)
+            raise ValueError(said) from error
         tensorfile.decode(raw, entry.name)
     return raw
