@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -86,10 +87,23 @@ def test_the_conda_environment_has_the_same_ranges():
         r"^  - ([a-z0-9-]+)(\S*)$", (ROOT / "environment.yml").read_text(), re.MULTILINE
     )
     conda = {name: ranges for name, ranges in lines if name not in ("conda-forge", "pip")}
-    assert conda.pop("python") == PROJECT["requires-python"]
+    python = re.fullmatch(r"=(3\.\d+)", conda.pop("python"))
+    assert python, "repo2docker would begin with its own default, a Python that is too old"
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python[1])
     assert conda == {
         CONDA_NAMES.get(name, name): str(specifier) for name, specifier in WANTED.items()
     }
+
+
+def test_binder_builds_from_the_conda_environment_and_installs_the_package_from_the_clone():
+    """Of repo2docker's files those that come before environment.yml are missing; where pip has a
+    local line, the clone is copied first, and only from the root does the line mean the package.
+    """
+    folders, julia = ("binder", ".binder"), ("Project.toml", "JuliaProject.toml", "REQUIRE")
+    others = ("Dockerfile", "default.nix", "runtime.txt", "install.R", "DESCRIPTION")
+    assert [name for name in (*folders, *julia, *others) if (ROOT / name).exists()] == []
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    assert text.endswith("\n  - pip:\n      - -e .\n"), "one line for pip: of the clone"
 
 
 def test_licences_are_there_and_packaged():

@@ -80,14 +80,19 @@ def describe(given: dict[str, Any], download: bool) -> dict[str, Any]:
 
 
 def check_store() -> None:
-    """Say at once, in one line, if results cannot be stored; ``OSError`` if no folder can be made.
+    """Say at once, in one line, if results cannot be stored, or not be found in the shared store.
 
-    A relative KDNOTES_CACHE is made to mean the same in a chapter's folder.
+    A relative KDNOTES_CACHE or KDNOTES_STORE is made to mean the same in a chapter's folder.
+
+    Raises:
+        OSError: no folder can be made for results.
+        ValueError: KDNOTES_STORE names nothing that can be read.
     """
     from kdnotes import store
 
-    if folder := os.environ.get("KDNOTES_CACHE"):
-        os.environ["KDNOTES_CACHE"] = str(Path(folder).absolute())
+    for name in ("KDNOTES_CACHE", "KDNOTES_STORE"):
+        if place := os.environ.get(name):
+            os.environ[name] = str(Path(place).absolute())
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         store.check_store()
@@ -123,9 +128,11 @@ def check_folder(path: Path) -> None:
 
 def share_cores(profile: str, chapters: int, workers: int | None, jobs: int | None) -> int:
     """The chapters at a time; the processes of each are set for all that this process starts."""
+    import joblib
+
     if profile == "smoke":  # its runs are over before a second process has imported torch
         workers = workers or os.environ.get("KDNOTES_WORKERS") or 1
-        jobs = jobs or min(os.cpu_count() or 1, 4)
+        jobs = jobs or min(joblib.cpu_count(), 4)  # those of a container, if it has fewer
     if workers:
         os.environ["KDNOTES_WORKERS"] = str(workers)
     jobs = min(jobs or 1, chapters)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
@@ -92,7 +92,7 @@ def run(
     if output is not None:
         checks.new_file("output", output)
     count, widths, repeats = (192, (8, 8), 1) if quick else (5000, (64, 32), 3)
-    data, cores = colour_data(count), os.cpu_count() or 1
+    data, cores = colour_data(count), cpu_count()
     teacher = Teacher(build(functools.partial(TeacherNet, width=widths[0]), 0), {}).model
     student = build(functools.partial(StudentNet, width=widths[1]), 0)
     kd = KD(Stored(outputs(teacher, data.train, CONFIG.views)), 4.0, 0.1)
@@ -181,7 +181,7 @@ def plain_epoch(student: nn.Module, teacher: nn.Module, data: Splits) -> float:
 def printed_number(code: str) -> float | None:
     """The number that a fresh Python with an empty cache prints; ``None`` if it could not."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"KDNOTES_CACHE": folder}
+        environment = os.environ | {"KDNOTES_CACHE": folder, "KDNOTES_STORE": ""}
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     return float(done.stdout) if done.returncode == 0 else None

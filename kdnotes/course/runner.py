@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kdnotes.course import chapters as files
-from kdnotes.course import execute, reading, results
+from kdnotes.course import execute, reading, results, sharing
 from kdnotes.course.chapters import Chapter
 from kdnotes.course.progress import Progress
 
@@ -25,7 +26,8 @@ class Execution:
     """A chapter in a process of its own, which ends, with its kernel, when its input does.
 
     After ``ended()`` it has ``status`` ("passed", "failed" or "timeout"), ``seconds``, ``error``
-    ("" if none) and ``notebook``, as far as it was executed.
+    ("" if none), ``notebook``, as far as it was executed, and ``used``: names of entries of the
+    store.
     """
 
     def __init__(self, chapter: Chapter, parameters: dict[str, Any], **limits: Any) -> None:
@@ -39,6 +41,7 @@ class Execution:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", execute.__name__, json.dumps(job)],
                 stdin=subprocess.PIPE, stdout=cells, stderr=subprocess.DEVNULL,
+                env=os.environ | {"KDNOTES_USED": str(self.path.with_name("used"))},
                 # What interrupts a terminal's processes is to reach the runner alone.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -60,6 +63,8 @@ class Execution:
             said = json.dumps(["failed", f"its process ended with code {code} (out of memory?)"])
         self.status, self.error = json.loads(said)
         self.notebook = files.read(self.path)
+        used = self.path.with_name("used")
+        self.used = sorted(path.relative_to(used).as_posix() for path in used.glob("*/*"))
         self.stop()
         return True
 
@@ -109,6 +114,8 @@ def run(
                     entries[one.name] = {"chapter": one.name} | entry | minutes | about
                     results.write_chapter(output, everything, one.chapter, one.notebook, one.status)
                     results.write(output, everything, entries, about, one.chapter)
+                    if one.status == "passed":
+                        sharing.note(output, one.chapter, one.used)
                     if update and one.status == "passed":
                         results.update(one.chapter, one.source, one.notebook)
                     passed &= one.status == "passed"

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import TypeVar
 from filelock import FileLock
 
 from kdnotes.files import cache_folder
+from kdnotes.store import tensorfile
+from kdnotes.store.entry import KINDS, Entry, note_used
+from kdnotes.store.shared import check_shared, read_shared
 
 Content = TypeVar("Content")
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)  # of another user's store, or a read-only one
@@ -36,38 +40,39 @@ def check_store() -> None:
     Raises:
         OSError: there is no cache folder, and it cannot be made. (One that is there but cannot be
             written to is a warning: what is stored in it can be read.)
+        ValueError: KDNOTES_STORE names nothing that can be read.
     """
-    for kind in ("runs", "banks"):
+    check_shared()
+    for kind in KINDS:
         with _unless_not_ours():
             _make(cache_folder() / kind)
             with tempfile.TemporaryFile(dir=cache_folder() / kind):
                 pass
 
 
-def path_of(kind: str, key: str) -> Path:
-    """The file of an entry."""
-    return cache_folder() / kind / f"{key}.safetensors"
-
-
 def load_or_make(
-    path: Path,
-    read: Callable[[Path], Content],
+    entry: Entry,
+    read: Callable[..., Content],
     make: Callable[[], Content],
-    write: Callable[[Content], None],
+    write: Callable[[Path, Content], None],
     *,
     fresh: bool = False,
 ) -> Content:
-    """What is stored at ``path``, or else what ``make`` gives, stored by ``write``.
+    """An entry of the shared store or of one's own, or else what ``make`` gives, stored by
+    ``write``.
 
     Of several processes that want it at once one makes it. A damaged entry is reported and made
     anew; with ``fresh`` a whole one is, too.
+
+    Args:
+        read: gets tensors, record, and whether they are from the shared store.
     """
-    return load_or_make_all([path], read, lambda _: [make()], lambda _, one: write(one), fresh)[0]
+    return load_or_make_all([entry], read, lambda _: [make()], write, fresh)[0]
 
 
 def load_or_make_all(
-    paths: Sequence[Path],
-    read: Callable[[Path], Content],
+    entries: Sequence[Entry],
+    read: Callable[..., Content],
     make: Callable[[list[int]], list[Content]],
     write: Callable[[Path, Content], None],
     fresh: bool = False,
@@ -75,21 +80,23 @@ def load_or_make_all(
     """``load_or_make`` of several entries, of which the missing ones are made together.
 
     Args:
-        make: gets the numbers of the paths that are missing.
+        make: gets the numbers of the entries that are missing.
     """
     found: dict[int, Content] = {}
-    for number, path in enumerate(paths):
-        if not fresh and os.path.exists(path):
+    for number, entry in enumerate(entries):
+        if not fresh and (shared := read_shared(entry)):
+            found[number] = read(*shared, shared=True)
+        elif not fresh and os.path.exists(entry.path):
             with contextlib.suppress(ValueError):  # whoever holds the lock looks again, and says so
-                found[number] = read(path)
+                found[number] = read(*tensorfile.read(entry.path), shared=False)
     with contextlib.ExitStack() as locks:
         # Always in the same order: two processes that want the same wait, but not for each other.
-        missing = sorted(set(range(len(paths))) - set(found), key=lambda number: paths[number])
-        writers = {number: locks.enter_context(_locked(paths[number])) for number in missing}
+        missing = sorted(set(range(len(entries))) - set(found), key=lambda number: entries[number])
+        writers = {number: locks.enter_context(_locked(entries[number])) for number in missing}
         for number in missing if not fresh else ():
-            if os.path.exists(paths[number]):
+            if os.path.exists(entries[number].path):
                 try:
-                    found[number] = read(paths[number])
+                    found[number] = read(*tensorfile.read(entries[number].path), shared=False)
                 except ValueError as error:
                     warnings.warn(f"{error}: computed again", stacklevel=4)
         wanted = sorted(set(missing) - set(found))
@@ -97,18 +104,26 @@ def load_or_make_all(
             found[number] = content
             if writers[number]:
                 with _unless_not_ours():
-                    write(paths[number], content)
-    return [found[number] for number in range(len(paths))]
+                    write(entries[number].path, content)
+    for entry in entries:
+        note_used(entry)
+    return [found[number] for number in range(len(entries))]
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
+def _locked(entry: Entry) -> Iterator[bool]:
     """Be the one writer of an entry; gives whether it can be written."""
-    # The mode less the umask: who shares the folder shares the locks.
-    lock = FileLock(path.with_suffix(".lock"), mode=0o666)
+    # Whatever the umask: who may write to the folder may wait for its locks.
+    lock = FileLock(entry.path.with_suffix(".lock"), mode=0o666)
     with _unless_not_ours():
-        _make(path.parent)
-        lock.acquire()
+        _make(entry.path.parent)
+        try:
+            lock.acquire()
+        except PermissionError:
+            if not os.access(entry.path.parent, os.W_OK):
+                raise
+            time.sleep(0.1)  # another user has just made the file, and is about to set its mode
+            lock.acquire()
     try:
         yield lock.is_locked
     finally:
@@ -116,8 +131,24 @@ def _locked(path: Path) -> Iterator[bool]:
 
 
 def _make(folder: Path) -> None:
+    """Make a folder of the store, for all users who may write to the store."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        others = os.stat(folder.parent).st_mode & 0o2077
+        if os.path.isdir(folder):
+            return
+        if not others & 0o022:
+            folder.mkdir(exist_ok=True)
+            return
+        # Under another name until it has its mode: no user finds it closed.
+        made = tempfile.mkdtemp(dir=folder.parent, prefix=".")
+        os.chmod(made, 0o700 | others)
+        try:
+            os.rename(made, folder)
+        except OSError:
+            os.rmdir(made)
+            if not os.path.isdir(folder):
+                raise
     except OSError as error:
         why = error.strerror or error
         raise OSError(f"cannot create the cache folder {folder}: {why}; {_REMEDY}") from error

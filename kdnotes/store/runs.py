@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,24 +15,17 @@ from torch import Tensor, nn
 from kdnotes import training
 from kdnotes.data import Splits
 from kdnotes.methods import Method
+from kdnotes.store.entry import Entry
 from kdnotes.store.fingerprint import fingerprint
-from kdnotes.store.folder import load_or_make, load_or_make_all, path_of
-from kdnotes.store.tensorfile import read, write
+from kdnotes.store.folder import load_or_make, load_or_make_all
+from kdnotes.store.keys import run_key
+from kdnotes.store.shared import is_shared
+from kdnotes.store.tensorfile import write
 from kdnotes.training import Config, Run
 
 
-def product_precision() -> str:
-    """Torch's precision of float32 products."""
-    with warnings.catch_warnings():  # torch 2.9 advises against the function, and has no other
-        warnings.simplefilter("ignore")
-        return torch.get_float32_matmul_precision()
-
-
-def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
-    """The key under which ``cached_run`` stores this run."""
-    code = [training.fit, training.build, torch.__version__]
-    code += [torch.get_default_dtype(), product_precision()]
-    return fingerprint([code, factory, method, data, config])
+class SharedRun(Run):
+    """A run that was read from the shared store."""
 
 
 def cached_run(
@@ -76,11 +68,9 @@ def cached_runs(
         keys: ``run_key`` of each, where they are known.
     """
     keys = [run_key(*one) for one in trainings] if keys is None else keys
-    paths = [path_of("runs", key) for key in keys]
-
     return load_or_make_all(
-        paths,
-        _read_run,
+        [Entry("runs", key) for key in keys],
+        _run_of,
         lambda missing: train([trainings[number] for number in missing]),
         _write_run,
         fresh,
@@ -102,15 +92,13 @@ def keep(run: Run, key: str, *, fresh: bool = False) -> Run:
     Returns:
         The run; or, unless ``fresh``, the one that was stored meanwhile.
     """
-    path = path_of("runs", key)
-    return load_or_make(
-        path, _read_run, lambda: run, lambda one: _write_run(path, one), fresh=fresh
-    )
+    return load_or_make(Entry("runs", key), _run_of, lambda: run, _write_run, fresh=fresh)
 
 
 def is_stored(key: str) -> bool:
-    """Whether there is a run under this key, whole or damaged."""
-    return os.path.exists(path_of("runs", key))
+    """Whether there is a run under this key, whole or damaged, shared or one's own."""
+    entry = Entry("runs", key)
+    return is_shared(entry) or os.path.exists(entry.path)
 
 
 def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
@@ -119,12 +107,11 @@ def cached_tensor(parts: list[Any], compute: Callable[[], Tensor]) -> Tensor:
     Args:
         parts: all that it depends on, with the function that computes it.
     """
-    path = path_of("banks", fingerprint([parts, torch.__version__]))
     return load_or_make(
-        path,
-        lambda stored: read(stored)[0]["tensor"],
+        Entry("banks", fingerprint([parts, torch.__version__])),
+        lambda tensors, record, shared: tensors["tensor"],
         lambda: compute().contiguous(),
-        lambda tensor: write(path, {"tensor": tensor}, {}),
+        lambda path, tensor: write(path, {"tensor": tensor}, {}),
     )
 
 
@@ -138,14 +125,13 @@ def _write_run(path: Path, run: Run) -> None:
     write(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, record)
 
 
-def _read_run(path: Path) -> Run:
-    tensors, record = read(path)
+def _run_of(tensors: dict[str, Tensor], record: dict[str, Any], shared: bool) -> Run:
     history = pd.DataFrame(record.pop("history"))
     state, kept = (
         _sort({n.removeprefix(p): one for n, one in tensors.items() if n.startswith(p)})
         for p in ("state.", "kept.")
     )
-    return Run(
+    return (SharedRun if shared else Run)(
         history=history,
         validation_logits=tensors["logits.validation"],
         test_logits=tensors["logits.test"],

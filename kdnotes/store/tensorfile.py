@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from kdnotes.files import replacing
@@ -37,15 +37,37 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            names = file.keys()
+            metadata, names = file.metadata(), file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-        expected, text = json.loads(metadata["kdnotes"])
-        record = json.loads(text)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is missing or damaged ({error})") from error
+    return _checked(tensors, metadata, path)
+
+
+def decode(raw: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """``read``, of a file's bytes.
+
+    Args:
+        source: what they are called in an error.
+    """
+    try:
+        tensors = load(raw)
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{source} is missing or damaged ({error})") from error
+    return _checked(tensors, header.get("__metadata__"), source)
+
+
+def _checked(
+    tensors: dict[str, Tensor], metadata: dict[str, str] | None, source: Path | str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        expected, text = json.loads((metadata or {})["kdnotes"])
+        record = json.loads(text)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{source} is missing or damaged ({error})") from error
     if expected != checksum(tensors, text):
-        raise ValueError(f"{path} is damaged (its checksum differs)")
+        raise ValueError(f"{source} is damaged (its checksum differs)")
     return tensors, record
 
 

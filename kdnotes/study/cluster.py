@@ -27,6 +27,7 @@ import cloudpickle
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
 
+from kdnotes import store
 from kdnotes.study import remote
 from kdnotes.study.arms import Arm
 from kdnotes.study.stacks import Job, stacked, told, trainings
@@ -94,7 +95,7 @@ def _own(workers: int) -> Iterator[LocalCluster]:
 
 def _check_workers(client: Client) -> int:
     """Refuse what would train otherwise than here, and count the workers."""
-    seen, mine = {(socket.gethostname(), os.getpid()): "the client"}, remote.versions()
+    seen, mine = {(socket.gethostname(), os.getpid()): "the client"}, store.versions()
     found = client.run(remote.look, on_error="return")
     for address, one in found.items():
         if isinstance(one, OSError):  # it has just ended
@@ -183,7 +184,7 @@ class _Study:
             self.name,
             self.tasks[number],
             keys,
-            remote.versions(),
+            store.versions(),
             key=key,
             priority=-number,
         )

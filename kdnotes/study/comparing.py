@@ -51,7 +51,7 @@ def compare(
 
     Raises:
         ValueError: an arm was chosen on one of the seeds; the workers would be threads of one
-            process; or there is no such engine.
+            process; there is no such engine; or KDNOTES_STORE names nothing that can be read.
         RuntimeError: a worker of Dask has another kdnotes, Python or torch; or a training ends
             whatever worker it is given to.
         OSError: there is no cache folder, and none can be made.
@@ -84,6 +84,8 @@ def _report_arm(name: str, runs: dict[Job, Run], report: Callable[[str], None] |
     origin = "computed now"
     if stored:
         origin = f"{len(stored)} of {len(mine)} cached, computed {min(stored)}"
+        if shared := sum(isinstance(run, store.SharedRun) for run in mine):
+            origin += f"; {shared} from the shared store"
     report(f"{name}: {len(mine)} runs, {sum(run.seconds for run in mine):.1f} s ({origin})")
 
 

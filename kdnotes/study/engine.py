@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from joblib.parallel import get_active_backend
 
 from kdnotes import store
@@ -94,10 +94,12 @@ def each(
 
 
 def number_of_workers(workers: int | None) -> int:
-    """What is asked for, or KDNOTES_WORKERS, or the number of cores."""
+    """What is asked for, or KDNOTES_WORKERS, or the number of cores that this process may use: of a
+    container, say, that has two of a computer's sixty-four.
+    """
     value = workers
     if value is None:
-        value = os.environ.get("KDNOTES_WORKERS") or os.cpu_count() or 1
+        value = os.environ.get("KDNOTES_WORKERS") or cpu_count()
     if not str(value).isdecimal() or int(value) < 1:
         raise ValueError(
             f"workers (KDNOTES_WORKERS) must be a whole number of at least 1, not {value!r}"
@@ -117,6 +119,7 @@ def _run(
         warnings.simplefilter("default")
         # ``compare`` has said it, for all processes.
         warnings.simplefilter("ignore", store.NotStoredWarning)
+        warnings.simplefilter("ignore", store.SharedStoreWarning)
         runs = store.cached_runs(parts, fresh=fresh, keys=keys)
     return list(zip(group, runs, strict=True))
 

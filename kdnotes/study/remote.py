@@ -10,7 +10,6 @@ import dataclasses
 import io
 import os
 import pickle
-import platform
 import socket
 import tempfile
 import warnings
@@ -18,10 +17,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import cloudpickle
-import torch
 from distributed import WorkerPlugin, get_worker
 
-import kdnotes
 from kdnotes import store
 from kdnotes.data import Splits
 from kdnotes.teachers import Teacher
@@ -47,21 +44,10 @@ def check_versions(address: str, mine: dict[str, str], its: dict[str, str]) -> N
         raise RuntimeError(f"the worker {address} has {'; '.join(differing)}. {REMEDY}")
 
 
-def versions() -> dict[str, str]:
-    """What the keys of runs depend on, as far as it has a name."""
-    return {
-        "kdnotes": kdnotes.__version__,
-        "Python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": torch.__version__,
-        "torch's default dtype": str(torch.get_default_dtype()),
-        "torch's precision of float32 products": store.product_precision(),
-    }
-
-
 def look(dask_worker: Any = None) -> dict[str, Any]:
     """What a worker says of itself."""
     process = [socket.gethostname(), os.getpid()]
-    return {"threads": dask_worker.state.nthreads, "process": process, "versions": versions()}
+    return {"threads": dask_worker.state.nthreads, "process": process, "versions": store.versions()}
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -136,7 +122,7 @@ def train(name: str, task: bytes, keys: list[str], client: dict[str, str]) -> li
     """
     worker = get_worker()  # it may have come after the others were looked at
     check_threads(worker.address, worker.state.nthreads)
-    check_versions(worker.address, client, versions())
+    check_versions(worker.address, client, store.versions())
     work = load(task, Parts.here[name])
     if [store.run_key(*one) for one in work] != keys:
         raise RuntimeError(

@@ -167,8 +167,8 @@ def test_a_worker_with_another_kdnotes_is_refused_before_it_trains(address, monk
         patch.setattr(engine.store, "run_key", lambda *_: "0" * 64)
         with pytest.raises(RuntimeError, match=r"code of its kdnotes.* differs.*start them again"):
             study({"ce": CrossEntropy()}, 1, engine=address)
-    other = remote.versions() | {"torch": "1.0"}
-    monkeypatch.setattr(remote, "versions", lambda: other)
+    other = store.versions() | {"torch": "1.0"}
+    monkeypatch.setattr(store, "versions", lambda: other)
     with pytest.raises(RuntimeError, match=r"has torch \S+, not 1\.0\. Install"):
         study({"ce": CrossEntropy()}, 1, engine=address)
     assert not list(own_cache.glob("runs/*.safetensors"))

@@ -61,6 +61,14 @@ def test_workers_come_from_the_environment_and_fresh_too(monkeypatch):
     assert study({"ce": CrossEntropy()}, 1).frame["cached"].all()
 
 
+def test_workers_are_as_many_as_the_cores_that_the_process_may_use(monkeypatch):
+    """A container may have two of a computer's sixty-four, and memory for no more."""
+    monkeypatch.delenv("KDNOTES_WORKERS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert engine.number_of_workers(None) == 2
+
+
 def test_workers_from_the_environment_are_checked(monkeypatch):
     monkeypatch.setenv("KDNOTES_WORKERS", "many")
     with pytest.raises(ValueError, match=r"workers \(KDNOTES_WORKERS\) must be .*, not 'many'"):
