@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from watching import MISSING, barriers
 
-pytest.importorskip("playwright.sync_api", reason=MISSING)
-slides = pytest.importorskip("kdnotes.course.editions.slides", reason="there are no decks")
-from playwright.sync_api import expect
-
 from kdnotes.course import chapters
 
+pytest.importorskip("playwright.sync_api", reason=MISSING)
+from playwright.sync_api import expect
+
+slides = pytest.importorskip("kdnotes.course.editions.slides", reason="there are no decks")
 COURSE = Path(__file__).parents[2] / "notebooks"
 PRESENT = ".slides > section.present"
 
