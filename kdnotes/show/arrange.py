@@ -30,7 +30,8 @@ def arrange(body: str) -> tuple[str, list[Heading]]:
 
     Every heading gets an anchor and a link to it, as JupyterLab's are called, but unique. Every
     table gets a box, so that a wide one scrolls by itself. Links to notebooks lead to their pages.
-    All from the heading "For the curious" to the next of its level becomes a ``details``.
+    All from the heading "For the curious" to the next of its level becomes a ``details``, whose
+    summary, a button already, has no link.
     """
     soup = BeautifulSoup(body, "html.parser")
     contents = _anchors(soup)
@@ -72,6 +73,7 @@ def _fold_appendix(soup: BeautifulSoup) -> None:
             details = soup.new_tag("details", attrs={"class": "appendix"})
             heading.insert_before(details)
             details.append(soup.new_tag("summary"))
+            heading.find(class_="anchor-link").decompose()  # a link in what folds by a click
             details.summary.append(heading.extract())
             details.extend([node.extract() for node in rest])
 

@@ -13,5 +13,15 @@
   };
   addEventListener("hashchange", reveal);
   reveal();
+  const boxes = document.querySelectorAll("main > *, .appendix > *, .output_subarea, .formula, .scroll, pre");
+  const reach = () => {  // by keys what scrolls sideways; not every browser sees to it
+    for (const box of boxes) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("resize", reach);
+  document.addEventListener("toggle", reach, true);
+  reach();
   document.querySelector("form[role=search]").hidden = false;
 }

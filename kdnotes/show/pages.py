@@ -67,7 +67,7 @@ def notebook_page(
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True}
     cells, _ = _Exporter(raw_template=NOTEBOOK, **options).from_notebook_node(notebook)
     body, contents = arrange(cells)
-    colors = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
+    colors = HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight")
     page = _page(link(body, terms or {}), contents, previous, following)
     return document(title, page, colors)
 

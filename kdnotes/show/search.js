@@ -63,7 +63,9 @@ if (typeof kdnotesSections !== "undefined") {
     next.focus();
   });
   addEventListener("pageshow", () => {  // the query of a chapter's page, or what was typed before
-    input.value ||= new URLSearchParams(location.search).get("q") ?? "";
+    const asked = new URLSearchParams(location.search).get("q");
+    input.value ||= asked ?? "";
+    if (asked) input.focus();  // the arrow keys lead on from there
     show();
   });
 }
