@@ -4,7 +4,8 @@
 the exercise's own traps, of a mistake that many exercises share (``mistakes``), or with the first
 case that differs. The verdict compares with the reference alone; the rest only names what is wrong.
 ``by_hand``, ``read``, ``design`` and ``quiz`` print the same words of a number, of an answer read
-from a result, of a comparison and of three letters.
+from a result, of a comparison and of three letters. ``solution`` says of a printed solution, of any
+kind, that it is one: its line below a reader's own verdict is not taken for a second one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from kdnotes.course.questions import wrapped
 from kdnotes.lab import Design
 
 __all__ = [
-    "by_hand", "design", "exercise", "glossary", "outcome", "predict", "quiz", "read",
+    "by_hand", "design", "exercise", "glossary", "outcome", "predict", "quiz", "read", "solution",
 ]  # fmt: skip
 
 LONGEST_ARGUMENTS = 60
@@ -49,10 +50,7 @@ def exercise(number: str, answer: Callable[..., Any]) -> bool:
     Raises:
         ValueError: there is no such exercise.
     """
-    spec = _find(number, "EXERCISES")
-    if not callable(answer):
-        raise TypeError(f"answer must be a function, not {type(answer).__name__}")
-    return _told(number, _judge(Attempt(spec, answer)))
+    return _told(number, _of_function(_find(number, "EXERCISES"), answer))
 
 
 def by_hand(number: str, answer: float | None = None) -> bool:
@@ -96,12 +94,7 @@ def design(number: str, comparison: Design | None = None) -> bool:
         ValueError: there is no such exercise.
         TypeError: it is no design.
     """
-    spec = _find(number, "DESIGNS")
-    if comparison is None or comparison is ...:
-        return _told(number, "todo")
-    found = spec.judge(comparison)
-    verdict = "not yet: " + "\n  and: ".join(found) if found else "correct"
-    return _told(number, verdict)
+    return _told(number, _of_design(_find(number, "DESIGNS"), comparison))
 
 
 def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) -> bool:
@@ -115,15 +108,68 @@ def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) ->
         ValueError: there is no such quiz, question or letter.
     """
     items = dict(enumerate(_defined(chapter, "QUIZ"), 1))
-    given = {} if answers_given is None else answers_given
+    verdicts = _of_letters(items, {} if answers_given is None else answers_given)
+    for number, item in items.items():
+        print(item.asked(number), wrapped("   → ", verdicts[number]), sep="\n")
+    return set(verdicts.values()) == {"correct"}
+
+
+def solution(number: str, answer: Any, *results: Any) -> None:
+    """Check a solution that the chapter prints, and say in one line whose it is.
+
+    Args:
+        number: chapter and exercise, such as "05.2", of any kind; or the chapter of a quiz, "05".
+        answer: as for ``exercise``, ``by_hand``, ``read``, ``design`` or ``quiz``.
+        results: as for ``read``.
+
+    Raises:
+        ValueError: there is no such exercise; or as for its kind.
+        TypeError: as for its kind.
+        AssertionError: the solution is wrong.
+    """
+    what, verdict = number, "correct"
+    if "." not in str(number):
+        what = f"quiz {number}"
+        items = dict(enumerate(_defined(number, "QUIZ"), 1))
+        wrong = [one for one in _of_letters(items, answer).values() if one != "correct"]
+        verdict = "; ".join(wrong) or verdict
+    else:
+        kind = next((kind for kind in ASKED_BY if _has(number, kind)), "EXERCISES")
+        spec = _find(number, kind)
+        judge = {"EXERCISES": _of_function, "DESIGNS": _of_design}.get(kind)
+        verdict = judge(spec, answer) if judge else spec.judge(answer, results)
+    if verdict != "correct":
+        raise AssertionError(f"solution of {what}: {verdict}")
+    print(f"Solution of {what}: correct")
+
+
+def _of_function(spec: Any, answer: Any) -> str:
+    if not callable(answer):
+        raise TypeError(f"answer must be a function, not {type(answer).__name__}")
+    return _judge(Attempt(spec, answer))
+
+
+def _of_design(spec: Any, comparison: Any) -> str:
+    if comparison is None or comparison is ...:
+        return "todo"
+    found = spec.judge(comparison)
+    return "not yet: " + "\n  and: ".join(found) if found else "correct"
+
+
+def _of_letters(items: Mapping[int, Any], given: Any) -> dict[int, str]:
+    """Question → verdict."""
     checks.instance(Mapping, said="a dict of question to letter")("answers_given", given)
     for number in given:
         if number not in items:
             raise ValueError(f"a question must be one of {list(items)}, not {number!r}")
-    verdicts = {number: item.judge(number, given.get(number)) for number, item in items.items()}
-    for number, item in items.items():
-        print(item.asked(number), wrapped("   → ", verdicts[number]), sep="\n")
-    return set(verdicts.values()) == {"correct"}
+    return {number: item.judge(number, given.get(number)) for number, item in items.items()}
+
+
+def _has(number: str, kind: str) -> bool:
+    try:
+        return bool(_find(number, kind))
+    except ValueError:
+        return False
 
 
 def _told(number: str, verdict: str) -> bool:
