@@ -19,7 +19,7 @@ from kdnotes.methods import Method
 from kdnotes.store.fingerprint import fingerprint
 from kdnotes.store.folder import load_or_make, load_or_make_all, path_of
 from kdnotes.store.tensorfile import read, write
-from kdnotes.training import Config, Run
+from kdnotes.training import Config, Run, loop
 
 
 def product_precision() -> str:
@@ -31,7 +31,7 @@ def product_precision() -> str:
 
 def run_key(factory: Callable[[], nn.Module], method: Method, data: Splits, config: Config) -> str:
     """The key under which ``cached_run`` stores this run."""
-    code = [training.fit, training.build, torch.__version__]
+    code = [loop.fit, loop.build, torch.__version__]
     code += [torch.get_default_dtype(), product_precision()]
     return fingerprint([code, factory, method, data, config])
 

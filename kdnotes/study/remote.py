@@ -22,7 +22,7 @@ import torch
 from distributed import WorkerPlugin, get_worker
 
 import kdnotes
-from kdnotes import store
+from kdnotes import progress, store
 from kdnotes.data import Splits
 from kdnotes.teachers import Teacher
 from kdnotes.training import Run
@@ -144,7 +144,8 @@ def train(name: str, task: bytes, keys: list[str], client: dict[str, str]) -> li
             f"module of yours that the run uses, differs, although the versions are equal. {REMEDY}"
         )
     _find_store()
-    return store.train(work)
+    with progress.silent():  # its terminal is nobody's
+        return store.train(work)
 
 
 def _me() -> str:
