@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdnotes import checks, store, training
+from kdnotes import checks, progress, store, training
 from kdnotes.data import Split, Splits, Views, load, split_key
 from kdnotes.methods import CrossEntropy, Method
 from kdnotes.models import StagedNet, TeacherNet, check_network, count_parameters, feature_shapes
@@ -74,7 +74,7 @@ class Teacher:
 
         def compute() -> Tensor:
             check_network("teacher", self.model, split.images[:2], modes=(False,))
-            return self._finite(outputs(self.model, split, views), "logits")
+            return self._finite(_watched_outputs(self.model, split, views), "logits")
 
         return store.cached_tensor([outputs, self.key, split_key(split), views], compute)
 
@@ -93,7 +93,8 @@ class Teacher:
         ].eval()  # slicing makes a container in training mode
         parts = [outputs, self.key, split_key(split), views, stage]
         return store.cached_tensor(
-            parts, lambda: self._finite(outputs(until, split, views), f"outputs of {stage!r}")
+            parts,
+            lambda: self._finite(_watched_outputs(until, split, views), f"outputs of {stage!r}"),
         )
 
     def feature_shape(self, stage: str) -> torch.Size:
@@ -136,6 +137,20 @@ def outputs(network: nn.Module, split: Split, views: Views) -> Tensor:
             for view in range(views.count)
         ]
     )
+
+
+def _watched_outputs(network: nn.Module, split: Split, views: Views) -> Tensor:
+    """``outputs``, and how far they are."""
+    with progress.task("the teacher's outputs", views.count * len(split), "images") as task:
+
+        def count(_: nn.Module, given: tuple[Tensor], __: Tensor) -> None:
+            task.advance(len(given[0]))
+
+        hook = network.register_forward_hook(count)
+        try:
+            return outputs(network, split, views)
+        finally:
+            hook.remove()
 
 
 def train_or_load(

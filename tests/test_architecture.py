@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "kdnotes"
 # Each floor may import those before it; what stands together may not import one another.
 FLOORS = (
-    ("checks", "files"),
+    ("checks", "files", "progress"),
     ("machine", "intervals"),
     ("losses", "models", "data", "costs"),
     ("assets", "metrics"),

@@ -91,26 +91,62 @@ def test_one_cell_of_literal_parameters_with_the_common_three(path):
     assert values.items() >= {"profile": None, "dataset": "fashion-mnist", "seeds": None}.items()
 
 
+HEADING = r"^\*\*(\d\d\.\d+) \((?:write|by hand|read|design)(?:, harder)?\)\*\* (?=\S)"
+ASKED = r'\bcheck\.(?:exercise|by_hand|read|design|quiz)\(\s*"(\d\d(?:\.\d+)?)"'
+SOLVED = r'^check\.solution\(\s*"(\d\d(?:\.\d+)?)"'
+
+
 @each
-def test_every_exercise_is_checked_and_has_a_hidden_solution(path):
+def test_every_exercise_has_a_heading_a_check_and_a_hidden_solution(path):
     solutions = tagged(path, "solution")
-    assert solutions
-    number = re.compile(r'exercise\(\s*"(\d\d\.\d+)"')
-    asked = [number.findall(cell.source) for cell in code_cells(path) if cell not in solutions]
-    asked = {name for names in asked for name in names}
-    solved = {name for cell in solutions for name in number.findall(cell.source)}
-    assert asked == solved and {name[:2] for name in asked} == {path.stem[:2]}
-    prose = "".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
-    assert [name for name in sorted(asked) if name not in prose] == [], (
-        "the text calls it otherwise"
-    )
+    reader = "\n".join(cell.source for cell in code_cells(path) if cell not in solutions)
+    prose = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    asked = sorted(re.findall(ASKED, reader))
+    assert len(asked) == len(set(asked)) and {number[:2] for number in asked} == {path.stem[:2]}
+    headings = sorted(re.findall(HEADING, prose, re.MULTILINE))
+    assert headings == [number for number in asked if "." in number], "or it has another form"
+    assert headings == sorted(set(re.findall(r"\*\*[^*\n]*?(\d\d\.\d+)\b[^*\n]*\*\*", prose)))
+    solved = sorted(n for cell in solutions for n in re.findall(SOLVED, cell.source, re.MULTILINE))
+    assert solved == asked
     assert all(cell.metadata.get("jupyter", {}).get("source_hidden") is True for cell in solutions)
-    for cell in solutions:
-        for name in number.findall(cell.source):
-            printed = "".join(output.get("text", "") for output in cell.outputs)
-            assert f"Exercise {name}: correct" in printed, (
-                f"the solution of {name} does not pass its own check"
-            )
+
+
+@each
+def test_a_solution_is_recognised_as_one_and_prints_no_verdict_beside_the_readers(path):
+    for cell in tagged(path, "solution"):
+        (number,) = re.findall(SOLVED, cell.source, re.MULTILINE)
+        what = number if "." in number else "the quiz"
+        assert cell.source.startswith(f"# Solution of {what}\n")
+        assert not re.search(ASKED, cell.source)
+        printed = "".join(output.get("text", "") for output in cell.outputs)
+        assert printed == f"Solution of {what.replace('the quiz', f'quiz {number}')}: correct\n"
+
+
+@each
+def test_what_a_solution_uses_the_reader_has_too(path):
+    """No import in a solution: the reader's code, in the cell above, would stop at a NameError."""
+    for cell in tagged(path, "solution"):
+        kinds = (ast.Import, ast.ImportFrom)
+        assert not any(isinstance(one, kinds) for one in ast.walk(ast.parse(cell.source)))
+
+
+@each
+def test_a_stub_can_be_filled_in_where_it_stands(path):
+    """Its body has a line of its own: below ``def f(x): ...`` an indented line is an error. Its
+    arguments are those of the text, and its name is no other thing's in the chapter.
+    """
+    cells = nbformat.read(path, 4).cells
+    for before, cell in itertools.pairwise(cells):
+        solution = "solution" in cell.metadata.get("tags", [])
+        if solution or not re.search(r"\bcheck\.exercise\(", cell.source):
+            continue
+        (stub,) = re.findall(
+            r"^def (\w+)(\([^)]*\)):\n    \.\.\.  # your code\n\n\n(?=solved = )", cell.source, re.M
+        )
+        assert f"`{''.join(stub)}`" in before.source
+        others = [ast.parse(one.source) for one in code_cells(path) if one.source != cell.source]
+        names = [n.id for tree in others for n in ast.walk(tree) if isinstance(n, ast.Name)]
+        assert stub[0] not in names
 
 
 @each

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from kdnotes import checks, losses
+from kdnotes import checks, losses, progress
 from kdnotes.data import Split, Splits, Views, load
 from kdnotes.files import write_text
 from kdnotes.methods import KD, CrossEntropy, Method
@@ -97,10 +97,11 @@ def run(
     student = build(functools.partial(StudentNet, width=widths[1]), 0)
     kd = KD(Stored(outputs(teacher, data.train, CONFIG.views)), 4.0, 0.1)
     times: dict[str, list[float]] = {name: [] for name in SECONDS}
-    with Parallel(n_jobs=cores) as pool:
+    with Parallel(n_jobs=cores) as pool, progress.task("bench", repeats, "rounds") as task:
         _measure(pool, student, teacher, colour_data(128), CrossEntropy())  # to warm up
         for _ in range(repeats):
             measured = _measure(pool, student, teacher, data, kd)
+            task.advance()
             echo("measured, in seconds: " + ", ".join(f"{k} {v:.2f}" for k, v in measured.items()))
             for name, seconds in measured.items():
                 times[name].append(seconds)

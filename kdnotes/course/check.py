@@ -4,8 +4,9 @@
 the exercise's own traps, of a mistake that many exercises share (``mistakes``), or with the first
 case that differs. The verdict compares with the reference alone; the rest only names what is wrong.
 ``by_hand``, ``read``, ``design`` and ``quiz`` print the same words of a number, of an answer read
-from a result, of a comparison and of three letters. Where the package was handed out without the
-answers (``ungraded``) all of them print *todo* or who checks the answer.
+from a result, of a comparison and of three letters. ``solution`` says of a printed solution, of any
+kind, that it is one: its line below a reader's own verdict is not taken for a second one. Where the
+package was handed out without the answers (``ungraded``) they print *todo* or who checks the answer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from kdnotes.course.ungraded import Ungraded
 from kdnotes.lab import Design
 
 __all__ = [
-    "by_hand", "design", "exercise", "glossary", "outcome", "predict", "quiz", "read",
+    "by_hand", "design", "exercise", "glossary", "outcome", "predict", "quiz", "read", "solution",
 ]  # fmt: skip
 
 
@@ -36,12 +37,7 @@ def exercise(number: str, answer: Callable[..., Any]) -> bool:
     Raises:
         ValueError: there is no such exercise.
     """
-    spec = verdicts.find(number, "EXERCISES")
-    if not callable(answer):
-        raise TypeError(f"answer must be a function, not {type(answer).__name__}")
-    if isinstance(spec, Ungraded):
-        return _told(number, spec.judge(answer))
-    return _told(number, str(verdicts.of_function(Attempt(spec, answer))))
+    return _told(number, _of_function(verdicts.find(number, "EXERCISES"), answer))
 
 
 def by_hand(number: str, answer: float | None = None) -> bool:
@@ -85,11 +81,7 @@ def design(number: str, comparison: Design | None = None) -> bool:
         ValueError: there is no such exercise.
         TypeError: it is no design.
     """
-    spec = verdicts.find(number, "DESIGNS")
-    if comparison is None or comparison is ...:
-        return _told(number, "todo")
-    found = spec.judge(comparison)
-    return _told(number, found if isinstance(spec, Ungraded) else verdicts.of_design(found))
+    return _told(number, _of_design(verdicts.find(number, "DESIGNS"), comparison))
 
 
 def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) -> bool:
@@ -106,6 +98,52 @@ def quiz(chapter: str, answers_given: Mapping[int, str | None] | None = None) ->
     for number, (item, verdict) in judged.items():
         print(item.asked(number), wrapped("   → ", verdict), sep="\n")
     return all(verdict == "correct" for _, verdict in judged.values())
+
+
+def solution(number: str, answer: Any, *results: Any) -> None:
+    """Check a solution that the chapter prints, and say in one line whose it is.
+
+    Args:
+        number: chapter and exercise, such as "05.2", of any kind; or the chapter of a quiz, "05".
+        answer: as for ``exercise``, ``by_hand``, ``read``, ``design`` or ``quiz``.
+        results: as for ``read``.
+
+    Raises:
+        ValueError: there is no such exercise; or as for its kind.
+        TypeError: as for its kind.
+        AssertionError: the solution is wrong.
+    """
+    if "." in str(number):
+        what, wrong = number, [_of_any_kind(number, answer, results)]
+    else:
+        what = f"quiz {number}"
+        wrong = [verdict for _, verdict in verdicts.of_quiz(number, answer).values()]
+    wrong = [verdict for verdict in wrong if verdict != "correct"]
+    if wrong:
+        raise AssertionError(f"solution of {what}: {'; '.join(wrong)}")
+    print(f"Solution of {what}: correct")
+
+
+def _of_any_kind(number: str, answer: Any, results: tuple[Any, ...]) -> str:
+    kind = verdicts.kind_of(number)
+    spec = verdicts.find(number, kind)
+    judge = {"EXERCISES": _of_function, "DESIGNS": _of_design}.get(kind)
+    return judge(spec, answer) if judge else spec.judge(answer, results)
+
+
+def _of_function(spec: Any, answer: Any) -> str:
+    if not callable(answer):
+        raise TypeError(f"answer must be a function, not {type(answer).__name__}")
+    if isinstance(spec, Ungraded):
+        return spec.judge(answer)
+    return str(verdicts.of_function(Attempt(spec, answer)))
+
+
+def _of_design(spec: Any, comparison: Any) -> str:
+    if comparison is None or comparison is ...:
+        return "todo"
+    found = spec.judge(comparison)
+    return found if isinstance(spec, Ungraded) else verdicts.of_design(found)
 
 
 def _told(number: str, verdict: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdnotes import metrics, study
+from kdnotes import metrics, progress, study
 from kdnotes.course import candidates, costing, goals, order
 from kdnotes.course.calibration import CALIBRATED, with_calibrated
 from kdnotes.course.candidates import BASELINE, CLAIMS, LONGER, STANDARD, Family
@@ -238,21 +238,23 @@ def compare_methods(
     options = {"workers": workers, "engine": engine, "fresh": fresh}
     shared = {"student": s.student(), "data": data, "config": s.config()} | options
     families = candidates.families(s, **options)
-    choices = choose_settings(families, s, **shared, report=report)
-    chosen = {name: next(iter(family.settings)) for name, family in families.items()}
-    chosen |= {name: choice.name for name, choice in choices.items()}
-    arms = {name: families[name].settings[setting] for name, setting in chosen.items()}
-    arms |= {name: choice.arm for name, choice in choices.items()}
-    for name in LONGER:
-        families, arms = _with_longer(name, families, arms, s)
-    chosen |= {longer(name): chosen[name] for name in LONGER}
+    with progress.task("comparison", *_size(families, s)):
+        choices = choose_settings(families, s, **shared, report=report)
+        chosen = {name: next(iter(family.settings)) for name, family in families.items()}
+        chosen |= {name: choice.name for name, choice in choices.items()}
+        arms = {name: families[name].settings[setting] for name, setting in chosen.items()}
+        arms |= {name: choice.arm for name, choice in choices.items()}
+        for name in LONGER:
+            families, arms = _with_longer(name, families, arms, s)
+        chosen |= {longer(name): chosen[name] for name in LONGER}
 
-    seen = {name: dataclasses.replace(arm, chosen_on=None) for name, arm in arms.items()}
-    before = study.compare(seen, candidates.choice_seeds(s), **shared, report=None)
-    validation = with_calibrated(before, data).frame
-    hidden = [column for column in validation if column.startswith("test_")]
+        seen = {name: dataclasses.replace(arm, chosen_on=None) for name, arm in arms.items()}
+        before = study.compare(seen, candidates.choice_seeds(s), **shared, report=None)
+        validation = with_calibrated(before, data).frame
+        hidden = [column for column in validation if column.startswith("test_")]
+        reported = study.compare(arms, s.seeds, **shared, report=report)
     result = Comparison(
-        study=with_calibrated(study.compare(arms, s.seeds, **shared, report=report), data),
+        study=with_calibrated(reported, data),
         validation=Study(validation.drop(columns=hidden), {}),
         families=families,
         chosen={name: chosen[name] for name in families},
@@ -264,6 +266,15 @@ def compare_methods(
     if report is not None:
         report(result.shared)
     return result
+
+
+def _size(families: Mapping[str, Family], s: Settings) -> tuple[int, str, int]:
+    """Trainings of choice and report, and their epochs, for ``progress.task``."""
+    epochs = s.config().epochs
+    settings = [arm for one in families.values() if len(one.settings) > 1 for arm in one.settings]
+    count = s.choice_seeds * len(settings) + (s.seeds + s.choice_seeds) * len(families)
+    longer_ones = (s.seeds + s.choice_seeds) * len(LONGER)
+    return count + longer_ones, "trainings", epochs * (count + 2 * longer_ones)
 
 
 def _with_longer(

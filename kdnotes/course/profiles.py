@@ -16,6 +16,7 @@ from torch import nn
 
 from kdnotes import checks, models, study, teachers
 from kdnotes import data as data_module
+from kdnotes.course import estimates
 from kdnotes.data import Splits, Views
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config
@@ -159,14 +160,24 @@ class Settings:
 
     def teacher(self) -> Teacher:
         """The data-rich teacher: the shipped one, or one trained on all training images on first
-        use and stored.
+        use and stored, which is said before if it takes its time.
+        """
+        needed = self.teacher_training()
+        if needed is None:
+            return teachers.lesson_teacher()
+        if said := estimates.before_teacher(self):
+            print(said, flush=True)
+        return teachers.train_or_load(*needed)
+
+    def teacher_training(self) -> tuple[Callable[[], nn.Module], Splits, Config] | None:
+        """What ``teacher()`` is trained with: factory, data and config; ``None``: it is shipped.
 
         In the smoke profile a teacher for another data set is trained on the student's few images.
         """
         if self.dataset == "fashion-mnist" and self.profile.name != "full":
-            return teachers.lesson_teacher()
+            return None
         splits = self.splits() if self.profile.name == "smoke" else data_module.load(self.dataset)
-        return teachers.train_or_load(self.teacher_factory(), splits, self.teacher_config())
+        return self.teacher_factory(), splits, self.teacher_config()
 
     def more_teachers(self) -> dict[str, Teacher]:
         """Teachers that differ from ``teacher()`` and from each other in architecture, width and

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from kdnotes.progress import clock
+
 __all__ = ["Progress"]
 
 
@@ -26,9 +28,15 @@ class Progress:
         self.live = Console(force_terminal=sys.stdout.isatty()).status("")
 
     def show(self, running: list[Any]) -> None:
-        """Say what is running: its ``name``, when it ``began``, cells ``done`` and ``total``."""
+        """Say what is running: its ``name``, when it ``began``, cells ``done`` and ``total``, and
+        what its cell is ``training``.
+        """
         self.running = list(running)
         cells = [f"{self.left[one.name]} cell {one.done + 1}/{one.total}" for one in running]
+        cells = [
+            f"{cell} ({one.training})" if one.training else cell
+            for cell, one in zip(cells, running, strict=True)
+        ]
         self.live.update("; ".join([*cells, self._times()]))
 
     def end(self, name: str, status: str, seconds: float, error: str) -> None:
@@ -42,15 +50,9 @@ class Progress:
         spent = {one.name: now - one.began for one in self.running}
         shares = {one.name: one.done / one.total for one in self.running if one.done}
         known = {name: spent[name] / share for name, share in shares.items()} | self.seconds
-        text = f"{_clock(now - self.began)} elapsed"
+        text = f"{clock(now - self.began)} elapsed"
         if not self.left or not known:
             return text
         mean = sum(known.values()) / len(known)
         rest = sum(known.get(name, mean) - spent.get(name, 0) for name in self.left)
-        return f"{text}, about {_clock(max(rest, 0) / self.jobs)} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        return f"{text}, about {clock(max(rest, 0) / self.jobs)} left"

@@ -25,7 +25,9 @@ ONE = re.compile(r"(\b[Cc]hapter[ \n])(\d+)")
 MANY = re.compile(rf"(\b[Cc]hapters[ \n])({SEVERAL})")
 ROW = re.compile(rf"^(\|.*\| )({SEVERAL})(?= \|$)", re.MULTILINE)
 LINK = re.compile(rf"\b\d\d_({'|'.join(order.CHAPTERS)})\b")
-EXERCISE = re.compile(r'(\b[Ee]xercise |\bexercise\(\s*")(\d\d)(?=\.\d)')
+EXERCISE = re.compile(r"(\b[Ee]xercise |\b[Ss]olution of )(\d\d)(?=\.\d)")
+CHECKS = "exercise|by_hand|read|design|quiz|solution|predict|outcome"
+CHECKED = re.compile(rf'(\bcheck\.(?:{CHECKS})\(\s*"|\bof quiz |\bPrediction )(\d\d)(?=[.": ])')
 # In Markdown alone: the text of an exercise, "# 9. Title" and "## 9.2 Section".
 START = re.compile(r"^(\*\*)(\d\d)(?=\.\d)", re.MULTILINE)
 HEADING = re.compile(r"^(# |##+ (?=\d+\.\d))(\d+)(?=\.| ·)", re.MULTILINE)
@@ -59,7 +61,7 @@ def rewrite(text: str, moves: Moves) -> str:
     text = MANY.sub(lambda found: _several(found, moves), text)
     if "| chapters |\n" in text:
         text = ROW.sub(lambda found: _several(found, moves), text)
-    text = _single(EXERCISE, text, moves)
+    text = _single(CHECKED, _single(EXERCISE, text, moves), moves)
     return LINK.sub(lambda found: order.stem(found[1]), text)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kdnotes import progress
 from kdnotes.course import chapters as files
 from kdnotes.course import execute, reading, results, sharing
 from kdnotes.course.chapters import Chapter
@@ -41,7 +42,11 @@ class Execution:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", execute.__name__, json.dumps(job)],
                 stdin=subprocess.PIPE, stdout=cells, stderr=subprocess.DEVNULL,
-                env=os.environ | {"KDNOTES_USED": str(self.path.with_name("used"))},
+                env={
+                    "KDNOTES_PROGRESS": str(self.path.with_name("progress")),
+                    **os.environ,
+                    "KDNOTES_USED": str(self.path.with_name("used")),
+                },
                 # What interrupts a terminal's processes is to reach the runner alone.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -51,6 +56,11 @@ class Execution:
     def done(self) -> int:
         """The number of cells that are done."""
         return max(self.path.with_name("cells").stat().st_size - 1, 0)
+
+    @property
+    def training(self) -> str:
+        """How far that is which trains in this cell for more than ten seconds, or ""."""
+        return progress.read(self.path.with_name("progress"))[1]
 
     def ended(self) -> bool:
         if self.process.poll() is None:
@@ -98,16 +108,16 @@ def run(
     entries = results.read(output, everything)
     like = {"status": "passed", "profile": about["profile"]}
     seconds = {name: e["seconds"] for name, e in entries.items() if like.items() <= e.items()}
-    progress = Progress([chapter.name for chapter in chapters], seconds, jobs)
+    shown = Progress([chapter.name for chapter in chapters], seconds, jobs)
     passed, waiting, running = True, list(chapters), []
-    with _signals() as signals, progress.live:
+    with _signals() as signals, shown.live:
         try:
             while waiting or running:
                 ended = [one for one in running if one.ended()]
                 running = [one for one in running if one not in ended]
                 while waiting and len(running) < jobs:
                     running.append(Execution(waiting.pop(0), parameters, **limits))
-                progress.show(running)
+                shown.show(running)
                 for one in ended:
                     entry = {"status": one.status, "seconds": one.seconds, "error": one.error}
                     minutes = {"minutes": round(reading.count(one.notebook).total.minutes)}
@@ -119,7 +129,7 @@ def run(
                     if update and one.status == "passed":
                         results.update(one.chapter, one.source, one.notebook)
                     passed &= one.status == "passed"
-                    progress.end(one.name, **entry)
+                    shown.end(one.name, **entry)
                 if signals:
                     raise KeyboardInterrupt
                 time.sleep(0.05)

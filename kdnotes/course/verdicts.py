@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import warnings
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from kdnotes.course.answers import Graded
 from kdnotes.course.attempt import Attempt
 from kdnotes.course.questions import Item
 
-__all__ = ["Verdict", "defined", "find", "of_design", "of_function", "of_quiz"]
+__all__ = ["Verdict", "defined", "find", "kind_of", "of_design", "of_function", "of_quiz"]
 
 LONGEST_ARGUMENTS = 60
 # The tables of a chapter's module, and the functions that check what is in them.
@@ -53,6 +54,15 @@ def find(number: str, kind: str) -> Any:
         raise ValueError(
             f"number must be that of an exercise{ASKED_BY[kind]}, such as '01.1', not {number!r}"
         ) from None
+
+
+def kind_of(number: str) -> str:
+    """The name of the table that has the exercise; ``find`` refuses one that none has."""
+    for kind in ASKED_BY:
+        with contextlib.suppress(ValueError):
+            find(number, kind)
+            return kind
+    return "EXERCISES"
 
 
 def defined(chapter: str, table: str) -> Any:

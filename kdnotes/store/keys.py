@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 import kdnotes
-from kdnotes import training
 from kdnotes.data import Splits
 from kdnotes.methods import Method
 from kdnotes.store.fingerprint import fingerprint
-from kdnotes.training import Config
+from kdnotes.training import Config, loop
 
 
 def product_precision() -> str:
@@ -47,5 +46,5 @@ def versions() -> dict[str, str]:
 
 
 def _code() -> list[Any]:
-    code = [training.fit, training.build, torch.__version__]
+    code = [loop.fit, loop.build, torch.__version__]
     return [*code, torch.get_default_dtype(), product_precision()]

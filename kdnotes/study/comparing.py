@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 from torch import nn
 
-from kdnotes import store
+from kdnotes import progress, store
 from kdnotes.data import Splits
 from kdnotes.methods import Method
 from kdnotes.study.arms import Arm, at_seed, check_fresh, check_paired, complete
-from kdnotes.study.engine import chosen, finish, number_of_workers
+from kdnotes.study.engine import chosen, epochs_of, finish, number_of_workers
 from kdnotes.study.results import Study
 from kdnotes.study.seeds import seeds_of
 from kdnotes.study.stacks import Job
@@ -67,10 +67,11 @@ def compare(
     by_seed = {(name, seed): jobs[name, seed] for seed in seeds for name in named}
     finished, waiting = {}, list(named)
     places = chosen(engine), number_of_workers(workers)
-    for job, run in finish(by_seed, fresh, *places, report or (lambda line: None)):
-        finished[job] = run
-        while waiting and all((waiting[0], seed) in finished for seed in seeds):
-            _report_arm(waiting.pop(0), finished, report)
+    with progress.task("study", len(jobs), "trainings", epochs_of(jobs.values())) as task:
+        for job, run in finish(by_seed, fresh, *places, report or (lambda line: None), task):
+            finished[job] = run
+            while waiting and all((waiting[0], seed) in finished for seed in seeds):
+                _report_arm(waiting.pop(0), finished, report)
     runs = {job: finished[job] for job in jobs}
     check_paired(named, runs)
     return Study(_frame(runs), runs)

@@ -19,7 +19,7 @@ from typing import Any
 import cloudpickle
 from distributed import WorkerPlugin, get_worker
 
-from kdnotes import store
+from kdnotes import progress, store
 from kdnotes.data import Splits
 from kdnotes.teachers import Teacher
 from kdnotes.training import Run
@@ -130,7 +130,8 @@ def train(name: str, task: bytes, keys: list[str], client: dict[str, str]) -> li
             f"module of yours that the run uses, differs, although the versions are equal. {REMEDY}"
         )
     _find_store()
-    return store.train(work)
+    with progress.silent():  # its terminal is nobody's
+        return store.train(work)
 
 
 def _me() -> str:

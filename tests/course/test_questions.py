@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import sys
 import types
 from typing import Any
@@ -246,6 +247,46 @@ def test_a_quiz_that_there_is_not():
             check.quiz(chapter)
     with pytest.raises(TypeError, match="answers_given must be a dict"):
         check.quiz("98", ["a", "b"])
+
+
+# --- printed solutions
+
+
+def test_a_printed_solution_of_any_kind_is_told_in_one_line_that_is_no_verdict(capsys):
+    sides = {"KD": KD(tiny_teacher(), 2.0, 0.1), "LS": LabelSmoothing(0.1)}
+    shared = {"student": STUDENT, "data": tiny_data(), "config": CONFIG}
+    given = {"98.1": (0.25,), "98.3": (0.4, 0.4), "98": ({1: "a", 2: "b"},)}
+    given |= {"04.4": (Design(sides, "KD", "LS", seeds=5, **shared),)}
+    given |= {
+        "04.2": (lambda student, baseline, teacher: (student - baseline) / (teacher - baseline),)
+    }
+    for number, answer in given.items():
+        check.solution(number, *answer)
+        what = number if "." in number else f"quiz {number}"
+        assert capsys.readouterr().out == f"Solution of {what}: correct\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "error"),
+    [
+        ("98.1", (0.75,), "98.1: not yet: that is the rest"),
+        ("98.1", (None,), "98.1: todo"),
+        ("98", ({1: "a", 2: "c"},), "quiz 98: not yet: c) it cannot be both"),
+        ("98", ({},), "quiz 98: todo; todo"),
+        ("04.2", (lambda *case: None,), "04.2: todo"),
+        ("04.4", (None,), "04.4: todo"),
+    ],
+)
+def test_a_wrong_printed_solution_stops_the_chapter(number, answer, error, capsys):
+    with pytest.raises(AssertionError, match=re.escape(f"solution of {error}")):
+        check.solution(number, *answer)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_solution_of_nothing_is_refused():
+    for number in ("98.9", "99.1", "first.1", "99", "first", 5, ""):
+        with pytest.raises(ValueError, match=r"(number|chapter) must be"):
+            check.solution(number, 0.25)
 
 
 @pytest.mark.parametrize("chapter", QUIZZES)

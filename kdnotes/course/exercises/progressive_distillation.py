@@ -1,6 +1,5 @@
 """α at a step, a teacher that stops; the price of a chain; arms apart; a design; a quiz."""
 
-
 import torch
 import torch.nn.functional as F
 
