@@ -11,7 +11,7 @@ import pytest
 from commands import command, course_of_three, write  # noqa: F401
 
 from kdnotes import __version__, cli
-from kdnotes.course import arguments, comparison, runner
+from kdnotes.course import arguments, comparison, opening, runner
 
 
 def test_list_shows_number_name_title_and_promise(course, capsys):
@@ -258,7 +258,7 @@ def test_lab_passes_further_options_on(course, started, monkeypatch, capsys):
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     more = ["--allow-root", "--port", "9"]
     assert cli.main(["lab", "--notebooks", str(course), "--no-browser", "--", *more]) == 1
-    own = ["--ip=127.0.0.1", "--port=8888", "--no-browser", str(course)]
+    own = ["--ip=127.0.0.1", "--port=8888", "--no-browser", *opening.lab_options(course, more)]
     assert started[0][1:] == ["-m", "jupyterlab", *own, *more]
     assert capsys.readouterr().err == ""
 

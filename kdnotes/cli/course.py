@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Execute chapters; write notebooks, pages, index.html and results.json to a folder."""
     from kdnotes.course import chapters as course
-    from kdnotes.course import runner
+    from kdnotes.course import estimates, profiles, runner
 
     everything = course.find(notebooks)
     chosen = course.choose(everything, chapters or [])
@@ -72,6 +72,10 @@ def run(
     os.environ |= {"KDNOTES_ENGINE": engine} if engine else {}
     count = f"{len(chosen)} of {len(everything)} chapters"
     print(f"{count}, profile {about['profile']}, into {output}", flush=True)
+    named = {name: parameters[name] for name in options if name in parameters}
+    names = [chapter.name[3:] for chapter in chosen]
+    if said := estimates.before_chapters(profiles.settings(**named), names, workers):
+        print(said, flush=True)
     passed = runner.run(
         chosen, everything, output, parameters, about | {"jobs": jobs}, update=update, jobs=jobs,
         timeout=timeout, chapter_timeout=chapter_timeout,
@@ -109,10 +113,9 @@ def lab(
         typer.Argument(metavar="[-- OPTION...]", help="Options for JupyterLab, behind two dashes."),
     ] = None,
 ) -> None:
-    """Open JupyterLab on the notebooks, reachable from this computer only."""
-    from kdnotes.course import chapters
+    """Open JupyterLab on the first chapter, reachable from this computer only."""
+    from kdnotes.course import opening
 
-    chapters.find(notebooks)
     further = further or []
     if further and not further[0].startswith("-"):
         raise ValueError(
@@ -120,7 +123,9 @@ def lab(
             f"not {further[0]!r}"
         )
     options = ["--ip=127.0.0.1", f"--port={port}", *([] if browser else ["--no-browser"])]
-    command = [sys.executable, "-m", "jupyterlab", *options, str(notebooks), *further]
+    options += opening.lab_options(notebooks, further)
+    arguments.check_store()
+    command = [sys.executable, "-m", "jupyterlab", *options, *further]
     code = subprocess.call(command)
     root = getattr(os, "geteuid", lambda: None)() == 0
     if code and root and not any("allow" in option for option in further):

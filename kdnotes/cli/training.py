@@ -55,10 +55,12 @@ def compare(
     arguments.check_store()
     arguments.describe(given, download)
     arguments.check_engine(engine)
-    from kdnotes.course import comparison, profiles
+    from kdnotes.course import comparison, estimates, profiles
     from kdnotes.files import write_text
 
     settings = profiles.settings(**given)
+    if said := estimates.before_comparison(settings, workers):
+        print(said, flush=True)
     result = comparison.compare_methods(
         settings, workers=workers, engine=engine, fresh=fresh or None
     )

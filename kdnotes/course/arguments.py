@@ -107,12 +107,22 @@ def check_engine(engine: str | None) -> None:
     study.chosen(engine, "KDNOTES_ENGINE" if engine is None else "--engine")
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, name: str = "--output") -> None:
     """``ValueError`` unless ``path`` is in a folder, and not one itself."""
     if path.is_dir():
-        raise ValueError(f"--output: {path} is a folder, not a file")
+        raise ValueError(f"{name}: {path} is a folder, not a file")
     if not path.parent.is_dir():
-        raise ValueError(f"--output: the folder {path.parent} does not exist")
+        raise ValueError(f"{name}: the folder {path.parent} does not exist")
+
+
+def check_edition(kind: str, kinds: tuple[str, ...], answers: str) -> None:
+    """``ValueError`` unless there is such an edition, and ``answers`` means something for it."""
+    if kind not in kinds:
+        raise ValueError(f"KIND must be one of {', '.join(kinds)}, not {kind!r}")
+    if answers not in ("package", "none"):
+        raise ValueError(f"--answers must be package or none, not {answers!r}")
+    if answers == "none" and kind != "student":
+        raise ValueError(f"--answers none goes with the student edition, not with {kind!r}")
 
 
 def check_folder(path: Path) -> None:

@@ -6,7 +6,7 @@ case that differs. The verdict compares with the reference alone; the rest only 
 ``by_hand``, ``read``, ``design`` and ``quiz`` print the same words of a number, of an answer read
 from a result, of a comparison and of three letters. ``solution`` says of a printed solution, of any
 kind, that it is one: its line below a reader's own verdict is not taken for a second one. Where the
-package was handed out without the answers (``ungraded``) they print *todo* or who checks the answer.
+package was handed out without answers (``ungraded``) they print *todo* or who checks the answer.
 """
 
 from __future__ import annotations
