@@ -1,4 +1,4 @@
-"""Commands for whoever teaches with the course: editions, grading, and a store for a whole class."""
+"""Commands for whoever teaches: editions of the course, grading, a store for a whole class."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def edition(
     answers: Annotated[
         str,
         option(
-            "Of the student edition: package (the installed one, which can check answers), or none: "
-            "a copy of it without them is written beside the chapters.",
+            "For the student edition: the package as it is installed, which can check answers; or "
+            "none, which writes a copy of it without them beside the chapters.",
             metavar="package|none",
         ),
     ] = "package",
@@ -61,8 +61,8 @@ def grade(
     readings: Annotated[
         str | None,
         option(
-            "Grade answers about results by those of a run here, in this profile (what is not stored "
-            "is trained first): smoke, lesson or full."
+            "Grade answers about results by those of a run here, in this profile: smoke, lesson or "
+            "full (what is not stored is trained first)."
         ),
     ] = None,
     timeout: Annotated[

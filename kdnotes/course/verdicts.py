@@ -19,13 +19,10 @@ from kdnotes.course.questions import Item
 __all__ = ["Verdict", "defined", "find", "kind_of", "of_design", "of_function", "of_quiz"]
 
 LONGEST_ARGUMENTS = 60
-# The tables of a chapter's module, and the functions that check what is in them.
-ASKED_BY = {
-    "EXERCISES": "",
-    "BY_HAND": " for check.by_hand",
-    "READINGS": " for check.read",
-    "DESIGNS": " for check.design",
-}
+# The tables of a chapter's module, and the functions of ``check`` for what is in them.
+CHECKED_BY = {
+    "EXERCISES": "exercise", "BY_HAND": "by_hand", "READINGS": "read", "DESIGNS": "design",
+}  # fmt: skip
 
 
 class Verdict(NamedTuple):
@@ -51,14 +48,15 @@ def find(number: str, kind: str) -> Any:
         chapter, place = number.split(".")
         return defined(chapter, kind)[int(place)]
     except (KeyError, ValueError, AttributeError):
+        asked = "" if kind == "EXERCISES" else f" for check.{CHECKED_BY[kind]}"
         raise ValueError(
-            f"number must be that of an exercise{ASKED_BY[kind]}, such as '01.1', not {number!r}"
+            f"number must be that of an exercise{asked}, such as '01.1', not {number!r}"
         ) from None
 
 
 def kind_of(number: str) -> str:
     """The name of the table that has the exercise; ``find`` refuses one that none has."""
-    for kind in ASKED_BY:
+    for kind in CHECKED_BY:
         with contextlib.suppress(ValueError):
             find(number, kind)
             return kind

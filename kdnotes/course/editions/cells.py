@@ -6,6 +6,8 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
+from kdnotes.course import verdicts
+
 __all__ = ["KINDS", "Asked", "asked", "gives_nothing_away", "has_tag", "is_solution"]
 
 # The functions of ``check`` that take an answer, and those that only ask or explain.
@@ -47,11 +49,20 @@ def asked(source: str) -> list[Asked]:
     for statement in ast.parse(source).body:
         for call in (one for one in ast.walk(statement) if isinstance(one, ast.Call)):
             name = _called(call, "check")
-            if name in KINDS:
+            if name in (*KINDS, "solution"):
                 number, answer, *further = (ast.get_source_segment(source, a) for a in call.args)
-                lines = statement.lineno - 1, statement.end_lineno
-                found.append(Asked(name, ast.literal_eval(number), answer, tuple(further), *lines))
+                number, lines = (
+                    ast.literal_eval(number),
+                    (statement.lineno - 1, statement.end_lineno),
+                )
+                kind = _kind(number) if name == "solution" else name
+                found.append(Asked(kind, number, answer, tuple(further), *lines))
     return found
+
+
+def _kind(number: str) -> str:
+    """The function that asks for what ``check.solution`` answers."""
+    return verdicts.CHECKED_BY[verdicts.kind_of(number)] if "." in number else "quiz"
 
 
 def gives_nothing_away(source: str) -> bool:
