@@ -30,14 +30,14 @@ def test_a_design_comes_back():
     design = made(seeds=range(3, 8), student=wider)
     found = there_and_back(design)
     assert found.data is SPLITS and found.config == CONFIG and found.report_seeds == (3, 4, 5, 6, 7)
-    assert found.arms == design.arms and found.student.keywords == wider.keywords
+    assert repr(found.arms) == repr(design.arms) and found.student.keywords == wider.keywords
     assert designs.names_of_ours(designs.encoded(design, designs.ways(OURS))) == {"shared"}
 
 
 def test_arms_come_back():
     arms = {"a": Arm(methods.CrossEntropy(), config=CONFIG), "b": methods.CrossEntropy()}
     found = there_and_back(Design(arms, ("a",), ["b"], **OURS["shared"]))
-    assert found.arms == arms and found.treatments == ("a",)
+    assert repr(found.arms) == repr(arms) and found.treatments == ("a",)
 
 
 @pytest.mark.parametrize(

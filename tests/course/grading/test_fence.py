@@ -73,7 +73,8 @@ def test_the_guard_refuses(tmp_path, action):
     [
         "(folder / 'x').write_text('x'); os.rename(folder / 'x', folder / 'y')",
         "open(outside + '/kept').read(); open(os.devnull, 'w').write('x')",
-        "shutil.rmtree(folder); threading.Thread(target=print).start()",
+        "os.chdir(folder); os.mkdir('d'); open('d/x', 'w').close(); shutil.rmtree('d')",
+        "threading.Thread(target=print).start()",
     ],
 )
 def test_what_is_allowed(tmp_path, action):
