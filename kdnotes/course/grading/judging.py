@@ -197,13 +197,13 @@ def _of_text(text: str) -> verdicts.Verdict:
 
 
 def _of_quiz(chapter: str, given: Any) -> verdicts.Verdict:
-    judged = verdicts.of_quiz(chapter, {} if given is None else given)
-    words = {verdict for _, verdict in judged.values()}
+    items = verdicts.of_quiz(chapter, {} if given is None else given)
+    words = {verdict for _, verdict in items.values()}
     if len(words) == 1 and words <= {"correct", "todo"}:
         return verdicts.Verdict(words.pop())
     wrong = [
         f"{number}: {verdict.removeprefix('not yet: ')}"
-        for number, (_, verdict) in judged.items()
+        for number, (_, verdict) in items.items()
         if verdict != "correct"
     ]
     return verdicts.Verdict("not yet", "; ".join(wrong), True)
