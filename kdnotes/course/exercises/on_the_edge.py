@@ -102,6 +102,14 @@ class Latencies(Exercise):
         return float(np.mean(times[warm_up:])), _summary(times[warm_up:])[1]
 
 
+# Of quantize_static, without those that name files.
+SETTINGS = (
+    "activation_type", "weight_type", "per_channel", "reduce_range", "quant_format",
+    "calibrate_method", "op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude",
+    "extra_options",
+)  # fmt: skip
+
+
 class Settings(Exercise):
     def reference(self, cuts_off):
         from onnxruntime.quantization import QuantType
@@ -120,6 +128,8 @@ class Settings(Exercise):
         import onnx
         from onnxruntime.quantization import quantize_static
 
+        if unknown := [name for name in settings if name not in SETTINGS]:
+            raise ValueError(f"the settings must be of {', '.join(SETTINGS)}, not {unknown[0]!r}")
         images = torch.randn(20, 4, 8, 8, generator=torch.Generator().manual_seed(0))
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")

@@ -89,6 +89,11 @@ def line(rows: list[Row]) -> str:
     return f"{first.student}, {first.chapter[:2]}: {said}"
 
 
+def _is_same(path: Path, output: Path | None) -> bool:
+    """Whether a file is that of an earlier time's grades."""
+    return output is not None and path.resolve() == Path(output).resolve()
+
+
 def _harmless(value: object) -> str:
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
@@ -129,7 +134,7 @@ def grade(
     if output is not None:
         checks.new_file("output", output)
     books = library(notebooks)
-    found = find(folder, books)
+    found = [one for one in find(folder, books) if not _is_same(one.path, output)]
     if not found:
         raise ValueError(f"FOLDER holds no file: {str(folder)!r}")
     rows: list[Row] = []

@@ -115,6 +115,8 @@ class _Judge:
             return verdicts.Verdict("error", f"the cell stopped with {name}: {error}")
         except NotImplementedError:
             return verdicts.Verdict("todo")
+        except Exception as error:  # one answer that the checker cannot take stops no other
+            return verdicts.Verdict("error", f"{type(error).__name__}: {plain(error)}")
 
     def _begin(self, answer: Answer, place: int, source: str, seconds: float = 0.0) -> Any:
         """The answer in the submission's process: its value, or a function."""
@@ -147,12 +149,9 @@ class _Judge:
 
     def _value(self, answer: Answer, place: int, source: str) -> verdicts.Verdict:
         value = self._begin(answer, place, source)
-        try:
-            if answer.kind == "quiz":
-                return _of_quiz(answer.number, value)
-            return _of_text(verdicts.find(answer.number, "BY_HAND").judge(value, ()))
-        except (ValueError, TypeError, RuntimeError) as error:
-            return verdicts.Verdict("error", f"{type(error).__name__}: {plain(error)}")
+        if answer.kind == "quiz":
+            return _of_quiz(answer.number, value)
+        return _of_text(verdicts.find(answer.number, "BY_HAND").judge(value, ()))
 
     def _reading(self, answer: Answer, place: int, source: str) -> verdicts.Verdict:
         try:
@@ -167,10 +166,7 @@ class _Judge:
         if not self._has_our_parameters():
             return verdicts.Verdict("not graded", f"{OF_RUNS} with other parameters; {said}")
         found = ours.results(self.book, answer, self.room.readings)
-        try:
-            return _of_text(verdicts.find(answer.number, "READINGS").judge(value, found))
-        except (ValueError, TypeError, RuntimeError) as error:
-            return verdicts.Verdict("error", f"{type(error).__name__}: {plain(error)}")
+        return _of_text(verdicts.find(answer.number, "READINGS").judge(value, found))
 
     def _has_our_parameters(self) -> bool:
         own = self.book.parameters
@@ -190,8 +186,6 @@ class _Judge:
             design = designs.decoded(tree, space)
         except designs.NotSent as error:
             return verdicts.Verdict("not graded", str(error), True)
-        except Exception as error:  # what a submission sends may be made to fail anyhow
-            return verdicts.Verdict("error", f"{type(error).__name__}: {plain(error)}")
         return _of_text(verdicts.of_design(verdicts.find(answer.number, "DESIGNS").judge(design)))
 
 
@@ -203,13 +197,13 @@ def _of_text(text: str) -> verdicts.Verdict:
 
 
 def _of_quiz(chapter: str, given: Any) -> verdicts.Verdict:
-    judged = verdicts.of_quiz(chapter, {} if given is None else given)
-    words = {verdict for _, verdict in judged.values()}
+    items = verdicts.of_quiz(chapter, {} if given is None else given)
+    words = {verdict for _, verdict in items.values()}
     if len(words) == 1 and words <= {"correct", "todo"}:
         return verdicts.Verdict(words.pop())
     wrong = [
         f"{number}: {verdict.removeprefix('not yet: ')}"
-        for number, (_, verdict) in judged.items()
+        for number, (_, verdict) in items.items()
         if verdict != "correct"
     ]
     return verdicts.Verdict("not yet", "; ".join(wrong), True)

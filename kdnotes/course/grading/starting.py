@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import kdnotes
 from kdnotes.course.grading import fence, nursery, student
@@ -86,26 +86,31 @@ def start(home: Path) -> Child:
     if sys.platform != "linux":
         return Started(home)
     try:
-        return Forked(_nursery())
+        return Forked(_nursery().control)
     except (OSError, ValueError):  # somebody ended it
         _nursery.cache_clear()
     try:
-        return Forked(_nursery())
+        return Forked(_nursery().control)
     except (OSError, ValueError) as error:
         raise OSError("no process for submissions can be started") from error
 
 
+class _Nursery(NamedTuple):
+    control: socket.socket
+    process: subprocess.Popen
+
+
 @functools.cache
-def _nursery() -> socket.socket:
-    """The way to this process's nursery, which ends when this process does."""
+def _nursery() -> _Nursery:
+    """The nursery of this process, which ends when this process does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [*fence.command(), sys.executable, "-m", nursery.__name__],
             stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=_environment(), start_new_session=True,
         )  # fmt: skip
-    return ours
+    return _Nursery(ours, process)
 
 
 def _environment() -> dict[str, str]:

@@ -129,10 +129,10 @@ class Session:
             chosen = self.slices.needed(wanted, before) + later
             known = set(vars(builtins)).union(*(one.defines for one in chosen))
             unknown = wanted.union(*(one.uses for one in chosen)) - known
-            found = [one for one in after if one.defines & unknown]
-            if not found:
+            found = [one for one in after if one in later or one.defines & unknown]
+            if found == later:
                 return chosen
-            later += found
+            later = found
 
     def _space(
         self, chosen: list[Any], found: Callable[[dict[str, Any], Any], None] | None = None
