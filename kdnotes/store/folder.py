@@ -141,7 +141,7 @@ def _make(folder: Path) -> None:
         others = os.stat(folder.parent).st_mode & 0o2077
         if os.path.isdir(folder):
             return
-        if not others & 0o022:
+        if not others & 0o022 or os.name != "posix":  # elsewhere modes say nothing
             folder.mkdir(exist_ok=True)
             return
         # Under another name until it has its mode: no user finds it closed.
