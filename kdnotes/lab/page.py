@@ -24,6 +24,7 @@ from kdnotes.lab.plan import Experiment
 from kdnotes.machine import processor
 from kdnotes.show import plots
 from kdnotes.show.document import document
+from kdnotes.store import SharedRun
 from kdnotes.study import Study
 from kdnotes.training import Config
 
@@ -143,6 +144,8 @@ def _provenance(study, arms, settings, student, data, config) -> dict[str, str]:
     kind, _, folder = data.name.partition(":")
     name = f"{kind}:{Path(folder).name}" if folder else kind
     seeds, created = sorted(set(frame["seed"])), sorted(frame["created"])
+    shared = sum(isinstance(run, SharedRun) for run in study.runs.values())
+    whose = f" ({shared} from the shared store)" if shared else ""
     return {
         "kdnotes, torch, Python": ", ".join(versions),
         "profile": settings.profile.name,
@@ -153,7 +156,8 @@ def _provenance(study, arms, settings, student, data, config) -> dict[str, str]:
         "seeds": f"{len(seeds)}: {', '.join(map(str, seeds))}",
         **{f"arm {name}": describe(arm) for name, arm in arms.items()},
         "trainings": f"{len(frame)}, {frame['seconds'].sum():.0f} s in all; "
-        f"{int(frame['cached'].sum())} read from the cache; computed {created[0]} to {created[-1]}",
+        f"{int(frame['cached'].sum())} read from the cache{whose}; "
+        f"computed {created[0]} to {created[-1]}",
         "report written on": f"{processor()}, {os.cpu_count()} logical cores, {platform.system()}; "
         "each training in one thread",
     }

@@ -22,7 +22,7 @@ from filelock import FileLock
 from kdnotes.files import cache_folder
 from kdnotes.store import tensorfile
 from kdnotes.store.entry import KINDS, Entry, note_used
-from kdnotes.store.shared import check_shared, read_shared
+from kdnotes.store.shared import check_shared, content_of, read_shared
 
 Content = TypeVar("Content")
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)  # of another user's store, or a read-only one
@@ -84,11 +84,11 @@ def load_or_make_all(
     """
     found: dict[int, Content] = {}
     for number, entry in enumerate(entries):
-        if not fresh and (shared := read_shared(entry)):
-            found[number] = read(*shared, shared=True)
+        if not fresh and (shared := read_shared(entry, read)) is not None:
+            found[number] = shared
         elif not fresh and os.path.exists(entry.path):
             with contextlib.suppress(ValueError):  # whoever holds the lock looks again, and says so
-                found[number] = read(*tensorfile.read(entry.path), shared=False)
+                found[number] = _read_own(entry.path, read)
     with contextlib.ExitStack() as locks:
         # Always in the same order: two processes that want the same wait, but not for each other.
         missing = sorted(set(range(len(entries))) - set(found), key=lambda number: entries[number])
@@ -96,7 +96,7 @@ def load_or_make_all(
         for number in missing if not fresh else ():
             if os.path.exists(entries[number].path):
                 try:
-                    found[number] = read(*tensorfile.read(entries[number].path), shared=False)
+                    found[number] = _read_own(entries[number].path, read)
                 except ValueError as error:
                     warnings.warn(f"{error}: computed again", stacklevel=4)
         wanted = sorted(set(missing) - set(found))
@@ -108,6 +108,10 @@ def load_or_make_all(
     for entry in entries:
         note_used(entry)
     return [found[number] for number in range(len(entries))]
+
+
+def _read_own(path: Path, read: Callable[..., Content]) -> Content:
+    return content_of(*tensorfile.read(path), path, read, shared=False)
 
 
 @contextlib.contextmanager
@@ -137,7 +141,7 @@ def _make(folder: Path) -> None:
         others = os.stat(folder.parent).st_mode & 0o2077
         if os.path.isdir(folder):
             return
-        if not others & 0o022:
+        if not others & 0o022 or os.name != "posix":  # elsewhere modes say nothing
             folder.mkdir(exist_ok=True)
             return
         # Under another name until it has its mode: no user finds it closed.

@@ -13,8 +13,9 @@ import json
 import os
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from kdnotes.store import tensorfile
 from kdnotes.store.entry import KINDS, Entry
 from kdnotes.store.keys import code_key, versions
 
+Content = TypeVar("Content")
 MANIFEST = "kdnotes.json"  # of a packed store: the versions that it was made with
 _VARIABLE = "KDNOTES_STORE"
 _UNREADABLE = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
@@ -41,8 +43,9 @@ def shared_place() -> Path | None:
     if not (named := os.environ.get(_VARIABLE)):
         return None
     place = Path(named)
-    if not os.path.exists(place):
-        raise ValueError(f"{_expected()}, not {named!r}, which does not exist")
+    if not (os.path.isdir(place) or os.path.isfile(place)):
+        why = "is neither" if os.path.exists(place) else "does not exist"
+        raise ValueError(f"{_expected()}, not {named!r}, which {why}")
     if not os.access(place, os.R_OK | (os.X_OK if os.path.isdir(place) else 0)):
         raise ValueError(f"{_expected()}, not {named!r}, which this user may not read")
     return place
@@ -59,9 +62,9 @@ def check_shared() -> None:
     made_with, here = _manifest(place), versions()
     if made_with and made_with.get("code") != code_key():
         differing = [
-            f"{name} {made_with.get(name)}, not {own}"
+            f"{name} {made_with[name]}, not {own}"
             for name, own in here.items()
-            if made_with.get(name) != own
+            if made_with.get(name, own) != own
         ]
         _say(
             f"none of the runs in {_VARIABLE}={place} can be found: it was made with "
@@ -81,18 +84,38 @@ def is_shared(entry: Entry) -> bool:
     return entry.name in _archive(place).NameToInfo
 
 
-def read_shared(entry: Entry) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Tensors and record of an entry; ``None`` if there is none, or a damaged one."""
+def read_shared(entry: Entry, read: Callable[..., Content]) -> Content | None:
+    """What ``read`` makes of an entry; ``None`` if there is none, or a damaged one."""
     if not is_shared(entry):
         return None
     place = shared_place()
     try:
         if os.path.isdir(place):
-            return tensorfile.read(place / entry.name)
-        return tensorfile.decode(_member(place, entry.name), f"{place}, {entry.name},")
+            source, found = place / entry.name, tensorfile.read(place / entry.name)
+        else:
+            source = f"{place}, {entry.name},"
+            found = tensorfile.decode(_member(place, entry.name), source)
+        return content_of(*found, source, read, shared=True)
     except ValueError as error:
         _say(f"{error}: ignored in {_VARIABLE}", UserWarning)
         return None
+
+
+def content_of(
+    tensors: dict[str, Tensor],
+    record: dict[str, Any],
+    source: Path | str,
+    read: Callable[..., Content],
+    *,
+    shared: bool,
+) -> Content:
+    """What ``read`` makes of tensors and a record; ``ValueError`` if they are something else."""
+    try:
+        return read(tensors, record, shared)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{source} is damaged (something else is in its place: {error})"
+        ) from error
 
 
 def raw_shared(entry: Entry) -> bytes | None:

@@ -300,13 +300,14 @@ def test_a_full_disk_ends_in_one_line_and_keeps_earlier_results(
     _, output = finished
     kept = tmp_path / "output"
     shutil.copytree(output, kept)
-    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    before = contents(kept)
     notebook = nbformat.read(output / "01_first.ipynb", 4)
     for name, value in {
         "status": "passed",
         "seconds": 1.0,
         "error": "",
         "notebook": notebook,
+        "used": [],
     }.items():
         monkeypatch.setattr(Fake, name, value, raising=False)
     monkeypatch.setattr(Fake, "ended", lambda self: True)
@@ -321,9 +322,11 @@ def test_a_full_disk_ends_in_one_line_and_keeps_earlier_results(
     assert cli.main(["run", "1", "--notebooks", str(course), "--output", str(kept)]) == 2
     shown = capsys.readouterr().err
     assert shown == f"kdnotes: cannot write {kept}/01_first.ipynb: No space left on device\n"
-    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before, (
-        "and no temporary file is left"
-    )
+    assert contents(kept) == before, "and no temporary file is left"
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_nothing_is_left_when_the_command_is_killed(tmp_path):
@@ -511,6 +514,8 @@ def test_killed_three_times_a_run_goes_on_and_ends_with_equal_results(undisturbe
     assert done.returncode == 0, done.stderr
     assert printed(tmp_path / "01_study.ipynb", "results") == undisturbed
     assert 3 <= int(printed(tmp_path / "01_study.ipynb", "reused").split()[1]) < 12
+    used = (tmp_path / "used" / "01_study.txt").read_text().splitlines()
+    assert used == sorted(f"runs/{path.name}" for path in stored.glob("*.safetensors"))
 
 
 def test_fresh_ignores_stored_runs_and_workers_leave_with_the_command(

@@ -13,7 +13,7 @@ import pytest
 from helpers import CONFIG, STUDENT, tiny_data
 from made_up import PLAN, own_loss, own_loss_to_do
 
-from kdnotes import methods, study
+from kdnotes import methods, store, study
 from kdnotes.course import profiles
 from kdnotes.lab.page import report
 from kdnotes.lab.plan import Experiment
@@ -49,6 +49,18 @@ def test_the_report_holds_plan_verdict_figure_source_and_provenance(finished, tm
     ):  # fmt: skip
         assert part in page, part
     assert re.findall(r'<img alt="[^"]{40,}" src="data:image/png;base64,', page)
+
+
+def test_the_report_says_what_is_from_the_shared_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDNOTES_CACHE", str(tmp_path / "cache"))
+    arms = {"old": methods.CrossEntropy(), "new": methods.LabelSmoothing(0.1)}
+    shared = {"student": STUDENT, "data": tiny_data(), "config": CONFIG}
+    study.compare(arms, 2, **shared, workers=1, report=None)
+    store.pack(tmp_path / "packed")
+    monkeypatch.setenv("KDNOTES_STORE", str(tmp_path / "packed"))
+    found = study.compare(arms, 3, **shared, workers=1, report=None)
+    page = written((arms, shared, found), tmp_path)
+    assert "4 read from the cache (4 from the shared store); computed 20" in page
 
 
 def test_the_report_needs_no_network_and_names_no_folder(finished, tmp_path):

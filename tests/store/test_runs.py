@@ -120,6 +120,14 @@ def test_a_damaged_entry_is_reported_and_computed_again(own_cache, harm):
         assert run().cached
 
 
+def test_something_else_in_the_place_of_a_run_is_reported_and_computed_again(own_cache):
+    run(KD(tiny_teacher(), 2.0, 0.5), key="k")
+    (bank,), (path,) = entries(own_cache / "banks"), entries(own_cache / "runs")
+    path.write_bytes(bank.read_bytes())
+    with pytest.warns(UserWarning, match=r"something else is in its place.*computed again"):
+        assert not run(KD(tiny_teacher(), 2.0, 0.5), key="k").cached
+
+
 def test_a_damaged_bank_is_computed_again(own_cache):
     teacher, data = tiny_teacher(), tiny_data()
     first = teacher.bank(data.train, Views(2))

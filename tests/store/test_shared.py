@@ -27,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 codecs.lookup("cp437")  # zipfile's, for users who may not read the installation of Python
 QUICK = dataclasses.replace(CONFIG, epochs=1)
 
+PIPES = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+
 
 def run(method=None, config=QUICK, **options):
     return cached_run(STUDENT, method or CrossEntropy(), tiny_data(), config, **options)
@@ -178,6 +180,17 @@ def test_a_damaged_entry_is_said_once_with_its_place_and_ignored(filled):
     (message,) = (str(one.message) for one in said)
     assert str(filled) in message and "runs" in message and "damaged" in message
     assert message.endswith("ignored in KDNOTES_STORE")
+
+
+def test_something_else_in_the_place_of_a_run_is_said_and_ignored(own_cache, filled, monkeypatch):
+    if filled.is_file():
+        pytest.skip("in a file it is the same")
+    (path,) = entries(filled / "runs")
+    path.write_bytes(entries(filled / "banks")[0].read_bytes())
+    with pytest.warns(
+        UserWarning, match=r"runs.*something else is in its place.*ignored in KDNOTES_"
+    ):
+        assert not run(KD(tiny_teacher(), 2.0, 0.5)).cached
 
 
 @pytest.mark.parametrize("other", ["torch", "code"])
