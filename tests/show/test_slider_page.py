@@ -7,12 +7,12 @@ import fnmatch
 import html
 import json
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from browser import dom, needs_browser
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from slider_helpers import paths, said, shown
 
@@ -120,20 +120,12 @@ document.body.append(result);
 
 def in_a_browser(document_text: str, folder: Path) -> list[dict]:
     """What the driver saw of each copy on a page."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if not browser:
-        pytest.skip("no chromium")
     page = folder / "page.html"
     page.write_text(document_text.replace("</body>", f"{DRIVER}</body>"), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'user'}"]
-    done = subprocess.run(
-        [browser, *options, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=60
-    )
-    found = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    return json.loads(html.unescape(found[1]))
+    return json.loads(BeautifulSoup(dom(page.as_uri()), "html.parser").find(id="result").text)
 
 
+@needs_browser
 def test_the_script_shows_the_picture_that_the_sliders_ask_for(data, tmp_path):
     one = shown(interactive.temperature_slider, PAIR[0], PAIR[3], start=2.0)
     untrusted = re.sub(r"<(script|style).*?</\1>", "", data["page"], flags=re.DOTALL)
@@ -151,6 +143,7 @@ def test_the_script_shows_the_picture_that_the_sliders_ask_for(data, tmp_path):
     assert shown_values == [[a, t] for a in data["values"][0] for t in data["values"][1]]
 
 
+@needs_browser
 def test_the_page_of_a_notebook_keeps_its_sliders(data, tmp_path):
     shown_html = new_output("display_data", {"text/html": data["page"], "text/plain": "HTML"})
     cell = new_code_cell("slider()", outputs=[shown_html])

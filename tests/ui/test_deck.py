@@ -14,7 +14,8 @@ from playwright.sync_api import expect
 
 slides = pytest.importorskip("kdnotes.course.editions.slides", reason="there are no decks")
 COURSE = Path(__file__).parents[2] / "notebooks"
-PRESENT = ".slides > section.present"
+SLIDES = ".slides > section"
+PRESENT = f"{SLIDES}.present"
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +28,22 @@ def deck(watched, tmp_path_factory):
     return watched.page
 
 
-def titles(deck) -> list[str]:
-    return deck.locator(".slides > section").evaluate_all(
-        "all => all.map(one => one.querySelector('h1, h2').textContent.trim())"
-    )
-
-
 def test_the_keys_lead_through_all_slides_and_none_is_higher_than_the_screen(deck):
-    wanted = titles(deck)
-    assert 12 <= len(wanted) <= 20
+    count = deck.locator(SLIDES).count()
+    assert 12 <= count <= 20
     seen = []
-    for _ in range(5 * len(wanted)):  # a slide may come in a few steps
-        present = deck.locator(PRESENT)
-        title = present.locator("h1, h2").first.text_content().strip()
-        if not seen or title != seen[-1]:
-            seen.append(title)
-        box = present.bounding_box()
-        assert box["y"] >= 0 and box["y"] + box["height"] <= deck.viewport_size["height"]
+    for _ in range(5 * count):  # a slide may come in a few steps
+        place = deck.locator(PRESENT).evaluate("one => [...one.parentNode.children].indexOf(one)")
+        if place not in seen:
+            seen.append(place)
+            box = deck.locator(PRESENT).bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= deck.viewport_size["height"]
+            assert barriers(deck, PRESENT) == []
         deck.keyboard.press("ArrowRight")
-    assert seen == wanted
+    assert seen == list(range(count))
 
 
-def test_formulas_are_typeset_and_no_slide_has_a_barrier(deck):
-    deck.keyboard.press("Home")
+def test_formulas_are_typeset(deck):
     assert deck.locator(".slides math").count() > 0
     text = deck.locator(".slides").evaluate("""all => {
         const copy = all.cloneNode(true);
@@ -57,4 +51,3 @@ def test_formulas_are_typeset_and_no_slide_has_a_barrier(deck):
         return copy.textContent;
     }""")
     assert "$" not in text
-    assert barriers(deck) == []

@@ -40,6 +40,7 @@ solved = {EXERCISE}"""
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A JupyterLab on a copy of the chapters, and the copy."""
+    laboratory.need_jupyterlab()
     folder = tmp_path_factory.mktemp("lab")
     notebooks = folder / "notebooks"
     notebooks.mkdir()
@@ -49,7 +50,7 @@ def lab(tmp_path_factory):
             if cell.cell_type == "code":
                 cell.execution_count = None
         nbformat.write(copied, notebooks / path.name)
-    with laboratory.jupyterlab(notebooks, folder) as address:
+    with laboratory.running(notebooks, folder) as address:
         yield address, notebooks
 
 
