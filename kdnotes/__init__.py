@@ -1,8 +1,8 @@
 """kdnotes: the executable course on knowledge distillation.
 
-The folders are floors, and imports point down: ``checks``, ``losses``, ``models``, ``data`` and
-``metrics`` on the ground; ``methods``; ``training``; ``store``; ``teachers``; ``study``; ``show``;
-``lab`` and ``edge``; ``course``; ``cli``.
+The folders are floors, and imports point down: ``checks``, ``progress``, ``losses``, ``models``,
+``data`` and ``metrics`` on the ground; ``methods``; ``training``; ``store``; ``teachers``;
+``study``; ``show``; ``lab`` and ``edge``; ``course``; ``cli``.
 """
 
 import importlib

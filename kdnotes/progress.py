@@ -5,7 +5,7 @@ notebook whose front end can ask its reader something (JupyterLab allows a kerne
 papermill and nbval, which execute notebooks without a reader, do not). It disappears when the work
 is done. Elsewhere nothing is written, neither to an output nor to stderr. A process that trains for
 another one writes to a file (``reporting``), which the other one reads (``Task.parts``).
-KDNOTES_PROGRESS=0 shows nothing at all; a path is such a file.
+KDNOTES_PROGRESS=0 shows nothing at all; an absolute path is such a file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Protocol
 __all__ = ["Task", "clock", "is_watched", "read", "reporting", "silent", "task"]
 
 QUICK = 10.0  # seconds; what is done before is not worth a line
-PERIOD = 0.5  # seconds between two looks
+PERIOD = 1.0  # seconds between two looks, each of about a millisecond
 
 
 class Front(Protocol):
@@ -119,7 +119,7 @@ class _Watch:
 
     def _times(self, share: float, now: float) -> str:
         text = f"{clock(now - self.began)} elapsed"
-        if share < 0.005 or now - self.moved < 4 * PERIOD:
+        if share < 0.005 or now - self.moved < 3 * PERIOD:
             return text
         return f"{text}, about {clock((now - self.moved) * (1 - share) / share)} left"
 
@@ -218,7 +218,7 @@ def _find_front() -> Front | None:
     setting = os.environ.get("KDNOTES_PROGRESS", "")
     if setting == "0":
         return None
-    if setting:
+    if os.path.isabs(setting):  # "1" is no file to write to
         return _File(Path(setting), QUICK)
     if "IPython" in sys.modules and (kernel := _kernel()) is not None:
         # ipykernel's own note of whether whoever executes this cell could answer a question

@@ -181,6 +181,8 @@ def test_the_variable_turns_it_off_or_names_a_file(monkeypatch, tmp_path):
     assert progress._find_front() is None
     monkeypatch.setenv("KDNOTES_PROGRESS", str(tmp_path / "place"))
     assert progress._find_front().path == tmp_path / "place"
+    monkeypatch.setenv("KDNOTES_PROGRESS", "1")
+    assert type(progress._find_front()).__name__ == "_Terminal"
 
 
 def test_a_terminals_last_line_is_rewritten_and_erased_and_prints_stay(monkeypatch):

@@ -23,19 +23,20 @@ __all__ = ["seconds", "seconds_of"]
 ROUNDS, EPOCHS, IMAGES = 3, 3, 20
 
 
-def seconds_of(arms: Mapping[str, Arm], **shared: Any) -> dict[str, float]:
+def seconds_of(arms: Mapping[str, Arm], *, rounds: int = ROUNDS, **shared: Any) -> dict[str, float]:
     """Arm → seconds of one training of it alone on one core: the median of a few epochs, times the
     number of its epochs. The arms take turns, and of each the fastest turn counts: the machine may
     be slower for a while, and not for all arms alike.
 
     Args:
         arms: as in ``study.compare``.
+        rounds: turns of each arm.
         shared: student, data and config.
     """
     ready = {name: at_seed(name, one, 0) for name, one in complete(arms, **shared).items()}
     fastest = dict.fromkeys(ready, math.inf)
-    with progress.task("the cost of a training", ROUNDS * len(ready), "measurements") as task:
-        for name, arm in list(ready.items()) * ROUNDS:
+    with progress.task("the cost of a training", rounds * len(ready), "measurements") as task:
+        for name, arm in list(ready.items()) * rounds:
             fastest[name] = min(fastest[name], _epoch(arm))
             task.advance()
     return {name: fastest[name] * arm.config.epochs for name, arm in ready.items()}

@@ -21,6 +21,7 @@ from kdnotes.course.order import CHAPTERS
 from kdnotes.data import Splits
 from kdnotes.methods import CrossEntropy
 from kdnotes.progress import QUICK
+from kdnotes.study.engine import number_of_workers
 
 __all__ = ["Estimate", "before_chapters", "before_comparison", "before_teacher", "in_words"]
 
@@ -123,7 +124,7 @@ def _teacher(s: Any) -> list[Estimate]:
 def _students(s: Any, trainings: int, workers: int | None) -> Estimate:
     """So many trainings of the student, evaluation included."""
     data, config, factory = s.splits(), s.config(), s.student()
-    workers, images = study.number_of_workers(workers), len(data.validation) + len(data.test)
+    workers, images = number_of_workers(workers), len(data.validation) + len(data.test)
     together = min(training.STACKED, s.seeds)
     saved = 1 / (0.5 + 0.5 / together)  # as of a stack some time is spent once (study.stacks)
     seconds = _alone(factory, data, config) / saved + images * _an_image(factory, data)
@@ -134,7 +135,7 @@ def _students(s: Any, trainings: int, workers: int | None) -> Estimate:
 def _alone(factory: Any, data: Splits, config: Any) -> float:
     """Seconds of one training, from a few of its epochs."""
     arms = {"": study.Arm(CrossEntropy())}
-    return costing.seconds_of(arms, student=factory, data=data, config=config)[""]
+    return costing.seconds_of(arms, rounds=1, student=factory, data=data, config=config)[""]
 
 
 def _an_image(factory: Any, data: Splits) -> float:
