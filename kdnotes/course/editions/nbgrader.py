@@ -45,7 +45,6 @@ c = get_config()
 c.CourseDirectory.course_id = "kdnotes"
 c.ClearSolutions.code_stub = {"python": ""}  # the stub is there, the solution stands behind it
 c.Execute.timeout = 180  # seconds for a cell: after 30, its default, nbgrader cuts a training
-c.ExecutePreprocessor.timeout = 180
 '''
 NOTE = """# kdnotes {version}: a course folder for nbgrader 0.9.6
 
