@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -29,12 +30,24 @@ onmessage = message => {
 </script>"""
 
 
-def dom(address: str, *, width: int = 1280) -> str:
-    """The HTML of a page after its scripts have run."""
+def dom(address: str, *, width: int = 1280, budget: int = 3000) -> str:
+    """The HTML of a page after its scripts have run, for at most ``budget`` milliseconds."""
+    return _browse(f"--window-size={width},900", "--dump-dom", address, budget=budget)
+
+
+def printed_pages(address: str) -> int:
+    """How many pages a page is on paper."""
+    with tempfile.TemporaryDirectory() as folder:
+        paper = Path(folder, "paper.pdf")
+        _browse("--no-pdf-header-footer", f"--print-to-pdf={paper}", address, budget=20_000)
+        return len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes()))
+
+
+def _browse(*options: str, budget: int) -> str:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
-            f"--window-size={width},900", "--virtual-time-budget=3000", "--dump-dom", address,
+            f"--virtual-time-budget={budget}", *options,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout

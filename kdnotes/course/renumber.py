@@ -2,7 +2,8 @@
 
 A notebook's old number is that in its file name. Rewritten are file names and links, titles and
 numbered headings, "chapter 9" and "chapters 3, 5 to 8" (in code and stored outputs too), the
-column "chapters" of a table, exercise numbers, and the numbers in cell ids. Nothing else changes.
+column "chapters" of a table, exercise numbers, what slides say, and the numbers in cell ids.
+Nothing else changes.
 """
 
 from __future__ import annotations
@@ -84,6 +85,9 @@ def _rewrite_notebook(notebook: Any, moves: Moves) -> None:
         if cell.cell_type == "markdown":
             cell.source = _single(START, cell.source, moves)
             cell.source = _single(HEADING, cell.source, moves, width=1)
+        for slide in cell.metadata.get("slides", []):
+            for key in {"title", "text", "notes"} & set(slide):
+                slide[key] = rewrite(slide[key], moves)
         for output in cell.get("outputs", []):
             if "text" in output:
                 output.text = rewrite(output.text, moves)

@@ -20,7 +20,7 @@ from kdnotes.show.arrange import Heading, arrange
 from kdnotes.show.document import document
 from kdnotes.show.terms import link
 
-__all__ = ["index_page", "notebook_page", "relink", "text_page"]
+__all__ = ["index_page", "markdown", "notebook_page", "relink", "text_page"]
 
 HERE = Path(__file__).parent
 TEMPLATES = jinja2.Environment(
@@ -72,9 +72,20 @@ def notebook_page(
     return document(title, page, colors)
 
 
+def markdown(text: str, attachments: Mapping[str, Any] | None = None) -> str:
+    """The HTML of Markdown, with its formulas in MathML.
+
+    Args:
+        text: the Markdown.
+        attachments: of the notebook's cell: name of a file → what nbformat keeps of it.
+    """
+    options = {"escape": False, "exclude_anchor_links": True, "attachments": attachments or {}}
+    return MarkdownWithMath(renderer=_Renderer(**options)).render(text)
+
+
 def text_page(text: str, title: str) -> str:
     """A complete HTML document of Markdown, beside the chapters."""
-    body, contents = arrange(_Exporter().markdown2html({}, f"# {title}\n\n{text}"))
+    body, contents = arrange(markdown(f"# {title}\n\n{text}"))
     return document(title, _page(body, contents))
 
 
@@ -154,9 +165,7 @@ class _Exporter(HTMLExporter):
 
     @jinja2.pass_context
     def markdown2html(self, context: Any, source: str) -> str:
-        attachments = context.get("cell", {}).get("attachments", {})
-        renderer = _Renderer(escape=False, attachments=attachments, exclude_anchor_links=True)
-        return MarkdownWithMath(renderer=renderer).render(source)
+        return markdown(source, context.get("cell", {}).get("attachments"))
 
 
 def _mathml(body: str, display: str) -> str:

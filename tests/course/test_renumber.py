@@ -14,6 +14,7 @@ from kdnotes.course import order, renumber
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 MOVES = {9: 13, 10: 9, 11: 10, 12: 11, 13: 12}
+SPOKEN = ("title", "text", "notes")
 each = pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
 
 
@@ -80,9 +81,16 @@ def named(text: str) -> set[int]:
     return {number for _, digits in found for number in renumber.numbers(digits)}
 
 
+def said(cell: nbformat.NotebookNode) -> list[str]:
+    """What a reader or a speaker meets: the source, what was printed, what the slides say."""
+    printed = [output.get("text", "") for output in cell.get("outputs", [])]
+    slides = [slide.get(key, "") for slide in cell.metadata.get("slides", []) for key in SPOKEN]
+    return [cell.source, *printed, *slides]
+
+
 def own_numbers(cell: nbformat.NotebookNode) -> list[int]:
     """What should be the chapter's own number: in its headings, exercises and cell ids."""
-    texts = [cell.source, *(output.get("text", "") for output in cell.get("outputs", []))]
+    texts = said(cell)
     found = renumber.IDENTITY.findall(cell.id)
     found += [one for text in texts for one in renumber.EXERCISE.findall(text)]
     if cell.cell_type == "markdown":
@@ -95,8 +103,7 @@ def faults(path: Path) -> list[str]:
     own, found = int(path.stem[:2]), []
     notebook = nbformat.read(path, 4)
     for cell in notebook.cells:
-        texts = [cell.source, *(output.get("text", "") for output in cell.get("outputs", []))]
-        strangers = set().union(*map(named, texts)) - set(range(1, len(order.CHAPTERS) + 1))
+        strangers = set().union(*map(named, said(cell))) - set(range(1, len(order.CHAPTERS) + 1))
         found += [f"{cell.id}: chapter {number}" for number in strangers]
         found += [f"{cell.id}: own {number}" for number in own_numbers(cell) if number != own]
         for label, target in re.findall(r"\[([^\]]*)\]\(([^)]*)\.ipynb\)", cell.source):

@@ -1,0 +1,1 @@
+"""The course in other forms: made from the chapters, for a classroom."""
