@@ -29,6 +29,7 @@ TEMPLATES = jinja2.Environment(
 )  # fmt: skip
 WIDTH, HEIGHT = 1168, 636  # pixels of the stage inside its margins
 TITLE, LABEL, GAP = 64, 34, 18  # pixels
+LEADING = 1.4  # from line to line, in ems
 COLUMNS = 80  # of printed lines
 TEXT_LINE, TEXT_COLUMNS = 48, 66  # of the Markdown above what is shown
 LEAST, MOST = 18, 34  # pixels of type; on a screen of 1080 lines a half more
@@ -155,8 +156,8 @@ def _page(number: int, slide: Slide) -> dict[str, object]:
     beside = len(parts) == 1 and _is_narrow(parts[0])
     try:
         width, height = _room(slide, beside)
-        each = (height - GAP * (len(parts) - 1)) / max(1, len(parts))
-        sized = [_sized(part, width, each) for part in parts]
+        shares = _shares(parts, width, height - GAP * (len(parts) - 1))
+        sized = [_sized(part, width, share) for part, share in zip(parts, shares, strict=True)]
     except ValueError as error:
         raise ValueError(f"slide {number} ({slide.title!r}): {error}") from error
     return {
@@ -192,6 +193,23 @@ def _room(slide: Slide, beside: bool) -> tuple[float, float]:
     return WIDTH, height - (rows * TEXT_LINE + GAP if rows else 0)
 
 
+def _shares(parts: Sequence[Part], width: float, height: float) -> list[float]:
+    """The height of each part: equal ones, but what needs less leaves it to the others."""
+    needs = [
+        math.inf if part.size else LEADING * part.rows * _type_size(part, width) for part in parts
+    ]
+    shares = [0.0] * len(parts)
+    order = sorted(range(len(parts)), key=needs.__getitem__)
+    for left, place in zip(range(len(parts), 0, -1), order, strict=True):
+        shares[place] = min(needs[place], height / left)
+        height -= shares[place]
+    return shares
+
+
+def _type_size(part: Part, width: float) -> float:
+    return min(part.most, width / max(part.columns, 1))
+
+
 def _sized(part: Part, width: float, height: float) -> dict[str, str]:
     """A part with its size as style; ``ValueError`` if it would be too small to be read."""
     if part.size:
@@ -206,7 +224,7 @@ def _sized(part: Part, width: float, height: float) -> dict[str, str]:
         return {"kind": part.kind, "html": part.html, "style": f"width:{across}px;height:{high}px"}
     if not part.rows:
         return {"kind": part.kind, "html": part.html, "style": ""}
-    fitting = min(part.most, width / max(part.columns, 1), height / (1.4 * part.rows))
+    fitting = min(_type_size(part, width), height / (LEADING * part.rows))
     if fitting < part.least:
         raise ValueError(
             f"{part.rows:.0f} lines of {part.columns:.0f} ems do not fit at {part.least} pixels: "
