@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+from pygments import highlight
 from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 from kdnotes.show.pages import markdown
 
@@ -28,7 +30,7 @@ TEMPLATES = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
 WIDTH, HEIGHT = 1168, 636  # pixels of the stage inside its margins
-TITLE, LABEL, GAP = 64, 34, 18  # pixels
+TITLE, LABEL, GAP, TEXT_GAP = 64, 34, 18, 28  # pixels
 LEADING = 1.4  # from line to line, in ems
 COLUMNS = 80  # of printed lines
 TEXT_LINE, TEXT_COLUMNS = 48, 66  # of the Markdown above what is shown
@@ -87,21 +89,21 @@ def picture(data: str, alt: str) -> Part:
 
 def lines(text: str) -> Part:
     """What was printed, line by line; a long line goes on in the next, further to the right."""
-    options = {"subsequent_indent": "    ", "break_on_hyphens": False, "drop_whitespace": True}
+    options = {"subsequent_indent": "    ", "break_on_hyphens": False}
     split = (textwrap.wrap(row, COLUMNS, **options) or [""] for row in text.rstrip().splitlines())
     rows = [row for rows in split for row in rows]
-    widest = 0.61 * max(map(len, rows), default=0)
-    return Part(f"<pre>{html.escape(chr(10).join(rows))}</pre>", "output", widest + 1.2, len(rows))
+    return _typewritten(rows, html.escape("\n".join(rows)), "output")
 
 
 def code(source: str) -> Part:
     """Python, coloured."""
-    from pygments import highlight
-    from pygments.lexers import PythonLexer
-
-    plain = lines(source)
     colored = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip()
-    return Part(f'<pre class="highlight">{colored}</pre>', "code", plain.columns, plain.rows)
+    return _typewritten(source.splitlines(), colored, "code")
+
+
+def _typewritten(rows: list[str], content: str, kind: str) -> Part:
+    widest = 0.61 * max(map(len, rows), default=0)  # and what the box keeps free around them
+    return Part(f'<pre class="highlight">{content}</pre>', kind, widest + 1.2, len(rows) + 0.7)
 
 
 def formula(tex: str) -> Part:
@@ -190,7 +192,7 @@ def _room(slide: Slide, beside: bool) -> tuple[float, float]:
         math.ceil(len(re.sub(r"\\\w+|[{}$]", "", line)) / TEXT_COLUMNS)
         for line in slide.text.splitlines()
     )
-    return WIDTH, height - (rows * TEXT_LINE + GAP if rows else 0)
+    return WIDTH, height - (rows * TEXT_LINE + TEXT_GAP if rows else 0)
 
 
 def _shares(parts: Sequence[Part], width: float, height: float) -> list[float]:

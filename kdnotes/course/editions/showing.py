@@ -130,7 +130,7 @@ def _table(cell: Any, asked: re.Match[str]) -> Part:
     rows = [[one.get_text() for one in row.find_all(["th", "td"])] for row in table.find_all("tr")]
     most = max(map(len, rows))
     widths = [max(len(row[place]) for row in rows if place < len(row)) for place in range(most)]
-    return plain(str(table), "table", sum(0.56 * one + 1.3 for one in widths), 1.15 * len(rows))
+    return plain(str(table), "table", sum(0.64 * one + 1.3 for one in widths), 1.15 * len(rows))
 
 
 def _keep_rows(table: Tag, wanted: re.Pattern[str]) -> None:
