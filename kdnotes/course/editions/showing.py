@@ -27,6 +27,7 @@ ASKED = re.compile(
 )
 GUESSED = re.compile(r"Prediction |You made no guess|You said |Your guess")
 PREDICTION = re.compile(r"^Prediction [^:\n]+: (.+)$", re.MULTILINE)
+NUMBER = re.compile(r"[+−]?\d+(?:[.,]\d+)*(?:e[+-]\d+)?")
 MARKS = re.compile(r"([\\`*_$<>\[\]|#])")
 LETTERS = "abcdef"
 
@@ -55,16 +56,29 @@ def inserted(cell: Any, text: str) -> str:
     by the first group of it.
 
     Raises:
-        ValueError: a pattern that is not found, or is none.
+        ValueError: a pattern that is not found, that cuts a number, or is none.
     """
+    said = _said(cell) if "{{" in text else ""
 
     def value(found: re.Match[str]) -> str:
-        match = _pattern(found[1]).search(_said(cell))
+        match = _pattern(found[1]).search(said)
         if not match:
             raise ValueError(f"{{{{{found[1]}}}}}: no output of the cell says this")
-        return MARKS.sub(r"\\\1", (match[1] if match.re.groups else match[0]) or "")
+        first, last = match.span(1 if match.re.groups else 0)
+        if cut := _cut_number(said, first, last):
+            raise ValueError(f"{{{{{found[1]}}}}} cuts the number {cut}")
+        return MARKS.sub(r"\\\1", said[first:last])
 
     return re.sub(r"\{\{(.+?)\}\}(?!\})", value, text)
+
+
+def _cut_number(said: str, first: int, last: int) -> str:
+    """The number that begins or ends within a part of a text, but is not all in it; "" if none."""
+    for number in NUMBER.finditer(said):
+        within = max(number.start(), first) < min(number.end(), last)
+        if within and not first <= number.start() < number.end() <= last:
+            return number[0]
+    return ""
 
 
 def quiz(name: str, number: int) -> Part:

@@ -198,7 +198,7 @@ def test_the_title_slide_is_made_of_the_chapter(tmp_path):
 
 
 def test_outputs_speak_in_text_and_notes(tmp_path):
-    entry = {"text": "KD {{^KD (.*)}}; {{^CE}}", "notes": "It was {{it was (.*)\\.}}."}
+    entry = {"text": "KD {{^KD (.*)}}; {{^CE}}", "notes": "It was {{it was (.*)\\.$}}."}
     found = slide(tmp_path, entry, "x", [printing(SAID)])
     assert found.find(class_="text").get_text(strip=True) == "KD 3 %; CE"
     assert found.aside.get_text(strip=True) == "It was +1.5 points."
@@ -279,6 +279,8 @@ WRONG = {
     "'code 3': the cell has 1 lines": {"title": "A", "notes": "n", "show": "code 3"},
     "the quiz of soft_targets has 3 questions, and no 9": {"show": "quiz 9"},
     "no output of the cell says this": {"title": "A", "notes": "{{never}}"},
+    r"cuts the number \+1\.5": {"title": "A", "notes": "{{was (.*?)\\.}}"},
+    r"cuts the number \+1\.5 *$": {"title": "A", "notes": "{{was \\+(.*) p}}"},
     "is no pattern": {"title": "A", "notes": "{{(}}"},
     "asks for no prediction": {"title": "A", "notes": "n", "show": "question"},
 }  # fmt: skip
