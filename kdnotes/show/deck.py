@@ -157,6 +157,8 @@ def _page(number: int, slide: Slide) -> dict[str, object]:
     parts = [*slide.shown, *slide.later]
     beside = len(parts) == 1 and _is_narrow(parts[0])
     try:
+        if len(parts) > 1 and not all(part.size or part.rows for part in parts):
+            raise ValueError("what is moved by sliders needs the slide for itself")
         width, height = _room(slide, beside)
         shares = _shares(parts, width, height - GAP * (len(parts) - 1))
         sized = [_sized(part, width, share) for part, share in zip(parts, shares, strict=True)]
