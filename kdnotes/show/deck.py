@@ -231,7 +231,7 @@ def _sized(part: Part, width: float, height: float) -> dict[str, str]:
     fitting = min(_type_size(part, width), height / (LEADING * part.rows))
     if fitting < part.least:
         raise ValueError(
-            f"{part.rows:.0f} lines of {part.columns:.0f} ems do not fit at {part.least} pixels: "
+            f"{int(part.rows)} lines of {part.columns:.0f} ems do not fit at {part.least} pixels: "
             "choose fewer of them"
         )
     return {"kind": part.kind, "html": part.html, "style": f"font-size:{fitting:.1f}px"}

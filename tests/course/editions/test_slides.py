@@ -280,8 +280,8 @@ WRONG = {
     "'code 3': the cell has 1 lines": {"title": "A", "notes": "n", "show": "code 3"},
     "the quiz of soft_targets has 3 questions, and no 9": {"show": "quiz 9"},
     "no output of the cell says this": {"title": "A", "notes": "{{never}}"},
-    r"cuts the number \+1\.5": {"title": "A", "notes": "{{was (.*?)\\.}}"},
-    r"cuts the number \+1\.5 *$": {"title": "A", "notes": "{{was \\+(.*) p}}"},
+    r"cuts the number \+1\.5": {"title": "A", "notes": r"{{was (.*?)\.}}"},
+    r"cuts the number \+1\.5$": {"title": "A", "notes": r"{{was \+(.*)\.$}}"},
     "is no pattern": {"title": "A", "notes": "{{(}}"},
     "asks for no prediction": {"title": "A", "notes": "n", "show": "question"},
 }  # fmt: skip
