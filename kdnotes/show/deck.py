@@ -157,6 +157,8 @@ def _page(number: int, slide: Slide) -> dict[str, object]:
     parts = [*slide.shown, *slide.later]
     beside = len(parts) == 1 and _is_narrow(parts[0])
     try:
+        if len(parts) > 1 and not all(part.size or part.rows for part in parts):
+            raise ValueError("what is moved by sliders needs the slide for itself")
         width, height = _room(slide, beside)
         shares = _shares(parts, width, height - GAP * (len(parts) - 1))
         sized = [_sized(part, width, share) for part, share in zip(parts, shares, strict=True)]
@@ -229,7 +231,7 @@ def _sized(part: Part, width: float, height: float) -> dict[str, str]:
     fitting = min(_type_size(part, width), height / (LEADING * part.rows))
     if fitting < part.least:
         raise ValueError(
-            f"{part.rows:.0f} lines of {part.columns:.0f} ems do not fit at {part.least} pixels: "
+            f"{int(part.rows)} lines of {part.columns:.0f} ems do not fit at {part.least} pixels: "
             "choose fewer of them"
         )
     return {"kind": part.kind, "html": part.html, "style": f"font-size:{fitting:.1f}px"}

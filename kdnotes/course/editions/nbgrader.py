@@ -16,6 +16,7 @@ import kdnotes
 from kdnotes.course import chapters as files
 from kdnotes.course.chapters import Chapter
 from kdnotes.course.editions import cells
+from kdnotes.course.editions import output as place
 from kdnotes.course.editions.cells import Asked
 from kdnotes.files import write_text
 
@@ -81,9 +82,11 @@ def write(chapters: list[Chapter], output: Path) -> list[Path]:
         The notebooks in ``source``.
 
     Raises:
-        ValueError: in a chapter a solution does not stand behind its question.
+        ValueError: no chapter; ``output`` is the folder of the chapters themselves; in a chapter a
+            solution does not stand behind its question.
         OSError: a file cannot be written.
     """
+    place.check(chapters, output)
     notebooks = [converted(files.read(chapter.path)) for chapter in chapters]
     written = []
     for chapter, notebook in zip(chapters, notebooks, strict=True):

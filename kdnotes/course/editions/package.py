@@ -66,8 +66,8 @@ def write(output: Path) -> None:
     target = output / "kdnotes"
     if target.exists() and not _is_copy(target):
         raise ValueError(
-            f"--output must be a folder without a kdnotes of its own, and {output} has one that "
-            "holds the answers"
+            f"--output must be a folder without a kdnotes of its own, and {output} has one that is "
+            "no copy without answers"
         )
     about = _distribution()
     source = Path(kdnotes.__file__).parent

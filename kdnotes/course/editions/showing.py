@@ -41,8 +41,9 @@ def part(cell: Any, asked: str) -> Part:
     found = ASKED.fullmatch(asked)
     if not found or found["kind"] not in KINDS:
         raise ValueError(
-            f"show must be one of {', '.join(KINDS)}, perhaps with a number ('figure 2'), lines "
-            f"('code 3-8') or a pattern ('output ~ REGEX'), not {asked!r}"
+            f"show and then must be of {', '.join(KINDS)}, perhaps with a number ('figure 2'), "
+            "lines ('code 3-8') or a pattern ('output ~ REGEX'), and show also question or quiz N, "
+            f"not {asked!r}"
         )
     try:
         return KINDS[found["kind"]](cell, found)

@@ -2,7 +2,7 @@
 
 A cell with slides has a list of them as ``cell.metadata["slides"]``. Each is a dictionary with
 
-- ``title``: one line; the first slide of a deck has none, it gets the chapter's;
+- ``title``: at most 60 characters; the first slide has none, it gets the chapter's;
 - ``text``: Markdown, at most 40 words;
 - ``show``, ``then``: what of the cell appears at once and at the next click: a string or a list of
   what ``showing.part`` understands, such as "formula 2", "figure" or "output ~ PATTERN"; also
@@ -31,6 +31,7 @@ __all__ = ["WORDS", "slides_of", "words", "write"]
 
 KEYS = ("title", "text", "show", "then", "kind", "notes")
 WORDS = 40
+TITLE = 60  # characters: one line
 FORMULA = re.compile(r"\$\$?.+?\$\$?|\{\{.+?\}\}", re.DOTALL)
 
 
@@ -71,7 +72,7 @@ def slides_of(chapter: Chapter) -> list[Slide]:
     for cell in course.read(chapter.path).cells:
         entries = cell.metadata.get("slides", [])
         try:
-            checks.instance(list)("slides", entries)
+            checks.instance(list, said="a list")("slides", entries)
             for entry in entries:
                 found.append(_slide(chapter, cell, entry, first=not found))
         except (TypeError, ValueError) as error:
@@ -127,7 +128,9 @@ def _check(entry: Any) -> None:
             raise ValueError(f"a slide has {', '.join(KEYS)}, and no {key!r}")
         listed = value if key in ("show", "then") and isinstance(value, list) else [value]
         for one in listed:
-            checks.instance(str)(key, one)
+            checks.instance(str, said="a string")(key, one)
     checks.one_of("", "question", "verdict")("kind", entry.get("kind", ""))
+    if len(entry.get("title", "")) > TITLE:
+        raise ValueError(f"title must have at most {TITLE} characters: {entry['title']!r}")
     if (count := words(entry.get("text", ""))) > WORDS:
         raise ValueError(f"text must have at most {WORDS} words, not {count}")

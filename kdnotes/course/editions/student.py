@@ -15,6 +15,7 @@ import kdnotes
 from kdnotes.course import chapters as files
 from kdnotes.course.chapters import Chapter
 from kdnotes.course.editions import cells, package
+from kdnotes.course.editions import output as place
 from kdnotes.files import write_text
 
 __all__ = ["stripped", "write"]
@@ -67,7 +68,7 @@ def write(
     same names is replaced.
 
     Args:
-        chapters: those to be handed out.
+        chapters: those to be handed out, at least one.
         everything: all chapters of the course, for the note.
         output: a folder, made if it is not there.
         answers: whether the package that students use may hold the reference answers, as the
@@ -78,13 +79,11 @@ def write(
         The notebooks that were written.
 
     Raises:
-        ValueError: ``output`` is the folder of the chapters themselves, or holds a ``kdnotes`` with
-            the answers in it.
+        ValueError: no chapter; ``output`` is the folder of the chapters themselves, or holds a
+            ``kdnotes`` with the answers in it.
         OSError: a file cannot be written.
     """
-    for chapter in everything:
-        if output.resolve() == chapter.path.parent.resolve():
-            raise ValueError(f"--output must be another folder than the chapters' own, {output}")
+    place.check(chapters, output)
     notebooks = [stripped(files.read(chapter.path)) for chapter in chapters]
     output.mkdir(parents=True, exist_ok=True)
     if not answers:

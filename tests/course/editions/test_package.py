@@ -112,7 +112,7 @@ def test_it_is_replaced_but_never_the_package_itself(handed_out, tmp_path):
     assert not (tmp_path / "kdnotes" / "old.py").exists()
     assert (tmp_path / "kdnotes" / "cli.py").exists() or (tmp_path / "kdnotes" / "cli").exists()
     assert not list(tmp_path.glob(".kdnotes-*"))
-    with pytest.raises(ValueError, match="has one that holds the answers"):
+    with pytest.raises(ValueError, match="is no copy without answers"):
         package.write(Path(kdnotes.__file__).parents[1])
     (tmp_path / "other" / "kdnotes").mkdir(parents=True)
     with pytest.raises(ValueError, match="without a kdnotes of its own"):

@@ -13,7 +13,7 @@ from commands import write
 
 import kdnotes
 from kdnotes.course import chapters
-from kdnotes.course.editions import cells, student
+from kdnotes.course.editions import cells, nbgrader, student
 
 ROOT = Path(__file__).parents[3]
 EVERYTHING = chapters.find(ROOT / "notebooks")
@@ -118,7 +118,17 @@ def test_the_chapters_themselves_are_never_written_over(folder):
     before = {one.path: one.path.read_bytes() for one in EVERYTHING}
     with pytest.raises(ValueError, match="another folder than the chapters' own"):
         student.write(EVERYTHING[:1], EVERYTHING, ROOT / folder)
+    with pytest.raises(ValueError, match="another folder than the chapters' own"):
+        nbgrader.write(EVERYTHING[:1], ROOT / folder)
     assert {one.path: one.path.read_bytes() for one in EVERYTHING} == before
+
+
+def test_no_chapter_is_no_edition(tmp_path):
+    with pytest.raises(ValueError, match="chapters must be one or more"):
+        student.write([], EVERYTHING, tmp_path / "out")
+    with pytest.raises(ValueError, match="chapters must be one or more"):
+        nbgrader.write([], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path):
