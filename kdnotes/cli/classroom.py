@@ -20,11 +20,11 @@ def edition(
     answers: Annotated[
         str,
         option(
-            "For the student edition: the package as it is installed, which can check answers; or "
-            "none, which writes a copy of it without them beside the chapters.",
-            metavar="package|none",
+            "For the student edition: all (default), or none: write also a copy of the package "
+            "without reference answers.",
+            metavar="all|none",
         ),
-    ] = "package",
+    ] = "all",
     notebooks: Notebooks = NOTEBOOKS,
 ) -> None:
     """Write chapters for a classroom: without solutions, for nbgrader, or as slides."""
@@ -38,17 +38,27 @@ def edition(
     if kind == "student":
         from kdnotes.course.editions import student
 
-        written = student.write(chosen, everything, folder, answers=answers == "package")
+        written = student.write(chosen, everything, folder, answers=answers == "all")
+        said = (
+            "The package that students install holds the reference answers (--answers none)"
+            if answers == "all"
+            else f"{folder / 'kdnotes'} is the package without answers: students install it there, "
+            "and you grade with your own"
+        )
     elif kind == "nbgrader":
         from kdnotes.course.editions import nbgrader
 
         written = nbgrader.write(chosen, folder)
+        said = f"How to go on: {folder / 'NOTE.md'}"
     else:
         from kdnotes.course.editions import slides
 
         written = slides.write(chosen, folder)
-    for path in written:
-        print(path)
+        said = (
+            "Open one in a browser: S shows the notes; with ?print-pdf behind its address it prints"
+        )
+    print("\n".join(map(str, written)))
+    print(said)
 
 
 def grade(

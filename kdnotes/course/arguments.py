@@ -119,8 +119,8 @@ def check_edition(kind: str, kinds: tuple[str, ...], answers: str) -> None:
     """``ValueError`` unless there is such an edition, and ``answers`` means something for it."""
     if kind not in kinds:
         raise ValueError(f"KIND must be one of {', '.join(kinds)}, not {kind!r}")
-    if answers not in ("package", "none"):
-        raise ValueError(f"--answers must be package or none, not {answers!r}")
+    if answers not in ("all", "none"):
+        raise ValueError(f"--answers must be all or none, not {answers!r}")
     if answers == "none" and kind != "student":
         raise ValueError(f"--answers none goes with the student edition, not with {kind!r}")
 

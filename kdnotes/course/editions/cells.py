@@ -8,10 +8,20 @@ from typing import Any
 
 from kdnotes.course import verdicts
 
-__all__ = ["KINDS", "Asked", "asked", "gives_nothing_away", "has_tag", "is_solution"]
+__all__ = [
+    "KINDS",
+    "Asked",
+    "asked",
+    "gives_nothing_away",
+    "has_tag",
+    "is_solution",
+    "keep_for_students",
+]
 
 # The functions of ``check`` that take an answer, and those that only ask or explain.
 KINDS = ("exercise", "by_hand", "read", "design", "quiz")
+# What a cell's bookkeeping may hold: all else, such as a speaker's notes, is the lecturer's.
+KEPT = ("tags", "jupyter", "jp-MarkdownHeadingCollapsed", "nbgrader")
 HARMLESS = (*KINDS, "predict", "glossary")
 
 
@@ -41,6 +51,12 @@ def has_tag(cell: Any, tag: str) -> bool:
 
 def is_solution(cell: Any) -> bool:
     return has_tag(cell, "solution")
+
+
+def keep_for_students(cell: Any) -> None:
+    """Leave out of a cell's metadata what is not for students."""
+    for name in set(cell.metadata) - set(KEPT):
+        del cell.metadata[name]
 
 
 def asked(source: str) -> list[Asked]:

@@ -111,6 +111,7 @@ def converted(notebook: Any) -> Any:
         if cells.is_solution(solution):
             _pair(question, solution)
     for cell in notebook.cells:
+        cells.keep_for_students(cell)
         if "nbgrader" not in cell.metadata and not _asks_for_a_guess(cell):
             _mark(cell, locked=True)
         if cell.cell_type == "code":

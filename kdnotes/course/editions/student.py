@@ -20,8 +20,6 @@ from kdnotes.files import write_text
 
 __all__ = ["stripped", "write"]
 
-# What the bookkeeping of a cell may hold: all else, such as a speaker's notes, is the lecturer's.
-KEPT = ("tags", "jupyter", "jp-MarkdownHeadingCollapsed")
 NOTE = """# kdnotes {version}: the chapters for students
 
 {count} of {total} chapters:
@@ -99,8 +97,7 @@ def stripped(notebook: Any) -> Any:
     """The notebook without solutions and without outputs that give something away, in place."""
     notebook.cells = [cell for cell in notebook.cells if not cells.is_solution(cell)]
     for cell in notebook.cells:
-        for name in set(cell.metadata) - set(KEPT):
-            del cell.metadata[name]
+        cells.keep_for_students(cell)
         if cell.cell_type == "code":
             cell.execution_count = None
             if not cells.gives_nothing_away(cell.source):

@@ -88,6 +88,14 @@ def test_all_else_is_locked_but_guesses_and_ids_hold_no_dot(course, chapter):
 
 
 @each
+def test_no_speakers_notes_are_handed_out(course, chapter):
+    """A slide's notes hold the answers to what the class is asked."""
+    kept = set().union(*(one.metadata for one in source(course, chapter).cells))
+    assert kept <= set(cells.KEPT)
+    assert any("slides" in one.metadata for one in chapters.read(chapter.path).cells)
+
+
+@each
 def test_no_function_that_is_asked_for_is_there_before(chapter):
     """A right one under its name would be graded where the answer's cell fails."""
     bound: set[str] = set()
