@@ -42,13 +42,15 @@ def answer_ids(stem: str = STEM) -> dict[str, str]:
 
 
 def solutions(stem: str = STEM) -> dict[str, str]:
-    """Our solutions as a student would hand them in."""
+    """Our solutions as a student would hand them in, below what the cell imports."""
     labels = {id: label for label, id in answer_ids(stem).items()}
-    return {
-        labels[one.id]: solution.source.replace("assert check.", "solved = check.")
-        for one, solution in itertools.pairwise(ours(stem).cells)
-        if one.id in labels
-    }
+    found = {}
+    for cell, solution in itertools.pairwise(ours(stem).cells):
+        if cell.id in labels:
+            kept = [one for one in cell.source.splitlines() if one.startswith(("from ", "import "))]
+            handed = solution.source.replace("assert check.", "solved = check.")
+            found[labels[cell.id]] = "\n".join([*kept, handed])
+    return found
 
 
 def student_edition(answers: dict[str, str], stem: str = STEM) -> nbformat.NotebookNode:
