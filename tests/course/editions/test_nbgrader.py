@@ -136,10 +136,7 @@ MIXED = {
 
 def command(course: Path, *words: str) -> None:
     """nbgrader looks for another program, alembic, on the PATH."""
-    import nbgrader as package
-
-    folders = [Path(sys.executable).parent, Path(package.__file__).parents[1] / "bin"]
-    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", *words],
         capture_output=True, text=True, check=False, cwd=course, env=os.environ | {"PATH": path},
