@@ -131,7 +131,7 @@ def test_nothing_is_written_if_nobody_knows_what_it_needs(tmp_path, monkeypatch)
 
 ANSWERS = {
     "c01-007": ('"01.5", None', '"01.5", 99'),
-    "c01-042": (": ...  # your code", ": return 1"),
+    "c01-042": ("...  # your code", "return 1"),
     "c01-057": ("{}", '{1: "a"}'),
 }
 

@@ -87,7 +87,7 @@ def test_a_deck_begins_with_the_title_ends_with_the_quiz_and_where_next(chapter,
     assert first.find("div", class_="text").p.get_text().endswith("?")
     assert body[-1].find("ol", type="a") and last.h2.get_text() == "Where next"
     following = int(chapter.name[:2]) + 1
-    assert following > len(order.CHAPTERS) or f"chapter {following}" in last.get_text()
+    assert following > len(order.CHAPTERS) or f"chapter {following}" in last.get_text().lower()
 
 
 @each
@@ -122,13 +122,17 @@ def test_a_deck_is_one_small_file_that_asks_for_nothing(chapter, talks):
 
 @each
 def test_no_number_of_an_outcome_is_typed(chapter):
-    """A percentage, a decimal or an interval in words of a slide comes from an output."""
+    """A percentage, a decimal or an interval in words of a slide comes from an output, unless the
+    chapter itself types it: an example by hand, or a setting.
+    """
     notebook = chapters.read(chapter.path)
+    chosen = set(re.findall(r"\d+\.\d+", " ".join(cell.source for cell in notebook.cells)))
     for cell in notebook.cells:
         for slide in cell.metadata.get("slides", []):
             typed = " ".join(slide.get(key, "") for key in ("title", "text", "notes"))
             typed = re.sub(r"\{\{.+?\}\}(?!\})|\$.+?\$|`.+?`|[Ee]xercise \d\d\.\d+", "", typed)
-            assert re.findall(r"\d+\.\d+|\d+ points", typed) == [], (cell.id, slide.get("title"))
+            found = set(re.findall(r"\d+\.\d+|\d+ points", typed))
+            assert found <= chosen, (cell.id, slide.get("title"))
 
 
 @each

@@ -10,6 +10,7 @@ import copy
 import functools
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import nbformat
 
 from kdnotes.course import verdicts
 from kdnotes.course.attempt import sentence
+from kdnotes.course.editions.cells import asked
 from kdnotes.course.grading.book import Book, library
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
@@ -48,7 +50,9 @@ def solutions(stem: str = STEM) -> dict[str, str]:
     for cell, solution in itertools.pairwise(ours(stem).cells):
         if cell.id in labels:
             kept = [one for one in cell.source.splitlines() if one.startswith(("from ", "import "))]
-            handed = solution.source.replace("assert check.", "solved = check.")
+            (answered,) = asked(solution.source)
+            handed = solution.source.replace("check.solution(", f"solved = check.{answered.kind}(")
+            handed = re.sub(r"\bsolution_(\w+)", r"\1", handed)
             found[labels[cell.id]] = "\n".join([*kept, handed])
     return found
 
