@@ -28,7 +28,9 @@ NOTE = """# kdnotes {version}: the chapters for students
 
 ## How to start
 {install}
-2. In this folder: `kdnotes lab --notebooks .`
+2. If you were given a store of finished runs, say where it lies: `export KDNOTES_STORE=FILE`
+   (PowerShell: `$env:KDNOTES_STORE="FILE"`). Then, in this folder and the same terminal:
+   `kdnotes lab --notebooks .`
 3. Run the cells from the top. Where a chapter asks for a guess, write it down *before* you run the
    experiment: what you expected beside what came is worth more than the figure alone.
 4. Write your answers into the cells that say `# your code` or `# your number`; each has a check.
@@ -41,8 +43,9 @@ in a chapter's second cell. A link to a chapter that is not in this folder opens
 The solutions, and all that an experiment prints or draws: run it, and you see it. {checks}
 """
 INSTALL = {
-    True: """1. Install kdnotes {version}, if your lecturer has not done so: `python -m pip install
-   FOLDER`, where FOLDER is a copy of the course (with `pyproject.toml`).""",
+    True: """1. Install kdnotes {version}, if your lecturer has not done so: `python -m pip install -r
+   FOLDER/requirements.lock`, then `python -m pip install FOLDER`, where FOLDER is a copy of the
+   course (with `pyproject.toml`).""",
     False: """1. In this folder: `python -m pip install .` (in a virtual environment; Python 3.11 or
    newer). It installs the package `kdnotes` that lies here, and what that needs.""",
 }

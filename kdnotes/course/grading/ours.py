@@ -46,7 +46,10 @@ def values(
     cache = None if store is None else str(store)
     quiet = io.StringIO()
     with (
-        _variables(KDNOTES_PROFILE=profile, KDNOTES_CACHE=cache),
+        # A worker's own workers would be threads, in which no two trainings may run.
+        _variables(
+            KDNOTES_PROFILE=profile, KDNOTES_CACHE=cache, KDNOTES_WORKERS="1", KDNOTES_PROGRESS="0"
+        ),
         contextlib.redirect_stdout(quiet),
         contextlib.redirect_stderr(quiet),
         warnings.catch_warnings(action="ignore"),
