@@ -219,7 +219,7 @@ class Fake:
 
     def __init__(self, chapter, parameters, **limits):
         self.chapter, self.name, self.began, self.done, self.total = chapter, chapter.name, 0, 0, 1
-        self.stopped = False
+        self.stopped, self.training = False, ""
         self.begun.append(self)
 
     def ended(self):
