@@ -43,9 +43,9 @@ in a chapter's second cell. A link to a chapter that is not in this folder opens
 The solutions, and all that an experiment prints or draws: run it, and you see it. {checks}
 """
 INSTALL = {
-    True: """1. Install kdnotes {version}, if your lecturer has not done so, from a copy of the course
-   in FOLDER: `python -m pip install -r FOLDER/requirements.lock`, then `python -m pip install
-   FOLDER`.""",
+    True: """1. Install kdnotes {version}, if your lecturer has not done so, from a copy of the
+   course in FOLDER: `python -m pip install -r FOLDER/requirements.lock`, then `python -m pip
+   install FOLDER`.""",
     False: """1. In this folder: `python -m pip install .` (in a virtual environment; Python 3.11 or
    newer). It installs the package `kdnotes` that lies here, and what that needs.""",
 }
