@@ -105,7 +105,10 @@ def test_notes_of_a_speaker_do_not_go_to_students(tmp_path):
     folder = write(tmp_path / "course", "01_first", "print(1)")
     path = folder / "01_first.ipynb"
     notebook = nbformat.read(path, 4)
-    notebook.cells[0].metadata |= {"slideshow": {"slide_type": "slide"}, "notes": "the answer is forty-two"}
+    notebook.cells[0].metadata |= {
+        "slideshow": {"slide_type": "slide"},
+        "notes": "the answer is forty-two",
+    }
     nbformat.write(notebook, path)
     everything = chapters.find(folder)
     (written,) = student.write(everything, everything, tmp_path / "out")

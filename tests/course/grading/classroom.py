@@ -395,7 +395,7 @@ def answers_to_the_first() -> list[Handed]:
         first("copies", other, "error", refused),
         first("reference", REFERENCE, "error", stopped + "ModuleNotFoundError"),
         first("nonsense", NONSENSE, "killed", "its process"),
-        first("cursor", r"raise ValueError('\x1b[2J=1')", "error", stopped + "ValueError:  [2J=1"),
+        first("cursor", r"raise ValueError('\x1b[2J=1')", "error", stopped + "ValueError: [2J=1"),
         first("no-function", "return 0", "error", "the cell stopped with TypeError", call=number),
         first("renamed", RIGHT, "correct", call=called),
         first("no-check", RIGHT, "correct", call="decoupled(*batch)"),
