@@ -20,7 +20,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from kdnotes.show.pages import markdown
+from kdnotes.show.pages import code_colors, markdown
 
 __all__ = ["LEAST", "Part", "Slide", "code", "deck", "formula", "lines", "picture", "plain"]
 
@@ -145,8 +145,7 @@ FILES = ("reveal.css", "reveal.js", "notes.js")
 
 
 def _own_style() -> str:
-    colors = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
-    return (HERE / "deck.css").read_text(encoding="utf-8") + colors
+    return (HERE / "deck.css").read_text(encoding="utf-8") + code_colors()
 
 
 def _address(script: str) -> str:

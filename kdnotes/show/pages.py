@@ -20,7 +20,7 @@ from kdnotes.show.arrange import Heading, arrange
 from kdnotes.show.document import document
 from kdnotes.show.terms import link
 
-__all__ = ["index_page", "markdown", "notebook_page", "relink", "text_page"]
+__all__ = ["code_colors", "index_page", "markdown", "notebook_page", "relink", "text_page"]
 
 HERE = Path(__file__).parent
 TEMPLATES = jinja2.Environment(
@@ -67,9 +67,13 @@ def notebook_page(
     options = {"exclude_input_prompt": True, "exclude_output_prompt": True}
     cells, _ = _Exporter(raw_template=NOTEBOOK, **options).from_notebook_node(notebook)
     body, contents = arrange(cells)
-    colors = HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight")
     page = _page(link(body, terms or {}), contents, previous, following)
-    return document(title, page, colors)
+    return document(title, page, code_colors())
+
+
+def code_colors() -> str:
+    """The style sheet of coloured Python: of enough contrast on #f8f8f8, comments too."""
+    return HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight")
 
 
 def markdown(text: str, attachments: Mapping[str, Any] | None = None) -> str:

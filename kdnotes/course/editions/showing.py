@@ -30,6 +30,7 @@ PREDICTION = re.compile(r"^Prediction [^:\n]+: (.+)$", re.MULTILINE)
 NUMBER = re.compile(r"[+−]?\d+(?:[.,]\d+)*(?:e[+-]\d+)?")
 MARKS = re.compile(r"([\\`*_$<>\[\]|#])")
 LETTERS = "abcdef"
+PROSE = 55  # characters of running text in a row as wide as the stage
 
 
 def part(cell: Any, asked: str) -> Part:
@@ -177,7 +178,7 @@ def _answer(cell: Any, asked: re.Match[str]) -> Part:
 def _markdown(cell: Any, asked: re.Match[str]) -> Part:
     found = [output.data["text/markdown"] for output in _displayed(cell, "text/markdown")]
     one = _nth(found, asked, "Markdown in its outputs")
-    rows = sum(1.2 + len(line) // 80 for line in one.splitlines() if line.strip())
+    rows = sum(1.2 + len(line) // PROSE for line in one.splitlines() if line.strip())
     return plain(markdown(one), "markdown", 34, rows)
 
 

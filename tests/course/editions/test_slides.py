@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ import kdnotes
 from kdnotes.course import chapters, order
 from kdnotes.course.editions import slides
 from kdnotes.course.exercises import soft_targets
-from kdnotes.show import deck
+from kdnotes.show import deck, pages
 from kdnotes.show.plots import figure, png
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
@@ -142,13 +143,18 @@ def test_a_cell_with_slides_is_one_for_other_tools_too(chapter):
         assert other == ({"slide_type": "slide"} if "slides" in cell.metadata else {}), cell.id
 
 
+def measured(page: str, path: Path) -> list:
+    """Width, height and faults of each slide of a deck."""
+    path.write_text(page, encoding="utf-8")
+    found = dom(path.as_uri(), budget=20_000)
+    return json.loads(BeautifulSoup(found, "html.parser").title.text)
+
+
 @needs_browser
 @each
 def test_every_slide_fits_the_stage_and_can_be_read(chapter, talks, tmp_path):
     page = talks[chapter.name].read_text(encoding="utf-8").replace("</body>", MEASURE)
-    (tmp_path / "deck.html").write_text(page, encoding="utf-8")
-    found = dom((tmp_path / "deck.html").as_uri(), budget=20_000)
-    said = json.loads(BeautifulSoup(found, "html.parser").title.text)
+    said = measured(page, tmp_path / "deck.html")
     assert len(said) == len(sections(talks[chapter.name]))
     for number, (width, height, faults) in enumerate(said, 1):
         assert (width, height, faults) == (1280, 720, []), number
@@ -193,6 +199,36 @@ def talk(folder, *cells):
 def slide(folder, entry, *arguments):
     entry = {"title": "A title", "notes": "Say that."} | entry
     return talk(folder, cell_of(entry, *arguments))[1]
+
+
+def test_code_has_the_colors_of_the_pages():
+    """Whose comments have enough contrast."""
+    assert pages.code_colors() in deck.deck("A talk", [deck.Slide("A title", notes="Say that.")])
+
+
+@needs_browser
+def test_the_longest_text_that_is_taken_beside_a_figure_fits(tmp_path):
+    entry = {"show": ["figure", "markdown"], "title": "A title", "notes": "Say that."}
+
+    def attempt(words):
+        text = new_output("display_data", {"text/markdown": "resolved " * words, "text/plain": ""})
+        return talk(tmp_path, cell_of(entry, "x = 1", [drawing(width=9, height=3.5), text]))
+
+    with pytest.raises(ValueError, match="is the least|choose fewer"):
+        attempt(200)
+    refused = (not is_taken(attempt, words) for words in range(12, 201, 4))
+    longest = 12 + 4 * (list(itertools.takewhile(lambda one: not one, refused)).count(False) - 1)
+    assert attempt(longest)
+    page = (tmp_path / "talks" / "01_soft_targets.slides.html").read_text(encoding="utf-8")
+    faults = measured(page.replace("</body>", MEASURE), tmp_path / "deck.html")
+    assert [one[2] for one in faults] == [[], []]
+
+
+def is_taken(attempt, words):
+    try:
+        return bool(attempt(words))
+    except ValueError:
+        return False
 
 
 def test_the_title_slide_is_made_of_the_chapter(tmp_path):
