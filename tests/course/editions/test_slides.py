@@ -216,8 +216,8 @@ def test_the_longest_text_that_is_taken_beside_a_figure_fits(tmp_path):
 
     with pytest.raises(ValueError, match="is the least|choose fewer"):
         attempt(200)
-    refused = (not is_taken(attempt, words) for words in range(12, 201, 4))
-    longest = 12 + 4 * (list(itertools.takewhile(lambda one: not one, refused)).count(False) - 1)
+    taken = itertools.takewhile(lambda words: is_taken(attempt, words), range(12, 201, 4))
+    longest = max(taken)
     assert attempt(longest)
     page = (tmp_path / "talks" / "01_soft_targets.slides.html").read_text(encoding="utf-8")
     faults = measured(page.replace("</body>", MEASURE), tmp_path / "deck.html")
