@@ -214,7 +214,7 @@ def test_the_longest_text_that_is_taken_beside_a_figure_fits(tmp_path):
         text = new_output("display_data", {"text/markdown": "resolved " * words, "text/plain": ""})
         return talk(tmp_path, cell_of(entry, "x = 1", [drawing(width=9, height=3.5), text]))
 
-    with pytest.raises(ValueError, match="is the least|choose fewer"):
+    with pytest.raises(ValueError, match=r"is the least|choose fewer"):
         attempt(200)
     taken = itertools.takewhile(lambda words: is_taken(attempt, words), range(12, 201, 4))
     longest = max(taken)
