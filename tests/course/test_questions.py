@@ -26,6 +26,7 @@ from kdnotes.course.questions import RIGHT, Item, Question
 from kdnotes.intervals import Interval
 from kdnotes.lab import Design
 from kdnotes.methods import KD, CrossEntropy, LabelSmoothing, UncertaintyKD
+from kdnotes.study import together
 
 MODULES = {
     f"{number:02d}": importlib.import_module(f"kdnotes.course.exercises.{name}")
@@ -374,16 +375,32 @@ def test_02_5_is_the_cost_with_the_smallest_ratio(capsys):
     assert verdict(capsys, check.read, "02.5", "file MB", costs) == "correct"
 
 
-def test_03_4_is_read_from_the_study_of_this_run(capsys):
-    study, arms = temperatures()
-    assert verdict(capsys, check.read, "03.4", ["T=1"], study, "T=2", arms) == "correct"
-    for wrong in ([], ["T=4"], ["T=1", "T=4"]):
-        assert "not yet" in verdict(capsys, check.read, "03.4", wrong, study, "T=2", arms)
-    with pytest.raises(ValueError, match="'T=2'"):  # the chosen one is no other
-        check.read("03.4", ["T=1", "T=2"], study, "T=2", arms)
-    alike, _ = temperatures()
-    alike.frame["test_accuracy"] = study.values("T=2").tolist() * 3  # no spread: nothing resolved
-    assert verdict(capsys, check.read, "03.4", ["T=1", "T=4"], alike, "T=2", arms) == "correct"
+def test_03_4_and_12_4_are_resolved_in_nll_and_not_in_accuracy(capsys):
+    study, _ = temperatures()  # from T=1: T=2 is not resolved, T=4 is
+    noise = np.array([0.001, -0.002, 0.001, 0.002, -0.002])
+    study.frame["test_nll"] = [*(0.6 + noise), *(0.5 - noise), *(0.7 + noise / 2)]
+    for exercise in ("03.4", "12.4"):
+        assert verdict(capsys, check.read, exercise, ["T=2"], study, "T=1") == "correct"
+        for wrong in ([], ["T=4"], ["T=2", "T=4"]):
+            assert "not yet" in verdict(capsys, check.read, exercise, wrong, study, "T=1")
+        with pytest.raises(ValueError, match="'T=1'"):  # the baseline is no arm against it
+            check.read(exercise, ["T=1"], study, "T=1")
+    study.frame["test_nll"] = [*(0.6 + noise), *(0.6 - noise), *(0.7 + noise / 2)]
+    assert verdict(capsys, check.read, "03.4", [], study, "T=1") == "correct"
+
+
+def test_13_5_is_the_upper_end_of_the_last_row(capsys):
+    gains = {
+        "30 epochs": np.array([0.001, 0.003, -0.002]),
+        "72 epochs": np.array([0.012, 0.004, 0.009]),
+    }
+    rows = together(gains | {"longest − shortest": np.subtract(*reversed(gains.values()))})
+    high = 100 * rows["longest − shortest"].high
+    for answer in (high, round(high, 2), high - 0.015):
+        assert verdict(capsys, check.read, "13.5", answer, rows) == "correct"
+    spec = READINGS["13.5"]
+    for trap in spec.traps:
+        assert verdict(capsys, check.read, "13.5", trap(rows), rows) == f"not yet: {sentence(trap)}"
 
 
 def test_04_6_better_is_resolved_and_above(capsys):

@@ -161,20 +161,35 @@ class SecondLoss(Question):
 BY_HAND = {4: SecondLoss()}
 
 
-class Resolved(Question):
-    """The lengths of training at which peers and students alone are told apart."""
+class StillPossible(Question):
+    """What two lengths that are not resolved from one another may still differ by."""
 
-    asks = "a list of names of rows; it may be empty"
-    hint = "an interval that holds the dotted line is not resolved"
+    asks = "a number of points"
+    hint = "the last row: its interval ends at the mean plus the half-width"
+    absolute = 0.02
 
     def expected(self, intervals):
-        return {name for name, one in intervals.items() if one.resolved}
+        return 100 * intervals["longest − shortest"].high
 
-    def choices(self, intervals):
-        return list(intervals)
+    def wrong_mean(self, intervals):
+        """That is the estimate; the interval holds larger values too."""
+        return 100 * intervals["longest − shortest"].mean
+
+    def wrong_half_width(self, intervals):
+        """That is the half-width alone: it is counted from the mean, not from 0."""
+        return 100 * intervals["longest − shortest"].half_width
+
+    def wrong_smallest(self, intervals):
+        """That is the lower end: the least that the interval holds."""
+        return 100 * intervals["longest − shortest"].low
+
+    def wrong_other_row(self, intervals):
+        """That is the gain at the longest training, which is compared with 0."""
+        *_, longest, _ = intervals.values()
+        return 100 * longest.high
 
 
-READINGS = {5: Resolved()}
+READINGS = {5: StillPossible()}
 
 
 class PeersBesideATeacher(Comparison):

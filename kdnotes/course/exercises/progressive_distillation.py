@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from kdnotes import losses, methods
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.exercises.shared import BetterThan
+from kdnotes.course.exercises.shared import OnlyNLL
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 
 
@@ -112,13 +112,7 @@ class EqualWork(Question):
 BY_HAND = {3: EqualWork()}
 
 
-class Better(BetterThan):
-    """Of the schedules, the stop, the assistant and KD of equal work."""
-
-    asks = "a list of names of arms, such as ['CE']; it may be empty"
-
-
-READINGS = {4: Better()}
+READINGS = {4: OnlyNLL()}
 
 
 class WhenToStop(Comparison):

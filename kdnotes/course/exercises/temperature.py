@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from kdnotes.course.attempt import Exercise
+from kdnotes.course.exercises.shared import OnlyNLL
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 from kdnotes.methods import KD
 
@@ -122,22 +123,7 @@ class EquivalentAlpha(Exercise):
 EXERCISES = {1: Entropy(), 2: Choice(), 3: EquivalentAlpha()}
 
 
-class AsGood(Question):
-    """The temperatures that this run cannot tell from the one that validation chose."""
-
-    asks = "a list of names of arms, such as ['T = 1']"
-    hint = "look for the intervals of chosen minus other that hold 0, judged together"
-
-    def expected(self, study, chosen, arms):
-        others = self.choices(study, chosen, arms)
-        versus = study.differences({arm: (chosen, arm) for arm in others})
-        return {arm for arm, difference in versus.items() if not difference.resolved}
-
-    def choices(self, study, chosen, arms):
-        return [arm for arm in arms if arm != chosen]
-
-
-READINGS = {4: AsGood()}
+READINGS = {4: OnlyNLL()}
 
 
 class FalseAlarm(Question):
