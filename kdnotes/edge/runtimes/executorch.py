@@ -97,7 +97,7 @@ class _Method(Loaded):
         self.method = self.program.load_method("forward")
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self.method.execute((images.contiguous(),))[0].clone()
+        return self.method.execute((images.contiguous(),))[0]
 
     def bound(self, images: Tensor) -> Callable[[], object]:
         return functools.partial(self.method.execute, (images.contiguous(),))
