@@ -29,13 +29,14 @@ COLUMNS = (
     "largest_difference", "flips", "images", "accuracy", "bytes", "hot_ms", "hot_ratio",
     "paced_ms", "paced_ratio", "operators",
 )  # fmt: skip
+KINDS = ("float", "int8")
 YARDSTICK = "yardstick"  # the name of its calls: ONNX Runtime's float file, loaded by itself
 
 
 def compare(
     network: nn.Module, images: Tensor, targets: Tensor, calibration: Tensor,
-    chosen: Sequence[Runtime] = ALL, *, repeats: int = 40, paced_repeats: int = 20,
-    period: float = 0.02, folder: Path | None = None,
+    chosen: Sequence[Runtime] = ALL, *, kinds: Sequence[str] = KINDS, repeats: int = 40,
+    paced_repeats: int = 20, period: float = 0.02, folder: Path | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """One row for each runtime, in float and in int8: the same answers, at which size and speed?
 
@@ -53,11 +54,14 @@ def compare(
         images, targets: the test set, ``[N, C, 32, 32]`` and ``[N]``.
         calibration: images of the *training* set, for int8.
         chosen: the runtimes, in the order of the rows.
+        kinds: of the rows of each runtime.
         repeats, paced_repeats: timed calls of each file.
         period: seconds from one paced call to the next.
         folder: where the files are kept; by default they are removed.
     """
     checks.images("images", images)
+    for kind in kinds:
+        checks.one_of(*KINDS)("kinds", kind)
     checks.count("repeats", repeats)
     checks.count("paced_repeats", paced_repeats)
     checks.positive("period", period)
@@ -67,7 +71,7 @@ def compare(
         place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory()))
         rows, loaded = [], {}
         for number, runtime in enumerate(chosen):
-            for kind in ("float", "int8"):
+            for kind in kinds:
                 path = place / f"{number}_{kind}{runtime.suffix}"
                 given = calibration if kind == "int8" else None
                 row, network_there = _made(runtime, kind, network, path, given)
