@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -143,7 +144,10 @@ def _graph(content: bytes) -> dict[str, Any]:
         held = Path(folder, "graph.bin")
         held.write_bytes(graph)
         _flatbuffer._flatc_decompile(folder, str(schema), str(held), ["--raw-binary"])
-        return json.loads(held.with_suffix(".json").read_text(encoding="utf-8"))
+        written = held.with_suffix(".json").read_text(encoding="utf-8")
+    return json.loads(
+        re.sub(r"(?<=: )(-?)inf\b", r"\1Infinity", written)
+    )  # as JSON's reader has it
 
 
 def _precision(node: dict[str, Any], graph: dict[str, Any]) -> str:

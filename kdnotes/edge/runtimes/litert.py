@@ -56,7 +56,7 @@ def make_converter(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class LiteRT(Runtime):
-    """A flat file (``.tflite``), for one image a call.
+    """A flat file (``.tflite``), for one image a call; in int8, its input and output are int8 too.
 
     Args:
         ranges: of the activations: "extremes" of all calibration images, or "moving average", the
@@ -148,10 +148,19 @@ class _Interpreter(Loaded):
 
     def __call__(self, images: Tensor) -> Tensor:
         self.bound(images)()
-        return torch.from_numpy(self.run.get_tensor(self.returned["index"]).copy())
+        logits = self.run.get_tensor(self.returned["index"])
+        scale, zero = self.returned["quantization"]
+        if logits.dtype != np.float32:  # int8: the file ends in integers
+            logits = scale * (logits.astype(np.float32) - zero)
+        return torch.from_numpy(logits.astype(np.float32))
 
     def bound(self, images: Tensor) -> Callable[[], object]:
-        self.run.set_tensor(self.given["index"], images.contiguous().numpy())
+        given, kind = images.contiguous().numpy(), self.given["dtype"]
+        scale, zero = self.given["quantization"]
+        if kind != np.float32:  # int8: the file begins with integers
+            limits = np.iinfo(kind)
+            given = np.clip(np.round(given / scale) + zero, limits.min, limits.max).astype(kind)
+        self.run.set_tensor(self.given["index"], given)
         return self.run.invoke
 
     def operators(self) -> dict[str, int]:
