@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor, nn
 
-from kdnotes import edge, models, study, training
+from kdnotes import edge, study, training
 from kdnotes.course import baseline, profiles
 from kdnotes.course.profiles import Settings
 from kdnotes.data import Split
@@ -53,11 +53,12 @@ def students(settings: Settings, trained: nn.Module) -> dict[str, nn.Module]:
     """The course's networks that might go onto a microcontroller; sizes need no other training."""
     untrained = {
         "student (smoke)": settings.student(profiles.PROFILES["smoke"].student),
-        "student (full)": settings.student(models.StudentNet),
+        "student (lesson)": settings.student(profiles.PROFILES["lesson"].student),
+        "student (full)": settings.student(profiles.PROFILES["full"].student),
         "teacher (lesson)": settings.teacher_factory(),
     }
     networks = {name: build().eval() for name, build in untrained.items()}
-    return {f"student ({settings.profile.name})": trained} | networks
+    return networks | {f"student ({settings.profile.name})": trained}
 
 
 def make(settings: Settings, repeats: int = 200, paced_repeats: int = 40) -> runtimes.Record:

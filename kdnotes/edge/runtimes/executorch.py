@@ -29,6 +29,8 @@ TYPES = {"fp32": "float32", "fp16": "float16", "qint8": "int8", "quint8": "int8"
 class ExecuTorch(Runtime):
     """A program (``.pte``) that hands what it can to XNNPACK; int8 by torchao's pt2e.
 
+    Its threads belong to the process: ``load`` leaves one of them to all of its programs.
+
     Args:
         gradients: export as PyTorch does by default, with gradients: a strided 1×1 convolution then
             splits the part that XNNPACK runs. Without them it is the cure.

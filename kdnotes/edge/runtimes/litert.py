@@ -78,12 +78,15 @@ class LiteRT(Runtime):
 
     def missing(self) -> str:
         """What to install; and if the converter lacks, how to make its environment."""
-        make = f"kdnotes.edge.runtimes.make_converter(folder), named in {CONVERTER}"
-        return super().missing() or ("" if self._python() else make)
+        python = self._python()
+        if super().missing() or (python and Path(python).is_file()):
+            return super().missing()
+        said = f", which names no file now: {python}" if python else ""
+        return f"kdnotes.edge.runtimes.make_converter(folder), its path in {CONVERTER}{said}"
 
     def versions(self) -> dict[str, str]:
         """Of the runtime, and of the converter in its environment."""
-        if not (python := self._python()):
+        if not (python := self._python()) or not Path(python).is_file():
             return super().versions()
         done = subprocess.run([python, "-I", "-c", ASK], capture_output=True, text=True)
         return super().versions() | (json.loads(done.stdout) if done.returncode == 0 else {})

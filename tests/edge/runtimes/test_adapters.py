@@ -116,3 +116,9 @@ def test_a_converter_that_fails_says_why(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     monkeypatch.delenv("KDNOTES_LITERT", raising=False)
     assert "make_converter" in runtimes.LiteRT().missing()
+    assert "no file now: no/python" in runtimes.LiteRT(converter="no/python").missing()
+
+
+def test_a_runtime_that_knows_no_batches_refuses_one(load):
+    with pytest.raises(ValueError, match="images must be one image, not 2"):
+        load(runtimes.Ncnn(), "float")(IMAGES[:2])
