@@ -79,7 +79,7 @@ def test_a_weight_that_is_none_is_refused(weight):
 
 
 def test_wrong_calls_are_refused():
-    with pytest.raises(TypeError, match="network must be an edge.FakeQuantised"):
+    with pytest.raises(TypeError, match=r"network must be an edge\.FakeQuantised"):
         edge.moving_ranges(network(), IMAGES)
     with pytest.raises(ValueError, match="images"):
         edge.moving_ranges(edge.FakeQuantised(network(), IMAGES), IMAGES[0])
