@@ -4,6 +4,7 @@ Each but the first is an optional extra, such as ``pip install "kdnotes[openvino
 stands for all of them.
 """
 
+from kdnotes.edge.runtimes import installed, micro, surprises
 from kdnotes.edge.runtimes.executorch import ExecuTorch
 from kdnotes.edge.runtimes.interface import Loaded, Runtime
 from kdnotes.edge.runtimes.litert import LiteRT, make_converter
@@ -15,5 +16,5 @@ from kdnotes.edge.runtimes.table import ALL, compare
 
 __all__ = [
     "ALL", "ExecuTorch", "LiteRT", "Loaded", "Ncnn", "OnnxRuntime", "OpenVino", "Record", "Runtime",
-    "compare", "differing", "make_converter", "recorded",
+    "compare", "differing", "installed", "make_converter", "micro", "recorded", "surprises",
 ]  # fmt: skip

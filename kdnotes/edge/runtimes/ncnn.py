@@ -46,7 +46,7 @@ class Ncnn(Runtime):
 
         images = example(network)
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript, which pnnx reads
+            warnings.simplefilter("ignore")  # TorchScript is deprecated, but pnnx reads it
             traced = Path(folder, "network.pt")
             torch.jit.trace(network, images).save(str(traced))
             shape = str(list(images.shape)).replace(" ", "")

@@ -23,8 +23,9 @@ class Record:
 
     Args:
         table: of ``compare``.
-        surprises: what a setting that makes a surprise does, and its cure: columns as in ``table``.
-        micro: rows of ``micro.table``: networks on a microcontroller.
+        surprises: of ``compare``, with the settings that make the surprises.
+        micro: of ``micro.table``.
+        effects: surprise → setting → number, of the functions in ``surprises``.
         machine: of ``edge.machine``.
         made: what else there is to say, such as the date and the student.
         sizes: megabytes that each extra adds to the core's installation.
@@ -33,6 +34,7 @@ class Record:
     table: pd.DataFrame
     surprises: pd.DataFrame
     micro: pd.DataFrame
+    effects: Mapping[str, Mapping[str, Any]]
     machine: Mapping[str, str]
     made: Mapping[str, Any]
     sizes: Mapping[str, float]
@@ -41,11 +43,12 @@ class Record:
         """Write it as JSON, completely or not at all."""
         frames = {name: getattr(self, name) for name in FRAMES}
         rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in frames.items()}
-        others = {"made": self.made, "machine": self.machine, "sizes": self.sizes}
+        others = {name: dict(getattr(self, name)) for name in OTHERS}
         write_text(Path(path), json.dumps({**others, **rows}, indent=1, ensure_ascii=False) + "\n")
 
 
 FRAMES = ("table", "surprises", "micro")
+OTHERS = ("made", "machine", "sizes", "effects")
 
 
 def recorded(path: Path | None = None) -> Record:
