@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +16,7 @@ from helpers import CONFIG, student_of, tiny_data, tiny_teacher
 from sweep import ALL, checked
 
 from kdnotes import edge, training
-from kdnotes.course import check
+from kdnotes.course import check, order
 from kdnotes.course.attempt import sentence
 from kdnotes.course.exercises.edge_runtimes import BY_HAND, QUIZ, READINGS
 from kdnotes.course.questions import RIGHT as RIGHT_ANSWER
@@ -21,6 +24,8 @@ from kdnotes.experiment import Design
 from kdnotes.intervals import mean_interval
 from kdnotes.methods import KD, CrossEntropy
 from kdnotes.study import Arm, PerSeed
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def by_counting(ours, theirs, targets):
@@ -208,3 +213,24 @@ def test_17_6_one_seed_is_none():
 def test_the_quiz_has_one_right_answer_a_question():
     for item in QUIZ:
         assert list(item.choices.values()).count(RIGHT_ANSWER) == 1
+
+
+def test_the_rates_are_those_that_the_chapter_on_the_edge_has_chosen():
+    """Its stored output says them; the chapter on edge runtimes takes them over as numbers."""
+    printed, code = (
+        "".join(text for cell in notebook(name) for text in of(cell))
+        for name, of in (
+            ("on_the_edge", lambda cell: [one.get("text", "") for one in cell.get("outputs", [])]),
+            ("edge_runtimes", lambda cell: [cell.source]),
+        )
+    )
+    chosen = {
+        loss: float(re.search(rf"QAT {loss}: rate ([\d.]+) is chosen", printed)[1])
+        for loss in ("labels", "KD")
+    }
+    taken = re.search(r'rates = \{"CE": ([\de.-]+), "KD": ([\de.-]+)\}', code)
+    assert {"labels": float(taken[1]), "KD": float(taken[2])} == chosen
+
+
+def notebook(name):
+    return nbformat.read(NOTEBOOKS / f"{order.stem(name)}.ipynb", 4).cells
