@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import Callable, Mapping
+import functools
 from pathlib import Path
 
+import pandas as pd
 from torch import Tensor, nn
 
-from kdnotes import edge, models, study, training
+from kdnotes import edge, study, training
 from kdnotes.course import baseline, profiles
 from kdnotes.course.profiles import Settings
+from kdnotes.data import Split
 from kdnotes.edge import runtimes
 from kdnotes.edge.runtimes import installed, micro, surprises
 
 __all__ = ["SURPRISES", "calibration", "make", "students", "trained_student"]
 
 OUTPUT = Path(runtimes.__file__).with_name("record.json")
-SURPRISES = (
-    runtimes.OnnxRuntime(signed_activations=True),
-    runtimes.ExecuTorch(gradients=True),
-    runtimes.LiteRT(ranges="moving average"),
-    runtimes.Ncnn(half=True),
-    runtimes.OpenVino(half=True),
-)
+SURPRISES = {  # the kind of file → settings that make a surprise in it
+    "float": (
+        runtimes.ExecuTorch(gradients=True), runtimes.Ncnn(half=True), runtimes.OpenVino(half=True),
+    ),
+    "int8": (
+        runtimes.OnnxRuntime(signed_activations=True), runtimes.LiteRT(ranges="moving average"),
+    ),
+}  # fmt: skip
 LARGEST = 64  # images of the batch that is asked for
 
 
@@ -46,18 +49,20 @@ def calibration(settings: Settings) -> Tensor:
     return settings.splits().train.images[:number]
 
 
-def students(settings: Settings) -> Mapping[str, Callable[[], nn.Module]]:
-    """The course's networks that might go onto a microcontroller, untrained: sizes need no more."""
-    return {
+def students(settings: Settings, trained: nn.Module) -> dict[str, nn.Module]:
+    """The course's networks that might go onto a microcontroller; sizes need no other training."""
+    untrained = {
         "student (smoke)": settings.student(profiles.PROFILES["smoke"].student),
         "student (lesson)": settings.student(profiles.PROFILES["lesson"].student),
-        "student (full)": settings.student(models.StudentNet),
+        "student (full)": settings.student(profiles.PROFILES["full"].student),
         "teacher (lesson)": settings.teacher_factory(),
     }
+    networks = {name: build().eval() for name, build in untrained.items()}
+    return networks | {f"student ({settings.profile.name})": trained}
 
 
-def make(settings: Settings, output: Path, repeats: int = 200, paced_repeats: int = 40) -> None:
-    """Measure everything and write it, as ``runtimes.recorded`` reads it.
+def make(settings: Settings, repeats: int = 200, paced_repeats: int = 40) -> runtimes.Record:
+    """Measure everything.
 
     Raises:
         ModuleNotFoundError: a runtime or tflite-micro is not installed.
@@ -67,26 +72,36 @@ def make(settings: Settings, output: Path, repeats: int = 200, paced_repeats: in
         if what:
             raise ModuleNotFoundError(f"the record needs all runtimes: {what}")
     network, test, given = trained_student(settings), settings.splits().test, calibration(settings)
-    sizes = {"repeats": repeats, "paced_repeats": paced_repeats}
-    tables = [
-        runtimes.compare(network, test.images, test.targets, given, chosen, **sizes)
-        for chosen in (runtimes.ALL, SURPRISES)
-    ]
+    tables = compared(network, test, given, repeats=repeats, paced_repeats=paced_repeats)
+    small = micro.table(students(settings, network), given)
+    found = effects(network, test.images, given)
+    return runtimes.Record(
+        *tables, small, found, edge.machine(), made(settings, len(given)), added_megabytes()
+    )
+
+
+def compared(
+    network: nn.Module, test: Split, given: Tensor, **sizes: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of all runtimes, and that of the settings that make surprises."""
+    call = functools.partial(runtimes.compare, network, test.images, test.targets, given, **sizes)
+    parts = [call(chosen, kinds=(kind,)) for kind, chosen in SURPRISES.items()]
+    tables = call(), pd.concat(parts, ignore_index=True)
     for status in [one for table in tables for one in table["status"]]:
         if status.startswith("failed"):
             raise RuntimeError(f"a runtime {status}")
-    built = {name: build().eval() for name, build in students(settings).items()}
-    made = {
+    return tables
+
+
+def made(settings: Settings, images: int) -> dict[str, object]:
+    """What the record is of."""
+    return {
         "date": datetime.date.today().isoformat(),
         "student": "KD baseline, seed 0",
         "profile": settings.profile.name,
         "dataset": settings.dataset,
-        "calibration images": len(given),
+        "calibration images": images,
     }
-    runtimes.Record(
-        *tables, micro.table(built, given), effects(network, test.images, given),
-        edge.machine(), made, added_megabytes(),
-    ).save(output)  # fmt: skip
 
 
 def effects(network: nn.Module, images: Tensor, given: Tensor) -> dict[str, dict[str, object]]:
@@ -118,7 +133,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file")
     parser.add_argument("--profile", default="lesson", choices=tuple(profiles.PROFILES))
     given = parser.parse_args()
-    make(profiles.settings(given.profile, "fashion-mnist", None), given.output)
+    make(profiles.settings(given.profile, "fashion-mnist", None)).save(given.output)
 
 
 if __name__ == "__main__":

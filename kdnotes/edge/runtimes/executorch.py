@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -27,6 +28,8 @@ TYPES = {"fp32": "float32", "fp16": "float16", "qint8": "int8", "quint8": "int8"
 @dataclass(frozen=True)
 class ExecuTorch(Runtime):
     """A program (``.pte``) that hands what it can to XNNPACK; int8 by torchao's pt2e.
+
+    Its threads belong to the process: ``load`` leaves one of them to all of its programs.
 
     Args:
         gradients: export as PyTorch does by default, with gradients: a strided 1×1 convolution then
@@ -97,7 +100,7 @@ class _Method(Loaded):
         self.method = self.program.load_method("forward")
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self.method.execute((images.contiguous(),))[0].clone()
+        return self.method.execute((images.contiguous(),))[0]
 
     def bound(self, images: Tensor) -> Callable[[], object]:
         return functools.partial(self.method.execute, (images.contiguous(),))
@@ -143,7 +146,10 @@ def _graph(content: bytes) -> dict[str, Any]:
         held = Path(folder, "graph.bin")
         held.write_bytes(graph)
         _flatbuffer._flatc_decompile(folder, str(schema), str(held), ["--raw-binary"])
-        return json.loads(held.with_suffix(".json").read_text(encoding="utf-8"))
+        written = held.with_suffix(".json").read_text(encoding="utf-8")
+    return json.loads(
+        re.sub(r"(?<=: )(-?)inf\b", r"\1Infinity", written)
+    )  # as JSON's reader has it
 
 
 def _precision(node: dict[str, Any], graph: dict[str, Any]) -> str:

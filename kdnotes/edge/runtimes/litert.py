@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -25,6 +26,8 @@ __all__ = ["CONVERTER", "LiteRT", "make_converter"]
 CONVERTER = "KDNOTES_LITERT"  # the variable that names the converter's Python
 CONVERTS = ("litert-torch", "ai-edge-quantizer")
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+REMEMBERED = 8  # files in float
+_converted_files: dict[str, bytes] = {}  # by the digest of a program and its converter
 ASK = (
     "import importlib.metadata as m, json; "
     f"print(json.dumps({{one: m.version(one) for one in {CONVERTS!r}}}))"
@@ -53,7 +56,7 @@ def make_converter(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class LiteRT(Runtime):
-    """A flat file (``.tflite``), for one image a call.
+    """A flat file (``.tflite``), for one image a call; in int8, its input and output are int8 too.
 
     Args:
         ranges: of the activations: "extremes" of all calibration images, or "moving average", the
@@ -75,12 +78,15 @@ class LiteRT(Runtime):
 
     def missing(self) -> str:
         """What to install; and if the converter lacks, how to make its environment."""
-        make = f"kdnotes.edge.runtimes.make_converter(folder), named in {CONVERTER}"
-        return super().missing() or ("" if self._python() else make)
+        python = self._python()
+        if super().missing() or (python and Path(python).is_file()):
+            return super().missing()
+        said = f", which names no file now: {python}" if python else ""
+        return f"kdnotes.edge.runtimes.make_converter(folder), its path in {CONVERTER}{said}"
 
     def versions(self) -> dict[str, str]:
         """Of the runtime, and of the converter in its environment."""
-        if not (python := self._python()):
+        if not (python := self._python()) or not Path(python).is_file():
             return super().versions()
         done = subprocess.run([python, "-I", "-c", ASK], capture_output=True, text=True)
         return super().versions() | (json.loads(done.stdout) if done.returncode == 0 else {})
@@ -89,20 +95,44 @@ class LiteRT(Runtime):
         return str(self.converter or os.environ.get(CONVERTER, ""))
 
     def _write(self, network: nn.Module, path: Path, calibration: Tensor | None) -> None:
-        images = example(network)
+        program = torch.export.export(network, (example(network),))
         with tempfile.TemporaryDirectory() as folder, replacing(path) as temporary:
-            program = Path(folder, "network.pt2")
-            torch.export.save(torch.export.export(network, (images,)), program)
-            options = [program, *map(str, images.shape), "--output", temporary]
-            if calibration is not None:
-                np.save(Path(folder, "images.npy"), calibration.numpy())
-                options += ["--calibration", Path(folder, "images.npy"), "--ranges", self.ranges]
-            # -I: neither this package's folder nor PYTHONPATH reaches the other environment
-            command = [self._python(), "-I", litert_converter.__file__, *options]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                raise RuntimeError(f"the converter of {CONVERTER} ended with an error: {said}")
+            if calibration is None:
+                temporary.write_bytes(self._converted(program))
+                return
+            in_float, images = Path(folder, "float.tflite"), Path(folder, "images.npy")
+            in_float.write_bytes(self._converted(program))
+            np.save(images, calibration.numpy())
+            options = ["--float", in_float, "--calibration", images, "--ranges", self.ranges]
+            self._call(temporary, *options)
+
+    def _converted(self, program: torch.export.ExportedProgram) -> bytes:
+        """The file in float, which is remembered: int8 begins with the same one."""
+        digest = hashlib.sha256(f"{self._python()} {program.graph_module.code}".encode())
+        for name, tensor in sorted((program.state_dict | program.constants).items()):
+            digest.update(name.encode() + tensor.detach().numpy().tobytes())
+        key = digest.hexdigest()
+        if key not in _converted_files:
+            with tempfile.TemporaryDirectory() as folder:
+                saved, output = Path(folder, "network.pt2"), Path(folder, "float.tflite")
+                torch.export.save(program, saved)
+                shape = map(str, program.example_inputs[0][0].shape)
+                self._call(output, "--program", saved, "--shape", *shape)
+                if len(_converted_files) >= REMEMBERED:
+                    del _converted_files[next(iter(_converted_files))]
+                _converted_files[key] = output.read_bytes()
+        return _converted_files[key]
+
+    def _call(self, *options: str | Path) -> None:
+        """The converter, in its environment.
+
+        With -I, neither the folder of this file nor PYTHONPATH reaches it.
+        """
+        command = [self._python(), "-I", litert_converter.__file__, *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise RuntimeError(f"the converter of {CONVERTER} ended with an error: {said}")
 
     def _read(self, path: Path) -> Loaded:
         return _Interpreter(path)
@@ -121,10 +151,19 @@ class _Interpreter(Loaded):
 
     def __call__(self, images: Tensor) -> Tensor:
         self.bound(images)()
-        return torch.from_numpy(self.run.get_tensor(self.returned["index"]).copy())
+        logits = self.run.get_tensor(self.returned["index"])
+        scale, zero = self.returned["quantization"]
+        if logits.dtype != np.float32:  # int8: the file ends in integers
+            logits = scale * (logits.astype(np.float32) - zero)
+        return torch.from_numpy(logits.astype(np.float32))
 
     def bound(self, images: Tensor) -> Callable[[], object]:
-        self.run.set_tensor(self.given["index"], images.contiguous().numpy())
+        given, kind = images.contiguous().numpy(), self.given["dtype"]
+        scale, zero = self.given["quantization"]
+        if kind != np.float32:  # int8: the file begins with integers
+            limits = np.iinfo(kind)
+            given = np.clip(np.round(given / scale) + zero, limits.min, limits.max).astype(kind)
+        self.run.set_tensor(self.given["index"], given)
         return self.run.invoke
 
     def operators(self) -> dict[str, int]:

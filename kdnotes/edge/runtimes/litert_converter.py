@@ -1,4 +1,4 @@
-"""Writes a LiteRT file. Runs in an environment of its own, which has litert-torch and no kdnotes.
+"""Writes LiteRT files. Runs in an environment of its own, which has litert-torch and no kdnotes.
 
 litert-torch needs a typing-extensions that Jupyter cannot use. So ``litert.LiteRT`` hands the
 network over as a program of ``torch.export``, and calls this file with that environment's Python.
@@ -10,28 +10,32 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Convert a program of ``torch.export``, to int8 if there are calibration images."""
+    """Convert a program of ``torch.export``, or quantise a file that is converted."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("program", type=Path)
-    parser.add_argument("shape", type=int, nargs="+", help="of one batch of images")
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--calibration", type=Path, help="images, a file of numpy")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--program", type=Path, help="of torch.export, to be converted")
+    parser.add_argument("--shape", type=int, nargs="+", help="of its images")
+    parser.add_argument("--float", type=Path, help="a converted file, to be quantised")
+    parser.add_argument("--calibration", type=Path, help="images [N, C, 32, 32], as numpy's file")
     parser.add_argument("--ranges", choices=("extremes", "moving average"), default="extremes")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    if given.program:
+        convert(given.program, given.shape, given.output)
+    else:
+        quantise(given.float, given.calibration, given.ranges, given.output)
 
+
+def convert(program: Path, shape: list[int], output: Path) -> None:
+    """A program of ``torch.export`` as a file of LiteRT, in float."""
     import litert_torch
     import torch
 
-    network = torch.export.load(given.program).module()
-    converted = litert_torch.convert(network, (torch.zeros(*given.shape),))
-    converted.export(str(given.output))
-    if given.calibration:
-        quantised = in_int8(given.output, given.calibration, given.ranges)
-        given.output.write_bytes(quantised)
+    network = torch.export.load(program).module()
+    litert_torch.convert(network, (torch.zeros(*shape),)).export(str(output))
 
 
-def in_int8(path: Path, calibration: Path, ranges: str) -> bytes:
+def quantise(path: Path, calibration: Path, ranges: str, output: Path) -> None:
     """The file in int8, weights and activations; ``ranges`` is how those of activations are found.
 
     "moving average" is the quantizer's default: each image moves a range by 5 % towards its own, so
@@ -42,18 +46,21 @@ def in_int8(path: Path, calibration: Path, ranges: str) -> bytes:
     from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
     from ai_edge_quantizer.utils import qsv_utils
 
-    chosen, content = recipe.static_wi8_ai8(), path.read_bytes()
+    chosen = recipe.static_wi8_ai8()
     ((signature, sides),) = Interpreter(model_path=str(path)).get_signature_list().items()
     images = {signature: [{sides["inputs"][0]: one[None]} for one in np.load(calibration)]}
     tool = quantizer.Quantizer(str(path), chosen)
     if ranges == "moving average":
-        return bytes(tool.quantize(tool.calibrate(images, num_threads=1)).quantized_model)
-    manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(chosen)
-    update = qsv_utils.min_max_update
-    found = calibrator.Calibrator(content, num_threads=1, qsv_update_func=update)
-    found.calibrate(images, manager)
-    return bytes(tool.quantize(found.get_model_qsvs()).quantized_model)
+        found = tool.calibrate(images, num_threads=1)
+    else:
+        manager = recipe_manager.RecipeManager()
+        manager.load_quantization_recipe(chosen)
+        observed = calibrator.Calibrator(
+            path.read_bytes(), num_threads=1, qsv_update_func=qsv_utils.min_max_update
+        )
+        observed.calibrate(images, manager)
+        found = observed.get_model_qsvs()
+    output.write_bytes(bytes(tool.quantize(found).quantized_model))
 
 
 if __name__ == "__main__":

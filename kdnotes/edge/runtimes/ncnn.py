@@ -92,6 +92,8 @@ class _Net(Loaded):
     def _mat(self, images: Tensor):
         import ncnn
 
+        if len(images) != 1:  # it knows no batches, and would leave the others out
+            raise ValueError(f"images must be one image, not {len(images)}")
         return ncnn.Mat(images[0].contiguous().numpy()).clone()  # else it borrows the array
 
     def _run(self, image):

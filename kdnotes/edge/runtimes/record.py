@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdnotes import checks
 from kdnotes.edge.runtimes.table import COLUMNS
 from kdnotes.files import write_text
 
@@ -53,6 +54,8 @@ OTHERS = ("made", "machine", "sizes", "effects")
 
 def recorded(path: Path | None = None) -> Record:
     """The record of this package, or of another file of ``Record.save``."""
+    if path is not None:
+        checks.existing_file("path", path, "a file of Record.save")
     held = Path(path) if path else resources.files("kdnotes.edge.runtimes") / "record.json"
     content = json.loads(held.read_text(encoding="utf-8"))
     frames = {name: pd.DataFrame(content.pop(name)) for name in FRAMES}

@@ -29,13 +29,16 @@ COLUMNS = (
     "largest_difference", "flips", "images", "accuracy", "bytes", "hot_ms", "hot_ratio",
     "paced_ms", "paced_ratio", "operators",
 )  # fmt: skip
+KINDS = ("float", "int8")
+_check_module = checks.instance(nn.Module, said="a torch.nn.Module")
+_check_runtime = checks.instance(Runtime, said="runtimes, such as OnnxRuntime()")
 YARDSTICK = "yardstick"  # the name of its calls: ONNX Runtime's float file, loaded by itself
 
 
 def compare(
     network: nn.Module, images: Tensor, targets: Tensor, calibration: Tensor,
-    chosen: Sequence[Runtime] = ALL, *, repeats: int = 40, paced_repeats: int = 20,
-    period: float = 0.02, folder: Path | None = None,
+    chosen: Sequence[Runtime] = ALL, *, kinds: Sequence[str] = KINDS, repeats: int = 40,
+    paced_repeats: int = 20, period: float = 0.02, folder: Path | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """One row for each runtime, in float and in int8: the same answers, at which size and speed?
 
@@ -53,11 +56,12 @@ def compare(
         images, targets: the test set, ``[N, C, 32, 32]`` and ``[N]``.
         calibration: images of the *training* set, for int8.
         chosen: the runtimes, in the order of the rows.
+        kinds: of the rows of each runtime.
         repeats, paced_repeats: timed calls of each file.
         period: seconds from one paced call to the next.
         folder: where the files are kept; by default they are removed.
     """
-    checks.images("images", images)
+    _check_arguments(network, images, calibration, chosen, kinds, folder)
     checks.count("repeats", repeats)
     checks.count("paced_repeats", paced_repeats)
     checks.positive("period", period)
@@ -65,9 +69,10 @@ def compare(
     checks.targets(targets, wanted.shape[1], len(images))
     with contextlib.ExitStack() as stack:
         place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory()))
-        rows, loaded = [], {}
+        first, rows = OnnxRuntime(), []
+        loaded = {YARDSTICK: first.load(first.export(network, place / "yardstick.onnx"))}
         for number, runtime in enumerate(chosen):
-            for kind in ("float", "int8"):
+            for kind in kinds:
                 path = place / f"{number}_{kind}{runtime.suffix}"
                 given = calibration if kind == "int8" else None
                 row, network_there = _made(runtime, kind, network, path, given)
@@ -75,11 +80,26 @@ def compare(
                     row |= _same(network_there, images, targets, wanted)
                     loaded[len(rows)] = network_there
                 rows.append(row)
-        first = OnnxRuntime()
-        loaded[YARDSTICK] = first.load(first.export(network, place / "yardstick.onnx"))
         _time(rows, loaded, images[:1], repeats, paced_repeats, period)
         loaded.clear()  # some systems remove no file that is in use
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _check_arguments(
+    network: nn.Module, images: Tensor, calibration: Tensor, chosen: Sequence[Runtime],
+    kinds: Sequence[str], folder: Path | None,
+) -> None:  # fmt: skip
+    """What would else be a failure of each runtime."""
+    _check_module("network", network)
+    channels = getattr(network, "in_channels", None)
+    checks.images("images", images, channels)
+    checks.images("calibration", calibration, channels)
+    for runtime in chosen:
+        _check_runtime("chosen", runtime)
+    for kind in kinds:
+        checks.one_of(*KINDS)("kinds", kind)
+    if folder is not None and not Path(folder).is_dir():
+        raise ValueError(f"folder must be an existing folder, not {str(folder)!r}")
 
 
 def _made(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -31,10 +32,21 @@ def wanted():
 every = pytest.mark.parametrize("runtime", runtimes.ALL, ids=lambda one: one.name)
 
 
+@pytest.fixture(scope="module")
+def load(tmp_path_factory):
+    """Loads the file of a runtime and a kind, which is written once: some take seconds."""
+
+    @functools.cache
+    def written(runtime, kind):
+        path = tmp_path_factory.mktemp("written") / f"{kind}{runtime.suffix}"
+        return runtime.export(network(), path, IMAGES if kind == "int8" else None)
+
+    return lambda runtime, kind: usable(runtime).load(written(runtime, kind))
+
+
 @every
-def test_the_float_file_is_the_same_network(runtime, tmp_path):
-    path = usable(runtime).export(network(), tmp_path / f"float{runtime.suffix}")
-    loaded = runtime.load(path)
+def test_the_float_file_is_the_same_network(runtime, load):
+    loaded = load(runtime, "float")
     assert (loaded.predict(IMAGES) - wanted()).abs().max() < TOLERANCE
     assert loaded.layers() == {"float32": LAYERS} and loaded.precision == "float32"
     weights = 4 * sum(one.numel() for one in network().parameters())
@@ -47,13 +59,12 @@ def test_the_float_file_is_the_same_network(runtime, tmp_path):
 
 
 @every
-def test_the_int8_file_is_nearly_the_same_network_in_integers(runtime, tmp_path):
+def test_the_int8_file_is_nearly_the_same_network_in_integers(runtime, load, tmp_path):
     if "int8" not in runtime.kinds:
         with pytest.raises(ValueError, match="calibration must be None"):
             runtime.export(network(), tmp_path / "int8", IMAGES)
         return
-    path = usable(runtime).export(network(), tmp_path / f"int8{runtime.suffix}", IMAGES)
-    loaded, logits = runtime.load(path), wanted()
+    loaded, logits = load(runtime, "int8"), wanted()
     error = (loaded.predict(IMAGES) - logits).abs().max()
     assert 0 < error < 0.3 * (logits.max() - logits.min())
     if X86:
@@ -61,22 +72,17 @@ def test_the_int8_file_is_nearly_the_same_network_in_integers(runtime, tmp_path)
 
 
 @every
-def test_a_batch_of_one_and_of_all_get_the_same_logits(runtime, tmp_path):
-    path = usable(runtime).export(network(), tmp_path / f"float{runtime.suffix}")
-    loaded = runtime.load(path)
+def test_one_image_and_all_images_get_the_same_logits(runtime, load):
+    loaded = load(runtime, "float")
     each = torch.cat([loaded(one) for one in IMAGES.split(1)])
     assert torch.allclose(loaded.predict(IMAGES), each, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("runtime", HALF, ids=lambda one: one.label)
-def test_half_precision_is_the_default_of_others_and_can_be_refused(runtime, tmp_path):
+def test_half_precision_is_the_default_of_others_and_can_be_refused(runtime, load):
     """The surprise, and its cure: twice the bytes, and the logits of the network."""
     whole = dataclasses.replace(usable(runtime), half=False)
-    files = {
-        one: one.export(network(), tmp_path / f"{one.half}.{one.suffix}")
-        for one in (runtime, whole)
-    }
-    loaded = {one.half: one.load(path) for one, path in files.items()}
+    loaded = {one.half: load(one, "float") for one in (runtime, whole)}
     off = {
         half: float((one.predict(IMAGES) - wanted()).abs().max()) for half, one in loaded.items()
     }
@@ -86,19 +92,17 @@ def test_half_precision_is_the_default_of_others_and_can_be_refused(runtime, tmp
 
 
 @pytest.mark.skipif(not X86, reason="other processors execute signed activations as they are")
-def test_signed_activations_leave_layers_in_float_and_unsigned_ones_do_not(tmp_path):
+def test_signed_activations_leave_layers_in_float_and_unsigned_ones_do_not(load):
     for signed in (True, False):
-        runtime = runtimes.OnnxRuntime(signed_activations=signed)
-        loaded = runtime.load(runtime.export(network(), tmp_path / "int8.onnx", IMAGES))
+        loaded = load(runtimes.OnnxRuntime(signed_activations=signed), "int8")
         assert (loaded.layers().get("float32", 0) >= 5) == signed
 
 
-def test_an_export_with_gradients_splits_what_xnnpack_runs(tmp_path):
+def test_an_export_with_gradients_splits_what_xnnpack_runs(load):
     """The surprise, and its cure: three calls of the delegate, or one."""
     calls = {}
     for gradients in (True, False):
-        runtime = usable(runtimes.ExecuTorch(gradients=gradients))
-        loaded = runtime.load(runtime.export(network(), tmp_path / "float.pte"))
+        loaded = load(runtimes.ExecuTorch(gradients=gradients), "float")
         assert (loaded.predict(IMAGES[:4]) - wanted()[:4]).abs().max() < TOLERANCE
         calls[gradients] = loaded.operators()["DelegateCall"]
     assert calls == {True: 3, False: 1}
@@ -112,3 +116,9 @@ def test_a_converter_that_fails_says_why(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     monkeypatch.delenv("KDNOTES_LITERT", raising=False)
     assert "make_converter" in runtimes.LiteRT().missing()
+    assert "no file now: no/python" in runtimes.LiteRT(converter="no/python").missing()
+
+
+def test_a_runtime_that_knows_no_batches_refuses_one(load):
+    with pytest.raises(ValueError, match="images must be one image, not 2"):
+        load(runtimes.Ncnn(), "float")(IMAGES[:2])

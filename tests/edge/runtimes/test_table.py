@@ -92,9 +92,15 @@ def test_bad_input_of_the_table_is_named():
         ({"calibration": IMAGES[0]}, "calibration must be a floating-point"),
         ({"repeats": 0}, "repeats must be a whole number of at least 1"),
         ({"period": 0.0}, "period must be"),
+        ({"kinds": ("int4",)}, "kinds must be 'float' or 'int8'"),
+        ({"folder": "no/folder"}, "folder must be an existing folder"),
     ):
         with pytest.raises(ValueError, match=said):
             compared(**changes)
+    with pytest.raises(TypeError, match="chosen must be runtimes, such as"):
+        compared("openvino")
+    with pytest.raises(ValueError, match="path must be a file of Record"):
+        runtimes.recorded("no.json")
     with pytest.raises(TypeError, match="network must be a torch"):
         runtimes.compare("student", IMAGES, ANSWERS, IMAGES)
 
