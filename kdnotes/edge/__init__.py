@@ -7,11 +7,12 @@ is simulated (``simulate``): numbers are rounded to the grid of the integers, bu
 
 from kdnotes.edge.convert import CalibrationImages, export, fold, quantise, save
 from kdnotes.edge.measure import machine, resident_memory, working_memory
+from kdnotes.edge.ranges import moving_ranges
 from kdnotes.edge.runtime import OnnxNetwork, cut_off, operators
 from kdnotes.edge.simulate import FakeQuantised, Start, fake_quantise, weight_scales
 
 __all__ = [
     "CalibrationImages", "FakeQuantised", "OnnxNetwork", "Start", "cut_off", "export",
-    "fake_quantise", "fold", "machine", "operators", "quantise", "resident_memory", "save",
-    "weight_scales", "working_memory",
+    "fake_quantise", "fold", "machine", "moving_ranges", "operators", "quantise", "resident_memory",
+    "save", "weight_scales", "working_memory",
 ]  # fmt: skip

@@ -1,10 +1,10 @@
-"""From float to 8-bit integers and back."""
+"""From float to 8-bit integers and back; and the way of a student into a runtime."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-from kdnotes.course.diagrams.canvas import FORMULA, Canvas
+from kdnotes.course.diagrams.canvas import FORMULA, SMALL, Canvas
 
 
 def integers() -> None:
@@ -65,4 +65,38 @@ def integers() -> None:
         "weights are rounded to the grid in each step, the loss with the teacher's soft targets is "
         "computed through the rounded ones, and its gradient passes the rounding unchanged back to "
         "the float weights."
+    )
+
+
+def same_student() -> None:
+    """What lies between a student and its answers on a device, and how the two are compared."""
+    page = Canvas(3.5)
+    page.text(0.15, 3.32, "One student, two ways to its logits", align="left", bold=True)
+    images = page.box(0.15, 1.55, 0.9, 0.5, "test", "images")
+    student = page.box(1.6, 2.45, 1.2, 0.5, "student", "in PyTorch", look="student")
+    ours = page.box(5.15, 2.5, 0.6, 0.4, "$z_s$")
+    file = page.box(1.6, 0.95, 0.8, 0.5, "file")
+    inside = page.box(2.95, 0.95, 1.5, 0.5, "operators of", "the runtime")
+    theirs = page.box(5.15, 1.0, 0.6, 0.4, "$z_r$")
+    page.arrow(images.right(0.8), (1.3, 1.95), (1.3, 2.7), student.left())
+    page.arrow(images.right(0.2), (1.3, 1.65), (1.3, 1.2), file.left())
+    page.arrow(student.right(), ours.left())
+    page.arrow((2.0, 2.45), (2.0, 1.45))
+    page.text(2.1, 2.1, "export", align="left", size=SMALL)
+    page.text(2.1, 1.85, "gradients on? half precision?", align="left", size=SMALL)
+    page.arrow(file.right(), inside.left())
+    page.arrow(inside.right(), theirs.left())
+    page.text(2.0, 0.62, "ranges: which images,", "in which order?", size=SMALL)
+    page.text(3.7, 0.62, "which in integers, which", "fell back to float?", size=SMALL)
+    page.text(5.45, 0.72, "rounded, cut off", size=SMALL)
+    page.line((5.45, 2.5), (5.45, 1.4), dashed=True)
+    page.text(5.9, 2.2, "differences,", "flips,", "accuracy", align="left")
+    page.legend("student", "data", "values")
+    page.show(
+        "The same test images take two ways. Above, through the student in PyTorch to its logits. "
+        "Below, through the file that was exported from it and the operators that the runtime made "
+        "of the file, to the runtime's logits. Between the two logits: differences, flips and "
+        "accuracy. At each step something may change: gradients and half precision at the export, "
+        "ranges by the images of the calibration and their order in the file, operators that fall "
+        "back to float in the runtime, numbers that are rounded or cut off in the logits."
     )
