@@ -10,9 +10,10 @@ from kdnotes.models.staged import (
     forward_features,
     stages_of_equal_size,
 )
+from kdnotes.models.transformer import VisionTransformer, mean_of_softmaxes
 
 __all__ = [
     "Cohort", "MultiExitStudent", "ResidualStudent", "StagedNet", "StridedPointwise", "StudentNet",
-    "TeacherNet", "check_network", "count_parameters", "describe", "feature_shapes",
-    "forward_features", "stages_of_equal_size",
+    "TeacherNet", "VisionTransformer", "check_network", "count_parameters", "describe",
+    "feature_shapes", "forward_features", "mean_of_softmaxes", "stages_of_equal_size",
 ]  # fmt: skip
