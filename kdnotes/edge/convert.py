@@ -66,6 +66,9 @@ def export(network: nn.Module, path: Path, *, channels: int | None = None) -> Pa
         network: from images to logits; it is left as it was.
         path: the file, in an existing folder.
         channels: of the input; by default the network's ``in_channels``.
+
+    Raises:
+        ValueError: no channels are known, or the network takes one size of batch alone.
     """
     import onnx  # not by processes that only run a network, whose memory is measured
 
@@ -86,6 +89,11 @@ def export(network: nn.Module, path: Path, *, channels: int | None = None) -> Pa
     graph = model.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]  # stack traces: most of a small file, and full of paths
+    if not graph.input[0].type.tensor_type.shape.dim[0].dim_param:  # torch says nothing of it
+        raise ValueError(
+            f"network ({type(network).__name__}) must take a batch of any size, but its export "
+            "takes 2 images alone: where it asks len(x), x.shape[0] leaves the size open"
+        )
     with replacing(Path(path)) as temporary:
         onnx.save(model, temporary)
     return Path(path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given as cases
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from kdnotes import losses
@@ -19,7 +20,8 @@ def logits(case):
     return (4 * torch.randn(shape, generator=generator, dtype=torch.float64)).unbind()
 
 
-@given(PAIRS)
+@settings(deadline=None)
+@cases(PAIRS)
 def test_it_is_minus_the_log_probability_of_the_teachers_first_largest(case):
     student, teacher = logits(case)
     rows = [
@@ -31,7 +33,8 @@ def test_it_is_minus_the_log_probability_of_the_teachers_first_largest(case):
     torch.testing.assert_close(losses.hard_label_loss(student, teacher), found.mean())
 
 
-@given(PAIRS)
+@settings(deadline=None)
+@cases(PAIRS)
 def test_its_gradient_is_p_minus_the_answer_and_none_reaches_the_teacher(case):
     student, teacher = (one.requires_grad_(True) for one in logits(case))
     losses.hard_label_loss(student, teacher).backward()
@@ -54,3 +57,21 @@ def test_it_is_finite_at_the_ends(size):
     loss = losses.hard_label_loss(student, torch.tensor([[0.0, 1.0, 0.0]]))
     loss.backward()
     assert loss.isfinite() and student.grad.isfinite().all()
+
+
+Z = torch.zeros(3, 4)
+WRONG = [
+    ((Z, Z[:2]), {}, "teacher_logits must have the shape of student_logits, [3, 4], not [2, 4]"),
+    ((Z, Z.argmax(1)), {}, "teacher_logits must be a floating-point tensor, not an int64 tensor"),
+    ((Z, Z / 0), {}, "teacher_logits must be finite, but 12 of 12 numbers are NaN or infinite"),
+    ((Z[:, :1], Z[:, :1]), {}, "student_logits must have at least 2 classes, not 1"),
+    ((Z[:0], Z[:0]), {}, "student_logits must hold at least one sample, not 0"),
+    ((Z, Z), {"reduction": "sum"}, "reduction must be 'mean' or 'none', not 'sum'"),
+]
+
+
+@pytest.mark.parametrize(("given", "named", "message"), WRONG)
+def test_wrong_calls_are_named(given, named, message):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        losses.hard_label_loss(*given, **named)
+    assert str(caught.value).startswith(message)

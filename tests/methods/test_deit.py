@@ -22,6 +22,7 @@ from method_helpers import CPU, close, given_logits, outputs, prepared
 
 from kdnotes import losses
 from kdnotes.methods import KD, CrossEntropy, DeiT, HardKD, TwoClassTokens
+from kdnotes.models import VisionTransformer
 from kdnotes.training import build, trained
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -122,3 +123,23 @@ def test_kd_of_the_course_is_the_papers_soft_distillation():
     soft = 9 * F.kl_div(p_s, p_t, log_target=True, reduction="batchmean")
     expected = 0.9 * F.cross_entropy(batch.student_logits, batch.targets) + 0.1 * soft
     close(sum(method.terms(batch).values()), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: HardKD(None), "teacher must be a kdnotes.teachers.Teacher, not NoneType"),
+        (lambda t: HardKD(t, 1.5), "alpha must lie in [0, 1], not 1.5"),
+        (lambda t: DeiT(t, "both"), "target must be 'hard' or 'soft', not 'both'"),
+        (lambda t: DeiT(t, temperature=0), "temperature must be a finite number above 0, not 0"),
+        (lambda t: DeiT(t, alpha=True), "alpha must be a number, not bool"),
+        (
+            lambda t: DeiT(VisionTransformer),
+            "teacher must be a kdnotes.teachers.Teacher, not the c",
+        ),
+    ],
+)
+def test_wrong_settings_are_named(make, message):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        make(tiny_teacher())
+    assert str(caught.value).startswith(message)
