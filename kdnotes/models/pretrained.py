@@ -121,19 +121,16 @@ def preset_of(source: Any) -> Preset:
     Raises:
         ValueError: they say nothing.
     """
-    if isinstance(source, Preset):
-        size, mean, std = source
-    elif isinstance(said := getattr(source, "pretrained_cfg", None), Mapping):  # timm
-        size, mean, std = said["input_size"][-1], said["mean"], said["std"]
-    elif callable(transforms := getattr(source, "transforms", None)):  # torchvision
-        how = transforms()
-        size, mean, std = how.crop_size[0], how.mean, how.std
-    else:
-        found = checks.kind_of(source)
+    try:
+        size, mean, std = source if isinstance(source, Preset) else _told(source)
+    except (AttributeError, KeyError) as error:
         raise ValueError(
             "preset must be given, as models.Preset(size, mean, std) or weights of torchvision: a "
-            f"{found} does not say which images it wants. models.IMAGENET is the usual one"
-        )
+            f"{checks.kind_of(source)} does not say which images it wants. models.IMAGENET is the "
+            "usual one"
+        ) from error
+    if not isinstance(size, int):
+        raise ValueError(f"size must be one number of pixels, height and width, not {size!r}")
     checks.at_least(1)("size", size)
     if len(mean) != len(std) or not len(mean):
         raise ValueError(f"mean and std must have a number a channel, not {mean!r} and {std!r}")
@@ -142,6 +139,15 @@ def preset_of(source: Any) -> Preset:
     for number in std:
         checks.positive("std", number)
     return Preset(size, tuple(mean), tuple(std))
+
+
+def _told(source: Any) -> tuple[Any, Sequence[float], Sequence[float]]:
+    if isinstance(said := getattr(source, "pretrained_cfg", None), Mapping):  # timm
+        size, mean, std = said["input_size"][1:], said["mean"], said["std"]
+    else:  # torchvision
+        how = source.transforms()
+        size, mean, std = how.crop_size, how.mean, how.std
+    return size[0] if len(set(size)) == 1 else tuple(size), mean, std
 
 
 def _checked_columns(columns: Sequence[int] | None, num_classes: int) -> list[int] | None:

@@ -13,29 +13,24 @@ from kdnotes.models.staged import StagedNet
 
 
 class VisionTransformer(StagedNet):
-    """Patches, blocks of self-attention and MLP with the norm in front, and learned tokens that
-    are asked for the class (ViT, arXiv 2010.11929; two tokens: DeiT, arXiv 2012.12877).
+    """Patches, blocks of self-attention and MLP, and learned tokens that are asked for the class
+    (ViT, arXiv 2010.11929; two tokens: DeiT, arXiv 2012.12877).
 
     Its stages are "patches", "block1" … (the patches' vectors as a map ``[batch, width, h, w]``, so
     that hints and attention transfer work as between convolutional networks), and "tokens": the
     logits of each token, ``[batch, tokens, classes]``. The tokens pass through the last ``joint``
-    blocks together with the patches. ViT and DeiT send them through all (``joint=depth``), but then
-    no block is left whose output is a map. ``forward`` gives ``mean_of_softmaxes``. The second
-    token and its classifier are drawn after all else: what one token's network shares with it
-    starts from equal weights. With ``in_channels=1`` and the default sizes it has 139,914
-    parameters, with two tokens 140,628.
+    blocks together with the patches; in ViT and DeiT through all (``joint=depth``), but then no
+    block gives a map. ``forward`` gives ``mean_of_softmaxes``. The second token and its classifier
+    are drawn last: networks of one and of two tokens share their start. In grey and default sizes
+    it has 139,914 parameters, with two tokens 140,628.
 
     Args:
-        num_classes: K ≥ 2.
-        in_channels: of the images.
         width: numbers a patch, a multiple of ``heads``.
-        depth: blocks.
-        heads: of each attention.
         patch: edge of a patch in pixels.
-        image_size: edge of the images in pixels, a multiple of ``patch``. Images of another size
-            are understood too; the positions are then interpolated.
+        image_size: edge of the images, a multiple of ``patch``. Images of another size are
+            understood too, with interpolated positions.
         tokens: 1, or 2 for a distillation token (or a second class token, its control).
-        joint: blocks that the tokens pass through, the last ones, 1 … ``depth``.
+        joint: blocks that the tokens pass through, 1 … ``depth``.
 
     Raises:
         ValueError, TypeError: a size is not as said.
@@ -45,7 +40,15 @@ class VisionTransformer(StagedNet):
         self, num_classes: int = 10, in_channels: int = 3, width: int = 64, *, depth: int = 4,
         heads: int = 4, patch: int = 4, image_size: int = 32, tokens: int = 1, joint: int = 2,
     ):  # fmt: skip
-        _check_sizes(num_classes, in_channels, width, depth, heads, patch, image_size)
+        checks.at_least(2)("num_classes", num_classes)
+        sizes = {"in_channels": in_channels, "width": width, "depth": depth, "heads": heads}
+        for name, value in (sizes | {"patch": patch, "image_size": image_size}).items():
+            checks.at_least(1)(name, value)
+        for name, value, unit, of in (
+            ("width", width, "heads", heads), ("image_size", image_size, "patch", patch)
+        ):  # fmt: skip
+            if value % of:
+                raise ValueError(f"{name} must be a multiple of {unit}, {of}, not {value}")
         checks.whole("tokens", tokens, 1, 2)
         checks.whole("joint", joint, 1, depth)
         stages: dict[str, nn.Module] = {
@@ -59,16 +62,13 @@ class VisionTransformer(StagedNet):
 
 
 class Patches(nn.Module):
-    """Each patch as a vector, with its learned position: ``[batch, width, h, w]``.
-
-    The positions are one long vector, as vectors do not decay.
-    """
+    """Each patch as a vector, and its learned position: ``[batch, width, h, w]``."""
 
     def __init__(self, in_channels: int, width: int, patch: int, grid: int):
         super().__init__()
         self.shape = (1, width, grid, grid)
         self.projection = nn.Conv2d(in_channels, width, patch, stride=patch)
-        self.positions = nn.Parameter(0.02 * torch.randn(width * grid * grid))
+        self.positions = nn.Parameter(0.02 * torch.randn(width * grid * grid))  # no weight decay
 
     def forward(self, images: Tensor) -> Tensor:
         patches, positions = self.projection(images), self.positions.view(self.shape)
@@ -172,16 +172,3 @@ def mean_of_softmaxes(logits: Tensor) -> Tensor:
 def _vectors(feature: Tensor) -> Tensor:
     """A map ``[batch, width, h, w]`` as ``[batch, h·w, width]``."""
     return feature.flatten(2).transpose(1, 2)
-
-
-def _check_sizes(
-    num_classes: int, in_channels: int, width: int, depth: int, heads: int, patch: int, size: int
-) -> None:
-    checks.at_least(2)("num_classes", num_classes)
-    named = {"in_channels": in_channels, "width": width, "depth": depth, "heads": heads}
-    for name, value in (named | {"patch": patch, "image_size": size}).items():
-        checks.at_least(1)(name, value)
-    if width % heads:
-        raise ValueError(f"width must be a multiple of heads, {heads}, not {width}")
-    if size % patch:
-        raise ValueError(f"image_size must be a multiple of patch, {patch}, not {size}")

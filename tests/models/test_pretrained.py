@@ -210,10 +210,20 @@ def test_no_code_of_a_file_runs_and_what_holds_no_tensors_is_named(tmp_path, cap
             load_weights(shuffle_net(), path)
 
 
+class Says:
+    def __init__(self, **said):
+        self.pretrained_cfg = said
+
+
 WRONG = [
     (lambda: adapt(shuffle_net(), tiny_data()),
      "preset must be given, as models.Preset(size, mean, std) or weights of torchvision: a Shuff"),
     (lambda: adapt(shuffle_net(), tiny_data(), "imagenet"), "preset must be given, as models.Pre"),
+    (lambda: preset_of(torchvision.models.segmentation.FCN_ResNet50_Weights.DEFAULT),
+     "preset must be given, as models.Preset(size, mean, std) or weights of torchvision"),
+    (lambda: preset_of(Says(input_size=(3, 224, 160), mean=(0.5,) * 3, std=(0.5,) * 3)),
+     "size must be one number of pixels, height and width, not (224, 160)"),
+    (lambda: preset_of(Says()), "preset must be given, as models.Preset(size, mean, std)"),
     (lambda: adapt(shuffle_net, tiny_data(), SMALL), "network must be a torch.nn.Module, not fun"),
     (lambda: adapt(shuffle_net(), tiny_data().train, SMALL), "data must be a kdnotes.data.Splits"),
     (lambda: adapt(shuffle_net(7), tiny_data(), SMALL),
