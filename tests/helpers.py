@@ -19,7 +19,14 @@ from torch import nn
 from kdnotes import losses, methods
 from kdnotes.data import Split, Splits, Views
 from kdnotes.methods import Batch, CrossEntropy, Method
-from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
+from kdnotes.models import (
+    Cohort,
+    MultiExitStudent,
+    ResidualStudent,
+    StudentNet,
+    TeacherNet,
+    VisionTransformer,
+)
 from kdnotes.study import compare
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config, Run, build, fit
@@ -28,6 +35,9 @@ CLASSES = 4
 STUDENT = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, width=4)
 MULTI_EXIT = functools.partial(MultiExitStudent, STUDENT)
 COHORT = functools.partial(Cohort, (STUDENT, STUDENT))
+TRANSFORMER = functools.partial(
+    VisionTransformer, CLASSES, 1, 8, depth=2, heads=2, patch=8, tokens=2, joint=1
+)
 CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
 # Stages of STUDENT and of ``tiny_teacher`` of equal size.
 PAIRS = (("stem", "block1"), ("block1", "block2"))
@@ -100,6 +110,10 @@ METHODS = {
     "CRD, against all": lambda t: methods.CRD(t[0], 2.0, 0.5, PAIRS, 0.8, size=5),
     "DML": lambda t: methods.DML(0.7, 2.0),
     "DML, with a teacher": lambda t: methods.DML(1.0, 1.0, t[0], 2.0, 0.5),
+    "HardKD": lambda t: methods.HardKD(t[0], 0.4),
+    "DeiT": lambda t: methods.DeiT(t[0], alpha=0.4),
+    "DeiT, soft": lambda t: methods.DeiT(t[0], "soft", 2.0, 0.4),
+    "TwoClassTokens": lambda t: methods.TwoClassTokens(),
     "OwnLoss": lambda t: methods.OwnLoss(smaller_logits),
     "OwnLoss, with a teacher and a module, live": lambda t: LiveOwnLoss(
         hint_written_as_a_function, t[0], ("block2",), functools.partial(nn.Conv2d, 8, 4, 1)
@@ -182,6 +196,7 @@ class Outputs:
 def student_of(method):
     """Builds the student that this method needs."""
     needs = {methods.BYOT: MULTI_EXIT, methods.DML: COHORT}
+    needs |= {methods.DeiT: TRANSFORMER, methods.TwoClassTokens: TRANSFORMER}
     return next((student for kind, student in needs.items() if isinstance(method, kind)), STUDENT)
 
 

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kdnotes import checks
 from kdnotes.files import replacing
+from kdnotes.models import input_shape
 
 __all__ = ["CalibrationImages", "export", "fold", "quantise", "save"]
 
@@ -58,21 +59,25 @@ def save(network: nn.Module, path: Path) -> Path:
 def export(network: nn.Module, path: Path, *, channels: int | None = None) -> Path:
     """Write the network as ONNX, in eval mode, completely or not at all.
 
-    Its input "images" ``[B, C, 32, 32]`` and output "logits" have a batch of any size.
+    Its input "images" ``[B, C, height, width]``, of the network's ``models.input_shape``, and
+    output "logits" have a batch of any size.
 
     Args:
         network: from images to logits; it is left as it was.
         path: the file, in an existing folder.
         channels: of the input; by default the network's ``in_channels``.
+
+    Raises:
+        ValueError: no channels are known, or the network takes one size of batch alone.
     """
     import onnx  # not by processes that only run a network, whose memory is measured
 
     _check_module("network", network)
     checks.new_file("path", path)
-    channels = channels or getattr(network, "in_channels", None)
-    if channels is None:
+    shape = input_shape(network) or (channels, 32, 32)
+    if shape[0] is None:
         raise ValueError("channels must be given for a network without in_channels")
-    example = torch.zeros(2, channels, 32, 32)  # a batch of 1 would become a constant
+    example = torch.zeros(2, channels or shape[0], *shape[1:])  # a batch of 1 would be a constant
     with torch.no_grad(), warnings.catch_warnings():  # no gradient: strides are exported as such
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # inside the exporter
         program = torch.onnx.export(
@@ -84,6 +89,11 @@ def export(network: nn.Module, path: Path, *, channels: int | None = None) -> Pa
     graph = model.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]  # stack traces: most of a small file, and full of paths
+    if not graph.input[0].type.tensor_type.shape.dim[0].dim_param:  # torch says nothing of it
+        raise ValueError(
+            f"network ({type(network).__name__}) must take a batch of any size, but its export "
+            "takes 2 images alone: where it asks len(x), x.shape[0] leaves the size open"
+        )
     with replacing(Path(path)) as temporary:
         onnx.save(model, temporary)
     return Path(path)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from kdnotes import checks
 from kdnotes.edge.convert import fold
 from kdnotes.machine import cpuinfo, processor
+from kdnotes.models import input_shape
 
 __all__ = ["growth", "machine", "resident_memory", "working_memory"]
 
@@ -42,14 +43,15 @@ def machine() -> dict[str, str]:
 def working_memory(network: nn.Module) -> dict[str, int]:
     """Numbers held at once while each layer computes: its input, its output, a waiting shortcut.
 
-    For one 32×32 image, by layer name; times 1 byte in int8, times 4 in float32. Batch norms are
-    folded; activations and pooling are taken to work in place, as runtimes for small devices do.
+    For one image (``models.input_shape``), by layer name; times 1 byte in int8, times 4 in float32.
+    Batch norms are folded; activations and pooling are taken to work in place, as runtimes for
+    small devices do.
     """
     folded, seen, found, block = fold(network), {}, {}, None
     for module in folded.modules():
         module.register_forward_hook(lambda one, given, out: seen.update({one: (given[0], out)}))
     with torch.inference_mode():
-        folded(torch.zeros(1, folded.in_channels, 32, 32))
+        folded(torch.zeros(1, *input_shape(folded)))
     for name, module in folded.named_modules():  # a block comes before its layers
         x, output = seen.get(module, (None, None))
         if hasattr(module, "shortcut"):

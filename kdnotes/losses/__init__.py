@@ -16,6 +16,7 @@ from kdnotes.losses.features import (
     match_size,
 )
 from kdnotes.losses.gradient import reverse_gradient
+from kdnotes.losses.hard import hard_label_loss
 from kdnotes.losses.logits import (
     confidence_weights,
     decoupled_terms,
@@ -37,7 +38,8 @@ from kdnotes.losses.relations import (
 __all__ = [
     "attention_map", "attention_transfer_loss", "check_form", "confidence_weights",
     "contrast_level", "contrastive_loss", "correlation_terms", "decoupled_terms", "dist_loss",
-    "dkd_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss", "mutual_losses",
-    "peer_divergences", "relational_angle_loss", "relational_distance_loss", "reverse_gradient",
-    "self_targets", "similarity_loss", "soft_cross_entropy", "soften", "standardize_logits",
+    "dkd_loss", "hard_label_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss",
+    "mutual_losses", "peer_divergences", "relational_angle_loss", "relational_distance_loss",
+    "reverse_gradient", "self_targets", "similarity_loss", "soft_cross_entropy", "soften",
+    "standardize_logits",
 ]  # fmt: skip

@@ -9,11 +9,13 @@
 ``features``       FitNets (hints), AT (attention): a teacher's inner features
 ``relations``      RKD, SP, CRD: relations of a teacher's inner features; DIST: of its logits
 ``peers``          DML: peers that teach each other
+``deit``           HardKD, DeiT, TwoClassTokens: a teacher's hard labels, a transformer's tokens
 ``own``            OwnLoss: a method written as one function
 =================  ===========================================================================
 """
 
 from kdnotes.methods.base import Batch, Method, TeacherFeatures, TeacherOutputs
+from kdnotes.methods.deit import DeiT, HardKD, TwoClassTokens
 from kdnotes.methods.dynamic import CTKD, ESKD, AnnealedKD, UncertaintyKD
 from kdnotes.methods.features import AT, FitNets
 from kdnotes.methods.itself import BYOT, PSKD
@@ -26,9 +28,9 @@ from kdnotes.methods.relations import CRD, DIST, RKD, SP
 
 __all__ = [
     "AT", "BYOT", "CAMKD", "CRD", "CTKD", "DIST", "DKD", "DML", "ESKD", "KD", "PSKD", "RKD", "SP",
-    "AnnealedKD", "Batch", "CrossEntropy", "FitNets", "GatedKD", "Given", "LabelSmoothing",
-    "Method", "MultiTeacherKD", "OwnLoss", "StandardizedKD", "TeacherFeatures", "TeacherOutputs",
-    "UncertaintyKD",
+    "AnnealedKD", "Batch", "CrossEntropy", "DeiT", "FitNets", "GatedKD", "Given", "HardKD",
+    "LabelSmoothing", "Method", "MultiTeacherKD", "OwnLoss", "StandardizedKD", "TeacherFeatures",
+    "TeacherOutputs", "TwoClassTokens", "UncertaintyKD",
 ]  # fmt: skip
 
 # The same classes under the names that the chapters use.

@@ -61,12 +61,20 @@ def feature_shapes(model: StagedNet) -> OrderedDict[str, torch.Size]:
     return OrderedDict((name, feature.shape[1:]) for name, feature in features.items())
 
 
+def input_shape(model: nn.Module) -> tuple[int, int, int] | None:
+    """``(channels, height, width)`` of the images that a network is made for: its attribute
+    ``input_shape``, or 32×32 with its ``in_channels``; ``None`` if it says neither.
+    """
+    channels = getattr(model, "in_channels", None)
+    return getattr(model, "input_shape", None) or (channels and (channels, 32, 32))
+
+
 def stages_of_equal_size(student: StagedNet, teacher: StagedNet) -> tuple[tuple[str, str], ...]:
     """Pairs (student's stage, teacher's stage) whose outputs have equal height and width: of each
-    size the last.
+    size the last. (Logits by token or peer have no size.)
     """
     ours, theirs = (
-        {shape[1:]: name for name, shape in feature_shapes(net).items()}
+        {shape[1:]: name for name, shape in feature_shapes(net).items() if len(shape) == 3}
         for net in (student, teacher)
     )
     return tuple((name, theirs[size]) for size, name in ours.items() if size in theirs)

@@ -60,6 +60,18 @@ def test_the_export_of_a_network_in_training_mode_leaves_its_mode_and_is_silent(
     close(edge.OnnxNetwork(path)(IMAGES), predict(dropping, IMAGES))
 
 
+class AsksForLength(nn.Module):
+    def forward(self, images):
+        return images.flatten(1)[:, :3] + torch.zeros(1, 3).expand(len(images), -1)
+
+
+def test_a_network_that_takes_one_size_of_batch_is_not_exported_as_if_it_took_any(tmp_path):
+    message = r"network \(AsksForLength\) must take a batch of any size, but its export takes 2"
+    with pytest.raises(ValueError, match=message):
+        edge.export(AsksForLength(), tmp_path / "a.onnx", channels=1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_exported_file_holds_no_path_and_little_but_weights(files):
     content = files[0].read_bytes()
     assert not {"Slice", "Gather"} & {node.op_type for node in onnx.load(files[0]).graph.node}

@@ -14,6 +14,7 @@ from helpers import (
     METHODS,
     MULTI_EXIT,
     STUDENT,
+    TRANSFORMER,
     equal_states,
     student_of,
     tiny_data,
@@ -179,10 +180,12 @@ def test_own_parameters_get_gradients_and_change_in_one_step(make, monkeypatch):
 @EVERY
 def test_own_parameters_do_not_decay(name):
     method = make(name)
-    student = build(COHORT if isinstance(method, DML) else MULTI_EXIT, 0)
+    needs = student_of(method)
+    student = build(MULTI_EXIT if needs is STUDENT else needs, 0)
     method.prepare(student, tiny_data().train, CONFIG.views, CPU)
     config = dataclasses.replace(CONFIG, weight_decay=0.3)
-    students = Students([student], [0], torch.device("cpu"), is_stacked=True)
+    stacked = needs is not TRANSFORMER
+    students = Students([student], [0], torch.device("cpu"), is_stacked=stacked)
     groups = loop._optimizer(students, [method], config, 20).groups
     decay = {id(p): group.weight_decay for group in groups for p in group.parameters}
     assert all(decay[id(parameter)] == 0.0 for parameter in owned(method).values())

@@ -106,10 +106,12 @@ USERS = {
     "kd_loss": {
         "AnnealedKD", "AT", "BYOT", "CAMKD", "CTKD", "ESKD", "GatedKD", "RKD", "SP", "CRD",
         "FitNets", "KD", "MultiTeacherKD", "DML", "OwnLoss", "StandardizedKD", "UncertaintyKD",
+        "DeiT",
     },
     "decoupled_terms": {"DKD"},
     "self_targets": {"PSKD"},
     "confidence_weights": {"CAMKD"},
+    "hard_label_loss": {"DeiT", "HardKD"},
     "hint_loss": {"BYOT", "FitNets", "OwnLoss"},
     "attention_map": {"AT"},
     "relational_distance_loss": {"RKD"},
