@@ -73,6 +73,13 @@ BAD = {
         ["run", "--chapter-timeout", "0"],
         "--chapter-timeout must be a number of seconds above 0",
     ),
+    "unknown runtime": (
+        ["runtimes", "--profile", "smoke", "--only", "tensorrt"],
+        "--only must be one of onnxruntime, executorch, litert, ncnn, openvino, not 'tensorrt'",
+    ),
+    "runtimes of an unknown profile": (["runtimes", "--profile", "quick"], "profile must be one"),
+    "no repeats": (["runtimes", "--repeats", "0"], "--repeats must be a whole number"),
+    "unknown library": (["libraries", "--library", "torch"], "--library must be one of "),
     "no jobs": (["run", "--jobs", "0"], "--jobs must be a whole number of at least 1, not '0'"),
     "no workers": (
         ["run", "--workers", "0"],

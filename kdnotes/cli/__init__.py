@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 import kdnotes
-from kdnotes.cli import classroom, course, training
+from kdnotes.cli import classroom, course, elsewhere, training
 from kdnotes.cli.options import option
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 for command in (
     course.run, course.list_chapters, course.times, course.lab, training.train_teacher,
     training.compare, training.propose, training.bench, classroom.edition, classroom.grade,
+    elsewhere.runtimes, elsewhere.libraries,
 ):  # fmt: skip
     app.command(command.__name__.removesuffix("_chapters").replace("_", "-"))(command)
 store = typer.Typer(rich_markup_mode=None, help="The store of finished runs, for a whole class.")
