@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def _fold(model: Any) -> None:
 
 
 def _in_int8(model: Any, calibration: Tensor) -> Any:
-    with _silent():
+    with _silent(), contextlib.redirect_stdout(io.StringIO()):  # its bars
         import nncf
 
         images = nncf.Dataset([one.numpy() for one in calibration.split(1)])
@@ -96,7 +97,8 @@ class _Compiled(Loaded):
         import openvino
 
         super().__init__(files)
-        threads = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+        # By default it ties its thread to one core, and waits there for whoever computes on it.
+        threads = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         self.model = openvino.Core().compile_model(str(files[0]), "CPU", threads)
         self.request = self.model.create_infer_request()
 
