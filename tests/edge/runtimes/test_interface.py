@@ -12,7 +12,7 @@ from edge_networks import IMAGES, network
 from made_up import MadeUp, NotThere, OnlyFloat
 
 from kdnotes.edge import runtimes
-from kdnotes.edge.runtimes.interface import by_precision
+from kdnotes.edge.runtimes.interface import by_precision, version
 
 HEAVY = ("executorch", "torchao", "openvino", "nncf", "ncnn", "pnnx", "ai_edge_litert")
 
@@ -63,7 +63,7 @@ def test_a_label_tells_the_settings_that_are_not_the_default():
 
 def test_what_is_not_installed_says_how_to_install_it(tmp_path):
     assert NotThere().missing() == 'pip install "kdnotes[nothing]"' and not MadeUp().missing()
-    assert NotThere().versions() == {"torch": torch.__version__}
+    assert NotThere().versions() == {"torch": version("torch")}
     for call in (
         lambda: NotThere().export(network(), tmp_path / "there.pt2"),
         lambda: NotThere().load(__file__),
