@@ -96,7 +96,8 @@ class _Compiled(Loaded):
         import openvino
 
         super().__init__(files)
-        threads = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+        # By default it ties its thread to one core, and waits there for whoever computes on it.
+        threads = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
         self.model = openvino.Core().compile_model(str(files[0]), "CPU", threads)
         self.request = self.model.create_infer_request()
 
