@@ -130,7 +130,6 @@ class Arena(Question):
 
     asks = "a number of bytes"
     hint = "add what is alive at once: the input, the output, and the shortcut's output"
-    relative = 0.001
     given, made = 12 * 16 * 16, 24 * 8 * 8
 
     def expected(self):
