@@ -115,6 +115,7 @@ def test_the_arena_by_hand_and_its_traps(capsys):
         assert not check.by_hand("17.3", wrong())
         assert sentence(wrong) in capsys.readouterr().out
     assert not check.by_hand("17.3", 6)  # KiB
+    assert not check.by_hand("17.3", 6145)  # bytes are counted
 
 
 def table(**milliseconds):

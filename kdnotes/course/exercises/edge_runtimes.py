@@ -130,7 +130,6 @@ class Arena(Question):
 
     asks = "a number of bytes"
     hint = "add what is alive at once: the input, the output, and the shortcut's output"
-    relative = 0.001
     given, made = 12 * 16 * 16, 24 * 8 * 8
 
     def expected(self):
@@ -236,35 +235,35 @@ DESIGNS = {6: TeacherInside()}
 
 QUIZ = (
     Item(
-        "A runtime's int8 file has the accuracy of the float student. Is it the same student?",
+        "An int8 file has the float student's accuracy. Is it the same student?",
         {
-            "Yes: equal accuracy on many images means equal answers.": (
+            "Yes: equal accuracy means equal answers.": (
                 "answers that were lost and won cancel out in the accuracy"
             ),
-            "Not before the answers are compared image by image.": RIGHT,
-            "Yes, if the file is a quarter as large.": "size says nothing of the answers",
+            "Not before answers are compared image by image.": RIGHT,
+            "Yes, if it is a quarter as large.": "size says nothing of the answers",
         },
     ),
     Item(
-        "Two int8 files of one student, made from the same calibration images, give other logits. "
-        "What do you look at first?",
+        "Two int8 files, made from the same calibration images, give other logits. What do you "
+        "look at first?",
         {
-            "Whether the ranges follow the images in their order.": RIGHT,
+            "Whether ranges follow the images' order.": RIGHT,
             "The number of test images.": "both files are tested on the same ones",
-            "The training seed of the student.": "it is one student, trained once",
+            "The seed of the training.": "it is one student, trained once",
         },
     ),
     Item(
-        "KD beats CE in float, and the losses by rounding are not resolved from each other. What "
+        "KD beats CE in float; the difference of their losses by rounding is not resolved. What "
         "may you say?",
         {
             "Distillation protects against rounding.": (
                 "a difference of losses that is not resolved shows no protection"
             ),
-            "Distillation and rounding cannot disturb each other.": (
+            "Distillation does not change what rounding costs.": (
                 "not resolved is not zero: the interval still allows some effect"
             ),
-            "The start is better; a difference of the losses was not shown.": RIGHT,
+            "KD starts better; protection was not shown.": RIGHT,
         },
     ),
 )

@@ -42,7 +42,7 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
             )
             for column, say in SHOWN.items()
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("runtime")
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def same_student(tables: Mapping[str, pd.DataFrame]) -> None:
