@@ -15,7 +15,7 @@ def test_keras_default_falls_and_the_student_does_not_learn():
     ours, keras = (table[table["loss"] == name].set_index("step") for name in ("R", "clipped"))
     assert keras["value"].iloc[-1] < 0.1 * keras["value"].iloc[0]
     assert ours["agreement"].iloc[-1] > 0.99 and ours["R"].iloc[-1] < 0.001 * ours["R"].iloc[0]
-    assert keras["agreement"].iloc[-1] < 0.7 and keras["R"].iloc[-1] > 0.1 * keras["R"].iloc[0]
+    assert keras["agreement"].iloc[-1] < 0.8 and keras["R"].iloc[-1] > 0.05 * keras["R"].iloc[0]
     assert ours["R"].iloc[0] == pytest.approx(keras["R"].iloc[0])  # equal starts
     assert list(ours.index) == list(traps.SEEN)
 
