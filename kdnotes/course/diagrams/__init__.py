@@ -19,6 +19,7 @@ mutual_learning           ``peers``
 comparison                ``fresh_seeds``
 your_own_experiment       ``one_look``
 on_the_edge               ``integers``
+libraries                 ``switches``
 ========================  ==================================================
 """
 
@@ -32,10 +33,11 @@ from kdnotes.course.diagrams.design import (
 from kdnotes.course.diagrams.edge import integers
 from kdnotes.course.diagrams.features import energy_maps, hint, relations
 from kdnotes.course.diagrams.itself import assistants, exits, peers, previous_epoch, schedules
+from kdnotes.course.diagrams.libraries import switches
 from kdnotes.course.diagrams.outputs import many_teachers, soft_targets, two_questions, what_moves
 
 __all__ = [
     "assistants", "energy_maps", "exits", "fresh_seeds", "hint", "integers", "many_teachers",
     "one_look", "paired_seeds", "peers", "previous_epoch", "relations", "schedules", "soft_targets",
-    "two_questions", "view_bank", "what_moves", "who_sees_what",
+    "switches", "two_questions", "view_bank", "what_moves", "who_sees_what",
 ]  # fmt: skip
