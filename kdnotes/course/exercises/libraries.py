@@ -86,7 +86,7 @@ class Audit(Exercise):
         return power, "reverse" if direction == "forward" else "forward", mean
 
 
-class Settings(Exercise):
+class LibrarySettings(Exercise):
     def reference(self, library, alpha, temperature):
         if library == "timm":
             return {"temperature": temperature, "task_loss_weight": alpha}
@@ -182,7 +182,7 @@ class Converted(Exercise):
         return weight, 1 / factor
 
 
-EXERCISES = {1: Audit(), 2: Settings(), 3: Converted()}
+EXERCISES = {1: Audit(), 2: LibrarySettings(), 3: Converted()}
 
 
 class Effective(Question):
