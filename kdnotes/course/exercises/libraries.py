@@ -154,7 +154,7 @@ class Converted(Exercise):
         return [(0.1, 2.0, 10), (0.8, 4.0, 20), (0.5, 1.0, 100), (0.0, 3.0, 7), (1.0, 8.0, 5)]
 
     def wrong_labels(self, alpha, temperature, classes):
-        """That is the weight that the labels get; `w` weighs the teacher's term."""
+        """That is the weight that the labels get; v weighs the teacher's term."""
         weight, factor = self.reference(alpha, temperature, classes)
         return 1 - weight, factor
 
