@@ -269,17 +269,15 @@ DESIGNS = {6: ReversedTuned()}
 
 QUIZ = (
     Item(
-        "A library's loss and its gradient are 0 where the student equals the teacher. What do you "
-        "know?",
+        "Where student and teacher agree, a library's loss and its gradient are 0. Is it ours?",
         {
-            "It is our loss.": "any factor, and the other direction, have both zeros too",
-            "It is our loss, up to a factor.": "the reversed KL has both zeros too",
-            "That it compares answers; factor and direction are open.": RIGHT,
+            "Yes.": "any factor, and the other direction, have both zeros too",
+            "Yes, up to a factor.": "the reversed KL has both zeros too",
+            "Factor and direction are still open.": RIGHT,
         },
     ),
     Item(
-        "Your library takes the mean over all elements, and you cannot change that. What do you "
-        "change?",
+        "Your library takes the mean over all elements. What can you change instead?",
         {
             "The learning rate, times K.": "it scales both terms, and one of them alone is small",
             "Nothing: Adam ignores the size of a loss.": (
@@ -289,8 +287,8 @@ QUIZ = (
         },
     ),
     Item(
-        "In bfloat16 the distillation loss of a student near its teacher is noisy, and sometimes "
-        "below 0. What helps?",
+        "In bfloat16 the loss of a student near its teacher is noisy, and sometimes below 0. What "
+        "helps?",
         {
             "A lower learning rate.": "the error is in the loss, before any step is taken",
             "Casting the logits to float32 before the softmax.": RIGHT,
