@@ -30,6 +30,14 @@ def gkd_cured(student: Tensor, teacher: Tensor, targets: Tensor, temperature: fl
     return temperature**2 * _jsd(student, teacher, temperature=temperature, beta=0)
 
 
+def gkd_weighed(
+    student: Tensor, teacher: Tensor, targets: Tensor, temperature: float, alpha: float
+) -> Tensor:
+    """α·CE and the rest for ``gkd_cured``: trl knows no labels, so that the sum is ours."""
+    labels = F.cross_entropy(student, targets)
+    return alpha * labels + (1 - alpha) * gkd_cured(student, teacher, targets, temperature)
+
+
 def _gkd_trainer(
     student: Tensor, teacher: Tensor, targets: Tensor, temperature: float, beta: float
 ) -> Tensor:

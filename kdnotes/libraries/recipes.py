@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes import checks
-from kdnotes.libraries import vision
+from kdnotes.libraries import language, vision
 from kdnotes.libraries.formulas import Formula, Loss
 from kdnotes.libraries.library import installed
 from kdnotes.methods import OwnLoss
@@ -30,6 +30,7 @@ RECIPES: dict[str, tuple[str, Whole]] = {
     "keras": ("keras", vision.keras_distiller),
     "keras, default loss": ("keras", functools.partial(vision.keras_distiller, cured=False)),
     "modelopt": ("nvidia-modelopt", vision.modelopt_balanced),
+    "trl": ("trl", language.gkd_weighed),
 }
 
 
@@ -45,7 +46,8 @@ def recipe(name: str, teacher: TeacherFeatures, temperature: float, alpha: float
         name: "timm": ``LogitDistillationTask`` with ``task_loss_weight=alpha``; "torchdistill":
             ``KDLoss``; "keras": ``Distiller`` with ``loss=KLDivergence()`` and
             ``student_loss_weight=alpha``; "keras, default loss": without that loss; "modelopt":
-            ``StaticLossBalancer`` with ``reduction="batchmean"``.
+            ``StaticLossBalancer`` with ``reduction="batchmean"``; "trl": ``generalized_jsd_loss``
+            with ``beta=0`` times T², and labels beside it.
         teacher: one whose logits are stored (``teachers.Teacher``).
         temperature: T > 0.
         alpha: α, the weight of the labels, in [0, 1].

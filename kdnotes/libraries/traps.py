@@ -1,7 +1,7 @@
 """What goes wrong with the libraries' losses, without the libraries.
 
-The arithmetic is that of ``formulas``, which the tests hold against each library; all is measured on
-``example()``, or on logits like it.
+The arithmetic is that of ``formulas``, which the tests hold against each library; all is measured
+on ``example()``, or on logits like it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 from kdnotes import checks, metrics
 from kdnotes.libraries import formulas
 from kdnotes.libraries.formulas import Formula, Loss, reference
-from kdnotes.libraries.measuring import TEMPERATURE, Example, example, gradient, shares
+from kdnotes.libraries.measuring import CLASSES, TEMPERATURE, Example, example, gradient, shares
 from kdnotes.losses import kd_loss
 
 SEEN = (0, 10, 30, 100, 300)  # steps at which a student is looked at
-STEP_SIZE = 0.1
+SAMPLES, FEATURES, STEP_SIZE = 256, 8, 0.05  # of the smallest student and teacher
 _JUST_OUTSIDE = 1.0000002  # the second float32 above 1
 
 
@@ -32,14 +32,14 @@ def learning(
     steps: Sequence[int] = SEEN,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Does the student come to its teacher where the loss falls? The easiest student there is, one
-    logit a sample and class, each free, is trained by Adam on a loss alone, from noise.
+    """Does the student come to its teacher where the loss falls? The smallest student, a linear
+    layer, is trained by Adam on a loss alone; its teacher is a linear layer of the same shape.
 
     Args:
         losses: name → formula, such as ``{"Keras' default": formulas.CLIPPED_LOGITS}``.
         temperature: T > 0.
         steps: after how many it is looked at.
-        seed: of the noise.
+        seed: of the student's first weights.
 
     Returns:
         One row a loss and number of steps: loss, step, its value, R = T²·KL(p_t‖p_s), and
@@ -58,23 +58,27 @@ def learning(
 
 
 def _learn(loss: Loss, temperature: float, steps: Sequence[int], seed: int) -> list[dict]:
-    _, teacher, targets = example()
-    draw = torch.Generator().manual_seed(seed)
-    student = torch.randn(teacher.shape, generator=draw).requires_grad_()
-    optimiser, rows = torch.optim.Adam([student], lr=STEP_SIZE), []
+    draw = torch.Generator().manual_seed(0)
+    features = torch.randn(SAMPLES, FEATURES, generator=draw)
+    teacher = 3 * features @ _weights(draw)
+    targets, weights = teacher.argmax(1), _weights(torch.Generator().manual_seed(seed + 1))
+    optimiser, rows = torch.optim.Adam([weights.requires_grad_()], lr=STEP_SIZE), []
     for step in range(max(steps, default=-1) + 1):
+        student = features @ weights
         value = loss(student, teacher, targets, temperature)
         if step in steps:
             now = student.detach()
-            distance = float(kd_loss(now, teacher, temperature))
-            agreement = metrics.agreement(now, teacher)
-            rows.append(
-                {"step": step, "value": float(value), "R": distance, "agreement": agreement}
-            )
+            seen = {"step": step, "value": float(value.detach())}
+            seen["R"] = float(kd_loss(now, teacher, temperature))
+            rows.append(seen | {"agreement": metrics.agreement(now, teacher)})
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
     return rows
+
+
+def _weights(draw: torch.Generator) -> Tensor:
+    return torch.randn(FEATURES, CLASSES, generator=draw) / FEATURES**0.5
 
 
 def by_classes(
