@@ -23,6 +23,7 @@ CHAPTERS = (
     "comparison",
     "your_own_experiment",
     "on_the_edge",
+    "edge_runtimes",
     "libraries",
 )
 
