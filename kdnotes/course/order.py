@@ -24,6 +24,7 @@ CHAPTERS = (
     "your_own_experiment",
     "on_the_edge",
     "edge_runtimes",
+    "libraries",
 )
 
 

@@ -457,7 +457,63 @@ def _by_length(products: Tensor) -> Tensor:
     return products / products.square().sum(1, keepdim=True).sqrt()
 
 
+def _audited(loss: Callable, batch: int = 2, scale: float = 2.0) -> tuple:
+    """Power, direction and mean, found with other logits than the exercise's own."""
+    a = torch.arange(12.0, dtype=torch.double).view(4, 3).sin()
+    b = a.flip(0).cos()
+    size = loss(a, b, 3.0)
+    degree = round(math.log2(loss(scale * a, scale * b, 6.0) / size))
+    flat, peak = torch.zeros(1, 2), torch.tensor([[40.0, 0.0]])
+    grows = loss(flat, 2 * peak, 1.0) / loss(flat, peak, 1.0) > 1.5
+    if loss(a.repeat(batch, 1), b.repeat(batch, 1), 3.0) > 1.5 * size:
+        mean = "sum"
+    else:
+        wide = loss(*(F.pad(z, (0, 3), value=-200.0) for z in (a, b)), 3.0)
+        mean = "elements" if wide < 0.75 * size else "images"
+    return degree, "reverse" if grows else "forward", mean
+
+
+def _audited_by_size(loss: Callable) -> tuple:
+    """What fits our own loss in size: a factor inside makes it another one."""
+    z_s, z_t = torch.arange(12.0).view(4, 3).sin(), torch.arange(12.0).view(4, 3).cos()
+    value, nearest = float(loss(z_s, z_t, 3.0)), {}
+    for direction, pair in {"forward": (z_s, z_t), "reverse": (z_t, z_s)}.items():
+        for mean, factor in {"images": 1, "elements": 1 / 3, "sum": 4}.items():
+            for degree in (0, 1, 2):
+                ours = float(by_kl_div(*pair, 3.0)) * factor * 3.0 ** (degree - 2)
+                nearest[degree, direction, mean] = abs(math.log(value / ours))
+    return min(nearest, key=nearest.get)
+
+
 WRONG: dict[str, tuple[Answer, ...]] = {
+    "Audit": (
+        _audited_by_size,
+        lambda f: _audited(f, batch=1),
+        lambda f: _audited(f, scale=1.0),
+        lambda f: (*_audited(f)[:2], "images"),
+        lambda f: (2, *_audited(f)[1:]),
+        lambda f: (_audited(f)[0], "forward", _audited(f)[2]),
+        lambda f: (min(_audited(f)[0], 1) * 2, *_audited(f)[1:]),
+        lambda f: {"power": _audited(f)[0]},
+    ),
+    "LibrarySettings": (
+        lambda name, a, t: {"temperature": t, "task_loss_weight": a},
+        lambda name, a, t: {"temperature": t, "kd_loss_weight": 1 - a, "reduction": "sum"},
+        lambda name, a, t: {"temperature": t, "kd_loss_weight": 1 - a, "reduction": "mean"},
+        lambda name, a, t: {"temperature": t},
+        lambda name, a, t: (
+            {"temperature": t, "task_loss_weight": 1 - a}
+            if name == "timm"
+            else {"temperature": t, "kd_loss_weight": 1 - a, "reduction": "batchmean"}
+        ),
+    ),
+    "Converted": (
+        lambda a, t, k: ((1 - a) * k * t / (a + (1 - a) * k * t), a + (1 - a) * k * t),
+        lambda a, t, k: ((1 - a) * k * t**2 / (a + (1 - a) * k * t**2), k * t**2),
+        lambda a, t, k: ((1 - a) * k * t**2 / (a + (1 - a) * k * t**2), 1.0),
+        lambda a, t, k: (1 - a, k * t**2),
+        lambda a, t, k: (a * k * t**2 / (1 - a + a * k * t**2), 1 - a + a * k * t**2),
+    ),
     "RelativeDistances": (
         lambda e: _relative(torch.cdist(e, e), lambda n: n * (n - 1) / 2),
         lambda e: torch.cdist(e, e) / torch.cdist(e, e).max().clamp(min=1e-12),
@@ -682,6 +738,15 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     ),
     "AttentionMap": (attention, lambda f: F.normalize((f**2).mean(1).view(len(f), -1))),
     "AttentionDistance": (_attention_distance,),
+    "Audit": (_audited, lambda f: list(_audited(f, batch=5))),
+    "LibrarySettings": (
+        lambda name, a, t: (
+            {"temperature": t, "task_loss_weight": a, "distill_loss_weight": 1 - a}
+            if name == "timm"
+            else {"kd_loss_weight": 1 - a, "reduction": "batchmean", "temperature": int(t)}
+        ),
+    ),
+    "Converted": (lambda a, t, k: (1 - a / (a + (1 - a) * k * t * t), a + (1 - a) * k * t * t),),
     "RelativeDistances": (
         lambda e: _relative((e[None] - e[:, None]).double().norm(dim=2)),
         lambda e: _relative(torch.cdist(e, e, compute_mode="donot_use_mm_for_euclid_dist")),

@@ -85,10 +85,8 @@ def _is(node: ast.AST, kind: type, context: type) -> bool:
 
 
 def test_the_note_tells_version_chapters_and_that_the_references_are_there(edition):
-    note = (edition / "NOTE.md").read_text(encoding="utf-8")
-    assert (
-        kdnotes.__version__ in note and f"{len(EVERYTHING)} of {len(EVERYTHING)} chapters" in note
-    )
+    note, count = (edition / "NOTE.md").read_text(encoding="utf-8"), len(EVERYTHING)
+    assert kdnotes.__version__ in note and f"{count} of {count} chapters" in note
     assert "`01_soft_targets.ipynb`: Soft targets" in note
     assert "kdnotes lab --notebooks ." in note
     assert "reference, which is part of the package" in note and "--answers none" in note

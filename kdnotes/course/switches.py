@@ -1,0 +1,106 @@
+"""Losses whose switches stand as one likes: what the exercises on other libraries are tried on.
+
+Nothing here needs another library: ``PLAIN`` is the arithmetic of two of them, by their settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdnotes import losses
+from kdnotes.methods import OwnLoss
+
+__all__ = ["KNOWN", "PLAIN", "Loss", "drawn", "made", "weights_of_reversed"]
+
+Loss = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def drawn(seed: int, batch: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Logits of a student and of a teacher, ``[batch, classes]``, in doubles."""
+    student, teacher = torch.randn(
+        2, batch, classes, generator=torch.Generator().manual_seed(seed), dtype=torch.double
+    )
+    return student, teacher
+
+
+def _divergence(z_s: Tensor, z_t: Tensor, temperature: float) -> Tensor:
+    """The terms of KL(p_t ‖ p_s), an image and a class each."""
+    log_s, log_t = (F.log_softmax(z / temperature, dim=1) for z in (z_s, z_t))
+    return log_t.exp() * (log_t - log_s)
+
+
+MEANS: dict[str, Callable[[Tensor], Tensor]] = {
+    "images": lambda terms: terms.sum(1).mean(),
+    "elements": torch.mean,
+    "sum": torch.sum,
+}
+
+
+def made(power: int, direction: str, mean: str, factor: float) -> Loss:
+    """factor·T^power·KL, "forward" or "reverse", its terms put together by one of ``MEANS``."""
+
+    def loss(z_s: Tensor, z_t: Tensor, temperature: float) -> Tensor:
+        first, second = (z_s, z_t) if direction == "forward" else (z_t, z_s)
+        return factor * temperature**power * MEANS[mean](_divergence(first, second, temperature))
+
+    return loss
+
+
+# Logits and labels on which settings are compared.
+Z_S, Z_T = (3 * z for z in drawn(1, 6, 5))
+Y = torch.tensor([0, 1, 2, 3, 4, 0])
+
+
+def timm(
+    temperature: float = 1.0,
+    task_loss_weight: float | None = None,
+    distill_loss_weight: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What timm's task (1.0.31) makes of its settings: the two terms with their weights."""
+    hard, soft = task_loss_weight, distill_loss_weight
+    if soft is None:
+        soft = 1.0 if hard is None else 1 - hard
+    hard = 1.0 if hard is None else hard
+    return hard * F.cross_entropy(Z_S, Y), soft * made(2, "forward", "images", 1.0)(
+        Z_S, Z_T, temperature
+    )
+
+
+def modelopt(
+    temperature: float = 1.0, reduction: str = "mean", kd_loss_weight: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """The same of modelopt's loss and its balancer (0.47.0)."""
+    mean = {"mean": "elements", "batchmean": "images", "sum": "sum"}[reduction]
+    soft = made(2, "forward", mean, kd_loss_weight)(Z_S, Z_T, temperature)
+    return (1 - kd_loss_weight) * F.cross_entropy(Z_S, Y), soft
+
+
+PLAIN = {"timm": timm, "modelopt": modelopt}
+KNOWN = {
+    "timm": {"temperature", "task_loss_weight", "distill_loss_weight"},
+    "modelopt": {"temperature", "reduction", "kd_loss_weight"},
+}
+
+
+def weights_of_reversed(method: OwnLoss, temperature: float) -> tuple[float, float] | None:
+    """The weights of CE and of T²·KL(p_s ‖ p_t), if a loss is made of these two alone."""
+    y, seeds = torch.tensor([0, 1, 2, 3, 0]), range(4)
+    given, terms = [], []
+    for z_s, z_t in (tuple(2 * z for z in drawn(seed, 5, 4)) for seed in seeds):
+        batch = SimpleNamespace(student_logits=z_s, targets=y, progress=0.5, epoch=0, epochs=2)
+        try:
+            told = method.loss(batch, SimpleNamespace(logits=z_t, features={}, module=None))
+            total = sum(told.values()) if isinstance(told, dict) else told
+            given.append(float(total))
+        except Exception:  # one that needs more than logits and labels is another loss
+            return None
+        terms.append([F.cross_entropy(z_s, y), losses.kd_loss(z_t, z_s, temperature)])
+    wanted, terms = torch.tensor(given, dtype=torch.double), torch.tensor(terms).double()
+    found = torch.linalg.lstsq(terms, wanted[:, None]).solution[:, 0]
+    is_sum = torch.allclose(terms @ found, wanted, rtol=1e-4)
+    return tuple(found.tolist()) if is_sum and found.min() >= -1e-4 else None
