@@ -27,7 +27,7 @@ FLOORS = (
     ("teachers",),
     ("study",),
     ("show",),
-    ("lab", "edge"),
+    ("lab", "edge", "language"),
     ("course",),
     ("cli",),
 )

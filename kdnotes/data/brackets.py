@@ -152,4 +152,4 @@ def bracket_corpus(
         checks.at_least(2)(f"{part}_strings", size)
         tokens = language.vocabulary.encode(language.sample(size, seeds[part]), 2 * language.pairs)
         parts[part] = Strings(tokens, language.vocabulary)
-    return Corpus(**parts, name=repr(language), known=frozenset(language.strings))
+    return Corpus(**parts, name=repr(language))

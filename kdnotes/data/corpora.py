@@ -72,7 +72,9 @@ def surname_weights() -> dict[str, float]:
     """
     if not SURNAMES.is_file() or _sha256(SURNAMES) != SURNAMES_SHA256:
         state = "damaged (its SHA-256 differs)" if SURNAMES.is_file() else "missing"
-        raise ValueError(f"the embedded data file {SURNAMES.name} is {state}: install kdnotes again")
+        raise ValueError(
+            f"the embedded data file {SURNAMES.name} is {state}: install kdnotes again"
+        )
     with np.load(SURNAMES) as file:
         names = file["names"].tobytes().decode("ascii").split("\n")
         shares = file["thousandths"].astype(np.float64) / 1000
@@ -90,7 +92,9 @@ def _lines(path: Path) -> tuple[list[str], Vocabulary]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise ValueError(f"name must be 'text:PATH' of a text file, not {str(path)!r}: {why}") from None
+        raise ValueError(
+            f"name must be 'text:PATH' of a text file, not {str(path)!r}: {why}"
+        ) from None
     lines = (line.rstrip() for line in text.splitlines())
     parts = (
         line[start : start + LONGEST_LINE]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -131,19 +130,17 @@ class Strings:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Train, validation and test ``Strings`` of one vocabulary, of which none has another's.
+    """Train, validation and test ``Strings`` of one vocabulary.
 
     Args:
         train, validation, test: all of one width.
         name: how it was loaded.
-        known: all strings of the language, where they are known.
     """
 
     train: Strings
     validation: Strings
     test: Strings
     name: str
-    known: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -162,10 +159,6 @@ class Corpus:
             digest.update(str(list(part.tokens.shape)).encode())
             digest.update(memoryview(part.tokens.contiguous().numpy()).cast("B"))
         return digest.hexdigest()
-
-    def __reduce__(self) -> Any:
-        """Without what is cached; a worker gets the tokens, which are small."""
-        return type(self), (self.train, self.validation, self.test, self.name, self.known)
 
 
 def split_types(
@@ -201,4 +194,4 @@ def split_types(
         part: Strings(vocabulary.encode([strings[one] for one in chosen], longest), vocabulary)
         for part, chosen in parts.items()
     }
-    return Corpus(**encoded, name=name, known=frozenset(strings))
+    return Corpus(**encoded, name=name)

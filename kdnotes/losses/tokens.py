@@ -40,7 +40,7 @@ def token_cross_entropy(
     classes = student_logits.shape[2]
     checks.token_classes("targets", targets, mask.shape, classes, mask)
     log_p_s = _log_softmax(student_logits, mask, 1.0)
-    picked = log_p_s.gather(2, targets.where(mask, 0)[..., None])[..., 0]
+    picked = log_p_s.gather(1, targets[mask][:, None])[:, 0]
     return _reduce(-picked, mask, reduction)
 
 
@@ -181,9 +181,8 @@ def token_sparse_kl(
     checks.token_classes("indices", indices, weights.shape, student_logits.shape[2], mask)
     checks.distribution("weights", weights[mask])
     log_p_s = _log_softmax(student_logits, mask, 1.0)
-    weights = weights.to(log_p_s.dtype).where(mask[..., None], 1.0)
-    picked = log_p_s.gather(2, indices.where(mask[..., None], 0))
-    return _reduce((torch.xlogy(weights, weights) - weights * picked).sum(dim=2), mask, reduction)
+    weights, picked = weights[mask].to(log_p_s.dtype), log_p_s.gather(1, indices[mask])
+    return _reduce((torch.xlogy(weights, weights) - weights * picked).sum(dim=1), mask, reduction)
 
 
 def top_answers(teacher_logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -259,12 +258,12 @@ def _wide(logits: Tensor) -> Tensor:
 
 
 def _log_softmax(logits: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """Padding may hold anything, NaN too: it is replaced before it can reach a gradient."""
-    return F.log_softmax(_wide(logits).where(mask[..., None], 0.0) / temperature, dim=2)
+    """Of the places that count alone, ``[places, classes]``: padding may hold anything, NaN too."""
+    return F.log_softmax(_wide(logits[mask]) / temperature, dim=1)
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=2)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)
 
 
 def _mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
@@ -274,7 +273,8 @@ def _mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
     return torch.logaddexp(log_p + math.log(share), log_q + math.log1p(-share))
 
 
-def _reduce(per_token: Tensor, mask: Tensor, reduction: str) -> Tensor:
+def _reduce(per_place: Tensor, mask: Tensor, reduction: str) -> Tensor:
     _check_reduction("reduction", reduction)
-    per_token = per_token.where(mask, 0.0)
-    return per_token if reduction == "none" else per_token.sum() / mask.sum()
+    if reduction == "mean":
+        return per_place.mean()
+    return per_place.new_zeros(mask.shape).masked_scatter(mask, per_place)

@@ -27,9 +27,7 @@ class Decoder(nn.Module):
         heads: of each attention.
     """
 
-    def __init__(
-        self, classes: int, context: int, width: int = 32, depth: int = 2, heads: int = 4
-    ):
+    def __init__(self, classes: int, context: int, width: int = 32, depth: int = 2, heads: int = 4):
         super().__init__()
         for name, value, least in (
             ("classes", classes, 2), ("context", context, 1), ("width", width, 1),
@@ -81,7 +79,7 @@ class Decoder(nn.Module):
         if not 0 < length <= self.context:
             raise ValueError(f"tokens must be 1 to {self.context} (the context), not {length}")
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(
         self, count: int, seed: int, temperature: float = 1.0, *, cached: bool = True
     ) -> Tensor:
@@ -114,7 +112,7 @@ class Decoder(nn.Module):
             open_ &= chosen != 0  # 0 is the end
             if not open_.any():
                 break
-        return tokens.clone()
+        return tokens
 
 
 class Block(nn.Module):
@@ -129,7 +127,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cache: Cache | None = None, number: int = 0) -> Tensor:
         """``[B, L, width]``, of which no place sees a later one."""
-        q, k, v = self.attend(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.attend(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         is_first = cache is None or number == len(cache)
         if cache is not None:
             if is_first:
