@@ -53,6 +53,15 @@ def _finite_where(mask: Tensor, **tensors: Tensor) -> None:
     finite(**{name: tensor.detach()[mask] for name, tensor in tensors.items()})
 
 
+def token_inputs(tokens: object, kinds: int) -> None:
+    """int64 ``[batch, length]`` in 0 … kinds − 1."""
+    if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64 or tokens.ndim != 2:
+        found = kind_of(tokens)
+        shape = f" {list(tokens.shape)}" if isinstance(tokens, Tensor) else ""
+        raise TypeError(f"tokens must be an int64 tensor [batch, length], not {found}{shape}")
+    _classes_where("tokens", tokens, kinds, torch.ones_like(tokens, dtype=torch.bool))
+
+
 def token_classes(name: str, values: object, shape: torch.Size, classes: int, mask: Tensor) -> None:
     """int64 of this shape, whose first two are the mask's, in 0 … classes − 1 where it is true."""
     if not isinstance(values, Tensor) or values.dtype != torch.int64:
@@ -65,8 +74,6 @@ def token_classes(name: str, values: object, shape: torch.Size, classes: int, ma
 @unless_trusted
 def _classes_where(name: str, values: Tensor, classes: int, mask: Tensor) -> None:
     counted = values[mask]
-    if not bool(((counted >= 0) & (counted < classes)).all()):
+    if counted.numel() and not bool(((counted >= 0) & (counted < classes)).all()):
         span = f"{int(counted.min())} … {int(counted.max())}"
-        raise ValueError(
-            f"{name} must lie in 0 … {classes - 1} where mask is true, but they span {span}"
-        )
+        raise ValueError(f"{name} must lie in 0 … {classes - 1}, but they span {span}")

@@ -147,7 +147,7 @@ class SkewedKD(TokenKD):
         reverse: the skewed reverse KL instead of the skewed forward one.
     """
 
-    skew: float = bound(checks.fraction, 0.1)
+    skew: float = bound(losses.check_skew, 0.1)
     reverse: bool = bound(checks.true_or_false, False)
 
     def soft(self, batch: TokenBatch) -> Tensor:

@@ -34,6 +34,7 @@ from kdnotes.losses.relations import (
     similarity_loss,
 )
 from kdnotes.losses.tokens import (
+    check_skew,
     sampled_answers,
     token_cross_entropy,
     token_jsd,
@@ -46,7 +47,7 @@ from kdnotes.losses.tokens import (
 )
 
 __all__ = [
-    "attention_map", "attention_transfer_loss", "check_form", "confidence_weights",
+    "attention_map", "attention_transfer_loss", "check_form", "check_skew", "confidence_weights",
     "contrast_level", "contrastive_loss", "correlation_terms", "decoupled_terms", "dist_loss",
     "dkd_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss", "mutual_losses",
     "peer_divergences", "relational_angle_loss", "relational_distance_loss", "reverse_gradient",

@@ -126,7 +126,7 @@ def token_skewed_kl(
         skew: λ in [0, 1), the paper's α, which has 0.1; 0 is the forward KL. Others as
             ``token_kl``.
     """
-    _check_skew(skew)
+    check_skew("skew", skew)
     log_s, log_t = _pair(student_logits, teacher_logits, mask, temperature)
     divergence = _kl(log_t, _mixture(log_t, log_s, skew))
     return _reduce(temperature**2 * divergence, mask, reduction)
@@ -147,7 +147,7 @@ def token_skewed_reverse_kl(
         skew: λ in [0, 1), the paper's α, which has 0.1; 0 is the reverse KL. Others as
             ``token_kl``.
     """
-    _check_skew(skew)
+    check_skew("skew", skew)
     log_s, log_t = _pair(student_logits, teacher_logits, mask, temperature)
     divergence = _kl(log_s, _mixture(log_s, log_t, skew))
     return _reduce(temperature**2 * divergence, mask, reduction)
@@ -240,10 +240,11 @@ def _answers(teacher_logits: Tensor, count: int) -> Tensor:
     return _wide(teacher_logits)
 
 
-def _check_skew(skew: float) -> None:
-    checks.fraction("skew", skew)
-    if skew == 1:
-        raise ValueError("skew must be below 1, not 1: the loss would be 0 whatever the student is")
+def check_skew(name: str, value: object) -> None:
+    """The check of a share of the first distribution in the mixture that it is compared with."""
+    checks.fraction(name, value)
+    if value == 1:
+        raise ValueError(f"{name} must be below 1, not 1: the loss would be 0 for every student")
 
 
 def _pair(student: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> list[Tensor]:

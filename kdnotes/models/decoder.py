@@ -72,9 +72,7 @@ class Decoder(nn.Module):
         return self.head(self.norm(x))
 
     def _check(self, tokens: Tensor, seen: int) -> None:
-        if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64 or tokens.ndim != 2:
-            found = checks.kind_of(tokens)
-            raise TypeError(f"tokens must be an int64 tensor [batch, length], not {found}")
+        checks.token_inputs(tokens, self.classes + 2)
         length = seen + tokens.shape[1]
         if not 0 < length <= self.context:
             raise ValueError(f"tokens must be 1 to {self.context} (the context), not {length}")
