@@ -17,6 +17,8 @@ SURNAMES_SHA256 = "2bd9802b0dbfff6d273d263d9a0167425af8e954a22b557d2d586bf0ea0bf
 
 UNLISTED = 13.003  # per cent of all people, who bear a name whose share is published as 0.000 %
 
+SURNAME_CHARACTERS = Vocabulary("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
 LONGEST_LINE = 64  # characters; what is longer is cut into several strings
 MOST_CHARACTERS = 256
 
@@ -53,7 +55,7 @@ def strings_of(name: str) -> tuple[list[str], Vocabulary]:
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {checks.kind_of(name)}")
     if name == "surnames":
-        return list(surname_weights()), Vocabulary("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        return list(surname_weights()), SURNAME_CHARACTERS
     if name.startswith("text:") and len(name) > len("text:"):
         return _lines(Path(name.removeprefix("text:")).expanduser())
     raise ValueError(f"name must be 'surnames' or 'text:PATH', not {name!r}")

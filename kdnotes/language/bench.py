@@ -45,7 +45,8 @@ def measure(steps: int = 100, written: int = 500, rounds: int = 3) -> dict[str, 
     for name, value in (("steps", steps), ("written", written), ("rounds", rounds)):
         checks.at_least(1)(name, value)
     corpus = load_corpus(train_strings=2000, validation_strings=2, test_strings=2)
-    teacher = LanguageTeacher(build(functools.partial(Decoder, **ARCHITECTURE), 0))
+    large = build(functools.partial(Decoder, **ARCHITECTURE), 0)
+    teacher = LanguageTeacher(large, corpus.vocabulary)
     student = build(functools.partial(Decoder, 27, corpus.context, 32, 2, 2), 0)
     schedule = Schedule(steps=steps)
     with single_thread():
@@ -92,7 +93,7 @@ def plain_loop(
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, fused=True)
     rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, schedule.learning_rate, total_steps=schedule.steps + 1
+        optimizer, schedule.learning_rate, schedule.steps + 1, pct_start=0.2, cycle_momentum=False
     )
     step = 0
     while step < schedule.steps:

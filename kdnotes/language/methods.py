@@ -218,7 +218,8 @@ class SequenceKD(StringMethod):
 
     def prepare(self, train: Strings, seed: int) -> None:
         count, seed = self.copies * len(train), stream(seed, "written")
-        self.written = self.teacher.write(count, seed, train.vocabulary, self.temperature)
+        self.teacher.check_knows(train.vocabulary)
+        self.written = self.teacher.write(count, seed, self.temperature)
         self.count = len(train)
 
     def strings(
@@ -254,6 +255,7 @@ class OnPolicy(StringMethod):
             raise ValueError(f"grading must use all answers and no labels (alpha=0), not {found}")
 
     def prepare(self, train: Strings, seed: int) -> None:
+        self.grading.teacher.check_knows(train.vocabulary)
         self.grading.stored = None
         if self.share < 1:
             self.grading.prepare(train, seed)

@@ -9,6 +9,7 @@ import torch
 
 from kdnotes import store
 from kdnotes.data import load_corpus
+from kdnotes.data.corpora import SURNAME_CHARACTERS
 from kdnotes.language.loop import Schedule, fit
 from kdnotes.language.methods import NextToken
 from kdnotes.language.teachers import LanguageTeacher
@@ -28,7 +29,8 @@ def surname_teacher(path: Path = SHIPPED) -> LanguageTeacher:
         ValueError: the file is missing, damaged, or of another architecture.
     """
     tensors, record = store.read(path)
-    return LanguageTeacher(load_state(Decoder(**ARCHITECTURE), tensors, path), record)
+    model = load_state(Decoder(**ARCHITECTURE), tensors, path)
+    return LanguageTeacher(model, SURNAME_CHARACTERS, record)
 
 
 def train_surname_teacher(path: Path = SHIPPED, schedule: Schedule = SCHEDULE) -> LanguageTeacher:

@@ -25,20 +25,24 @@ class LanguageTeacher:
 
     Args:
         model: the decoder.
+        vocabulary: whose tokens it knows.
         record: how it was trained and what it reached.
     """
 
     model: Decoder = checks.bound(checks.instance(Decoder))
+    vocabulary: Vocabulary = checks.bound(checks.instance(Vocabulary))
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checks.fields(self)
+        check_speaks(self.model, self.vocabulary)
         self.model.eval().requires_grad_(False)
 
     @functools.cached_property
     def key(self) -> str:
-        """SHA-256 of architecture and weights: its identity in every store."""
-        return store.fingerprint([str(self.model), self.model.context, self.model.state_dict()])
+        """SHA-256 of architecture, weights and characters: its identity in every store."""
+        parts = [str(self.model), self.model.context, self.model.state_dict()]
+        return store.fingerprint([*parts, self.vocabulary])
 
     def logits(self, strings: Strings) -> Tensor:
         """Logits ``[B, L, classes]`` of what follows each input, without gradients."""
@@ -47,7 +51,7 @@ class LanguageTeacher:
 
     def read(self, strings: Strings) -> Iterator[Tensor]:
         """``logits`` of 500 strings at a time, on one thread: all of them may not fit."""
-        check_reads(self.model, strings)
+        self._check(strings)
         for part in torch.arange(len(strings)).split(AT_ONCE):
             with single_thread():
                 yield self.logits(Strings(strings.tokens[part], strings.vocabulary))
@@ -57,30 +61,42 @@ class LanguageTeacher:
 
         ``None`` where they would take more than 256 MB.
         """
-        check_reads(self.model, strings)
+        self._check(strings)
         if strings.inputs.numel() * self.model.classes * 4 > STORED_AT_MOST:
             return None
         return store.cached_tensor(
             [bank_of, self.key, strings.tokens], lambda: bank_of(self, strings)
         )
 
-    def write(
-        self, count: int, seed: int, vocabulary: Vocabulary, temperature: float = 1.0
-    ) -> Strings:
+    def write(self, count: int, seed: int, temperature: float = 1.0) -> Strings:
         """Strings that it writes (stored).
 
         Args:
             count: how many.
             seed: of the draws.
-            vocabulary: whose tokens they are.
             temperature: T > 0 of the softmax that is drawn from.
         """
-        _check_speaks(self.model, vocabulary)
         tokens = store.cached_tensor(
             [written_by, self.key, count, seed, temperature],
             lambda: written_by(self, count, seed, temperature),
         )
-        return Strings(tokens, vocabulary)
+        return Strings(tokens, self.vocabulary)
+
+    def _check(self, strings: Strings) -> None:
+        check_reads(self.model, strings)
+        self.check_knows(strings.vocabulary)
+
+    def check_knows(self, vocabulary: Vocabulary) -> None:
+        """Its tokens are those of this vocabulary, and not only as many.
+
+        Raises:
+            ValueError: it is not so.
+        """
+        if vocabulary != self.vocabulary:
+            known, found = self.vocabulary.characters, vocabulary.characters
+            raise ValueError(
+                f"the teacher's characters must be the strings' {found!r}, not {known!r}"
+            )
 
 
 def bank_of(teacher: LanguageTeacher, strings: Strings) -> Tensor:
@@ -101,13 +117,18 @@ def check_reads(model: Decoder, strings: Strings) -> None:
         ValueError: it is not so.
     """
     checks.instance(Strings, said="a kdnotes.data.Strings")("strings", strings)
-    _check_speaks(model, strings.vocabulary)
+    check_speaks(model, strings.vocabulary)
     length = strings.inputs.shape[1]
     if length > model.context:
         raise ValueError(f"strings must have at most {model.context} inputs, not {length}")
 
 
-def _check_speaks(model: Decoder, vocabulary: Vocabulary) -> None:
+def check_speaks(model: Decoder, vocabulary: Vocabulary) -> None:
+    """The model chooses from as many classes as the vocabulary has.
+
+    Raises:
+        ValueError: it is not so.
+    """
     if model.classes != vocabulary.classes:
         raise ValueError(
             f"vocabulary must have the model's {model.classes} classes, not {vocabulary.classes}"

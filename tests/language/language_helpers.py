@@ -30,7 +30,7 @@ def teacher(seed=0, scale=0.4):
     generator = torch.Generator().manual_seed(seed)
     for one in model.parameters():
         one.data.add_(scale * torch.randn(one.shape, generator=generator))
-    return lm.LanguageTeacher(model)
+    return lm.LanguageTeacher(model, BRACKETS.vocabulary)
 
 
 def methods():

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def test_all_figures_are_there():
-    found = bench.measure(steps=2, written=3, rounds=1)
+    found = bench.measure(steps=1, written=2, rounds=1)
     assert all(value > 0 for value in found.values())
     assert found["plain_over_kd"] == found["plain_step"] / found["kd_step"]
     assert found["uncached_over_cached"] == found["write_uncached"] / found["write_cached"]

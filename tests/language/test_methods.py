@@ -7,11 +7,11 @@ import re
 
 import pytest
 import torch
-from language_helpers import STUDENT, corpus, fit, methods, teacher
+from language_helpers import BRACKETS, STUDENT, corpus, fit, methods, teacher
 
 from kdnotes import language as lm
 from kdnotes import losses
-from kdnotes.data import Strings
+from kdnotes.data import Strings, Vocabulary
 from kdnotes.training import build
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -61,7 +61,7 @@ def test_it_leaves_method_teacher_and_generators_alone(name):
     fit(method)
     assert torch.equal(torch.get_rng_state(), state)
     assert repr(vars(method)) == settings and not teacher().model.training
-    assert lm.LanguageTeacher(teacher().model).key == key
+    assert lm.LanguageTeacher(teacher().model, BRACKETS.vocabulary).key == key
 
 
 def teacher_logits(strings):
@@ -96,10 +96,10 @@ def test_its_terms_are_its_loss_with_the_teacher_asked_live(name):
 
 
 def test_a_bank_that_is_too_large_is_not_made(monkeypatch):
+    stored = prepared(lm.TokenKD(teacher()))
     monkeypatch.setattr(lm.teachers, "STORED_AT_MOST", 0)
     method = prepared(lm.TokenKD(teacher()))
-    assert method.stored is None
-    stored = prepared(EXPECTED and lm.TokenKD(teacher()))
+    assert method.stored is None and stored.stored is not None
     torch.testing.assert_close(method.terms(batch()), stored.terms(batch()))
 
 
@@ -163,6 +163,14 @@ def test_a_bank_belongs_to_its_strings():
     assert teacher(1).key != teacher().key
 
 
+AB = Vocabulary("ab")
+
+
+def other_characters():
+    """As many classes, with another meaning."""
+    return lm.LanguageTeacher(teacher().model, Vocabulary("<>{}"))
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "said"),
     [
@@ -180,7 +188,16 @@ def test_a_bank_belongs_to_its_strings():
         (lambda: lm.OnPolicy(lm.TokenKD(teacher(), alpha=0.5)), ValueError, "no labels (alpha=0)"),
         (lambda: lm.OnPolicy(lm.TopAnswersKD(teacher())), ValueError, "use all answers"),
         (lambda: lm.OnPolicy(lm.TokenKD(teacher()), 1.1), ValueError, "share must lie in [0, 1]"),
-        (lambda: lm.LanguageTeacher("gpt"), TypeError, "model must be a kdnotes.models.decoder"),
+        (lambda: lm.LanguageTeacher("gpt", AB), TypeError, "model must be a kdnotes.models.decod"),
+        (lambda: lm.LanguageTeacher(teacher().model, "ab"), TypeError, "vocabulary must be a kdn"),
+        (lambda: lm.LanguageTeacher(teacher().model, AB), ValueError, "model's 5 classes, not 3"),
+        (
+            lambda: fit(lm.TokenKD(other_characters())),
+            ValueError,
+            "characters must be the strings'",
+        ),
+        (lambda: fit(lm.SequenceKD(other_characters())), ValueError, "not '<>{}'"),
+        (lambda: fit(lm.OnPolicy(lm.TokenKD(other_characters()))), ValueError, "not '<>{}'"),
         (lambda: fit(lm.TopAnswersKD(teacher(), count=6)), ValueError, "count must be a whole num"),
     ],
 )
