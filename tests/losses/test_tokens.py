@@ -99,11 +99,11 @@ def test_cross_entropy_in_a_thousand_cases():
 
 
 def gradient_by_hand(name, s, t, share):
-    """Of one place's divergence in the student's logits at T = 1, from p_s and p_t."""
+    """Of each place's divergence in the student's logits at T = 1, from p_s and p_t ``[n, K]``."""
     if name == "forward":
         return s - t
     if name == "reverse":
-        return s * (np.log(s / t) - (s * np.log(s / t)).sum())
+        return s * (np.log(s / t) - (s * np.log(s / t)).sum(axis=1, keepdims=True))
     if name == "skewed":
         inside = -(1 - share) * t / (share * t + (1 - share) * s)
     elif name == "skewed reverse":
@@ -113,7 +113,7 @@ def gradient_by_hand(name, s, t, share):
         middle = share * t + (1 - share) * s
         inside = -share * (1 - share) * t / middle
         inside = inside + (1 - share) * (np.log(s / middle) + 1 - (1 - share) * s / middle)
-    return s * (inside - (s * inside).sum())
+    return s * (inside - (s * inside).sum(axis=1, keepdims=True))
 
 
 @EACH
@@ -125,9 +125,8 @@ def test_gradient_in_a_thousand_cases(name):
         student = torch.from_numpy(z_s).requires_grad_()
         call(name, student, torch.from_numpy(z_t), torch.from_numpy(mask), 1.0, share).backward()
         expected = np.zeros_like(z_s)
-        for place in zip(*np.nonzero(mask), strict=True):
-            s, t = (np.exp(rows(z, 1.0)[place]) for z in (z_s, z_t))
-            expected[place] = gradient_by_hand(name, s, t, share) / mask.sum()
+        s, t = (np.exp(rows(z, 1.0)[mask]) for z in (z_s, z_t))
+        expected[mask] = gradient_by_hand(name, s, t, share) / mask.sum()
         np.testing.assert_allclose(student.grad.numpy(), expected, rtol=1e-7, atol=1e-10)
 
 
@@ -248,7 +247,7 @@ def test_sparse_kl_in_a_thousand_cases():
         assert float(found) == pytest.approx(terms.sum(axis=2)[mask].mean(), rel=1e-9, abs=1e-12)
 
 
-def mean_target(draw, z_t, times=4000):
+def mean_target(draw, z_t, times=2000):
     """The mean weight of each class over draws."""
     total = torch.zeros_like(z_t)
     for seed in range(times):
@@ -261,7 +260,7 @@ def test_drawn_answers_are_unbiased_and_top_answers_are_not():
     z_t = pair()[1]
     p_t = z_t.softmax(dim=2)
     drawn = mean_target(lambda z, seed: losses.sampled_answers(z, 3, seed), z_t)
-    error = ((p_t * (1 - p_t)) / (3 * 4000)).sqrt()
+    error = ((p_t * (1 - p_t)) / (3 * 2000)).sqrt()
     assert float(((drawn - p_t) / error).abs().max()) < 4.5  # of 72 standard normal numbers
     top = torch.zeros_like(p_t).scatter_add_(2, *losses.top_answers(z_t, 3))
     assert float((top - p_t).abs().max()) > 0.05
@@ -271,7 +270,7 @@ def test_the_gradient_of_drawn_answers_is_that_of_all_in_the_mean():
     z_s, z_t, mask = pair(shape=(1, 2, 5))
     full = z_s.clone().requires_grad_()
     losses.token_kl(full, z_t, mask).backward()
-    total, times = torch.zeros_like(z_s), 3000
+    total, times = torch.zeros_like(z_s), 1500
     for seed in range(times):
         student = z_s.clone().requires_grad_()
         answers = losses.sampled_answers(z_t, 2, seed)
