@@ -29,7 +29,8 @@ def test_each_pass_sees_every_string_once_in_an_order_of_its_own():
     assert [step.number for step, _, _ in found] == list(range(9))
     assert [step.epoch for step, _, _ in found] == [0] * 3 + [1] * 3 + [2] * 3
     assert [last for _, _, last in found] == [False, False, True] * 3
-    passes = [sum((part for _, part, _ in found[at : at + 3]), []) for at in (0, 3, 6)]
+    parts = [part for _, part, _ in found]
+    passes = [list(itertools.chain(*parts[at : at + 3])) for at in (0, 3, 6)]
     assert all(sorted(one) == list(range(10)) for one in passes)
     assert len(set(map(tuple, passes))) == 3
     assert rows(seed=1) != found == rows()

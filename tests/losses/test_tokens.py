@@ -167,7 +167,10 @@ def test_bfloat16_is_computed_in_float32(name):
     found = call(name, z_s, z_t, mask, 20.0, 0.5)
     exact = call(name, z_s.double(), z_t.double(), mask, 20.0, 0.5)
     assert found.dtype == torch.float32
-    assert float(found) == pytest.approx(float(exact), rel=1e-3)
+    assert float(found) == pytest.approx(float(exact), rel=0.1)  # float32 itself is 6 % off here
+    log_s, log_t = ((z / 20).log_softmax(dim=2) for z in (z_s, z_t))
+    in_bfloat16 = 400 * (log_t.exp() * (log_t - log_s)).sum(dim=2).mean()
+    assert not 0.5 < float(in_bfloat16) / float(exact) < 2
 
 
 def test_finite_for_the_largest_logits():
