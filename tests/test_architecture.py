@@ -27,7 +27,7 @@ FLOORS = (
     ("teachers",),
     ("study",),
     ("show",),
-    ("lab", "edge", "libraries"),
+    ("lab", "edge", "language", "libraries"),
     ("course",),
     ("cli",),
 )

@@ -23,6 +23,7 @@ from kdnotes.checks.tensors import (
     teacher_logits,
     teacher_weights,
 )
+from kdnotes.checks.tokens import token_classes, token_inputs, token_logits, token_mask
 from kdnotes.checks.values import (
     at_least,
     bound,
@@ -50,5 +51,6 @@ __all__ = [
     "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
     "kind_of", "logits", "new_file", "not_empty", "number", "one_of", "peer_logits", "positive",
     "seeds", "share", "similarities", "targets", "teacher_logits", "teacher_weights",
-    "true_or_false", "trusted", "weight", "whole",
+    "token_classes", "token_inputs", "token_logits", "token_mask", "true_or_false", "trusted",
+    "weight", "whole",
 ]  # fmt: skip

@@ -1,9 +1,18 @@
-"""Data sets as tensors in memory, and fixed augmented views of them."""
+"""Data sets as tensors in memory, fixed augmented views of images, and strings as tokens."""
 
+from kdnotes.data.brackets import Brackets, bracket_corpus
+from kdnotes.data.corpora import load_corpus, surname_weights
 from kdnotes.data.shifts import shift
 from kdnotes.data.sources import load
 from kdnotes.data.splits import Split, Splits, split_key
+from kdnotes.data.strings import Corpus, Strings, Vocabulary
 from kdnotes.data.views import Views
 from kdnotes.files import cache_folder
 
-__all__ = ["Split", "Splits", "Views", "cache_folder", "load", "shift", "split_key"]
+__all__ = [
+    "Split", "Splits", "Views", "cache_folder", "load", "shift", "split_key",
+]  # fmt: skip
+__all__ = [
+    "Brackets", "Corpus", "Split", "Splits", "Strings", "Views", "Vocabulary", "bracket_corpus",
+    "cache_folder", "load", "load_corpus", "split_key", "surname_weights",
+]  # fmt: skip

@@ -34,12 +34,26 @@ from kdnotes.losses.relations import (
     relational_distance_loss,
     similarity_loss,
 )
+from kdnotes.losses.tokens import (
+    check_skew,
+    sampled_answers,
+    token_cross_entropy,
+    token_jsd,
+    token_kl,
+    token_reverse_kl,
+    token_skewed_kl,
+    token_skewed_reverse_kl,
+    token_sparse_kl,
+    top_answers,
+)
 
 __all__ = [
-    "attention_map", "attention_transfer_loss", "check_form", "confidence_weights",
+    "attention_map", "attention_transfer_loss", "check_form", "check_skew", "confidence_weights",
     "contrast_level", "contrastive_loss", "correlation_terms", "decoupled_terms", "dist_loss",
     "dkd_loss", "hard_label_loss", "hint_loss", "kd_loss", "match_size", "multi_teacher_kd_loss",
     "mutual_losses", "peer_divergences", "relational_angle_loss", "relational_distance_loss",
-    "reverse_gradient", "self_targets", "similarity_loss", "soft_cross_entropy", "soften",
-    "standardize_logits",
+    "reverse_gradient", "sampled_answers", "self_targets", "similarity_loss", "soft_cross_entropy",
+    "soften", "standardize_logits", "token_cross_entropy", "token_jsd", "token_kl",
+    "token_reverse_kl", "token_skewed_kl", "token_skewed_reverse_kl", "token_sparse_kl",
+    "top_answers",
 ]  # fmt: skip

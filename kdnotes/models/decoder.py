@@ -1,0 +1,146 @@
+"""A small language model: a decoder that reads tokens from left to right."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdnotes import checks
+
+Cache = list[tuple[Tensor, Tensor]]  # of each block the keys and values ``[B, heads, seen, size]``
+
+
+class Decoder(nn.Module):
+    """A transformer decoder with norms before its layers (Radford et al. 2019; 1706.03762).
+
+    ``classes + 2`` inputs (the answers, begin and padding: ``data.Vocabulary``), learned places,
+    ``depth`` blocks of causal attention and a GELU layer of 4·``width``, a last norm, and a linear
+    head of ``classes`` answers. No dropout. It has 12·w²·depth + (13·depth + 2·classes + context +
+    4)·w + classes parameters for width w.
+
+    Args:
+        classes: answers to choose from: the end and the characters.
+        context: most inputs of a string.
+        width: of each place's vector, a multiple of ``heads``.
+        depth: blocks.
+        heads: of each attention.
+    """
+
+    def __init__(self, classes: int, context: int, width: int = 32, depth: int = 2, heads: int = 4):
+        super().__init__()
+        for name, value, least in (
+            ("classes", classes, 2), ("context", context, 1), ("width", width, 1),
+            ("depth", depth, 1), ("heads", heads, 1),
+        ):  # fmt: skip
+            checks.at_least(least)(name, value)
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads ({heads}), not {width}")
+        self.classes, self.context = classes, context
+        self.tokens = nn.Embedding(classes + 2, width)
+        self.places = nn.Embedding(context, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, classes)
+        for one in self.modules():
+            if isinstance(one, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(one.weight, std=0.02)
+            if isinstance(one, nn.Linear):
+                nn.init.zeros_(one.bias)
+        for block in self.blocks:  # so that the sum over the blocks begins as small as one of them
+            for layer in (block.out, block.contract):
+                nn.init.normal_(layer.weight, std=0.02 / (2 * depth) ** 0.5)
+
+    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """Logits ``[B, L, classes]`` of what follows each of the tokens ``[B, L]`` int64.
+
+        Args:
+            tokens: begin, and what follows it. With a cache, what follows the tokens of the calls
+                before.
+            cache: an empty list, or what earlier calls with it have left there; it is extended.
+                For use without gradients.
+
+        Raises:
+            ValueError: more tokens than the context, or a token that is none.
+        """
+        seen = cache[0][0].shape[2] if cache else 0
+        self._check(tokens, seen)
+        places = torch.arange(seen, seen + tokens.shape[1], device=tokens.device)
+        x = self.tokens(tokens) + self.places(places)
+        for number, block in enumerate(self.blocks):
+            x = block(x, cache, number)
+        return self.head(self.norm(x))
+
+    def _check(self, tokens: Tensor, seen: int) -> None:
+        checks.token_inputs(tokens, self.classes + 2)
+        length = seen + tokens.shape[1]
+        if not 0 < length <= self.context:
+            raise ValueError(f"tokens must be 1 to {self.context} (the context), not {length}")
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, seed: int, temperature: float = 1.0, *, cached: bool = True
+    ) -> Tensor:
+        """Write strings: tokens ``[count, context + 1]`` int64, begin, characters, end, padding.
+
+        A string without an end fills the context: it was cut off. The random numbers are drawn on
+        the CPU, one a string and place, so that the strings depend on the seed alone.
+
+        Args:
+            count: how many strings.
+            seed: of the random numbers.
+            temperature: T > 0 of the softmax that is drawn from; 1 draws from the model.
+            cached: keep keys and values of the tokens before (or compute them again for each one).
+        """
+        checks.at_least(1)("count", count)
+        checks.at_least(0)("seed", seed)
+        checks.positive("temperature", temperature)
+        device = self.head.weight.device
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.rand(self.context, count, generator=generator, dtype=torch.float64).to(device)
+        tokens = torch.full((count, self.context + 1), self.classes + 1, device=device)
+        tokens[:, 0] = self.classes
+        open_, cache = torch.ones(count, dtype=torch.bool, device=device), [] if cached else None
+        for place in range(self.context):
+            known = tokens[:, place : place + 1] if cached else tokens[:, : place + 1]
+            logits = self(known, cache)[:, -1].double() / temperature
+            ladder = F.softmax(logits, dim=1).cumsum(dim=1)
+            chosen = (ladder < drawn[place, :, None] * ladder[:, -1:]).sum(dim=1)
+            tokens[open_, place + 1] = chosen[open_]
+            open_ &= chosen != 0  # 0 is the end
+            if not open_.any():
+                break
+        return tokens
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + layer(norm(x))."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attend, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.expand, self.contract = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, cache: Cache | None = None, number: int = 0) -> Tensor:
+        """``[B, L, width]``, of which no place sees a later one."""
+        q, k, v = (
+            self.attend(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        is_first = cache is None or number == len(cache)
+        if cache is not None:
+            if is_first:
+                cache.append((k, v))
+            else:
+                k, v = (torch.cat(pair, dim=2) for pair in zip(cache[number], (k, v), strict=True))
+                cache[number] = (k, v)
+        mask = None if is_first or x.shape[1] == 1 else _sees(x.shape[1], k.shape[2], x.device)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_first)
+        x = x + self.out(attended.transpose(1, 2).flatten(2))
+        return x + self.contract(F.gelu(self.expand(self.between(x))))
+
+
+def _sees(new: int, total: int, device: torch.device) -> Tensor:
+    """Which of ``total`` places each of the ``new`` last ones may see, ``[new, total]`` bool."""
+    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
