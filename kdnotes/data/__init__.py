@@ -10,9 +10,6 @@ from kdnotes.data.views import Views
 from kdnotes.files import cache_folder
 
 __all__ = [
-    "Split", "Splits", "Views", "cache_folder", "load", "shift", "split_key",
-]  # fmt: skip
-__all__ = [
     "Brackets", "Corpus", "Split", "Splits", "Strings", "Views", "Vocabulary", "bracket_corpus",
-    "cache_folder", "load", "load_corpus", "split_key", "surname_weights",
+    "cache_folder", "load", "load_corpus", "shift", "split_key", "surname_weights",
 ]  # fmt: skip
