@@ -54,6 +54,7 @@ def under_shifts(
     """
     checks.instance(nn.Module, said="a torch.nn.Module")("network", network)
     checks.instance(Split, said="a kdnotes.data.Split")("split", split)
+    checks.instance(Sequence, said="a sequence of shifts, such as range(5)")("pixels", pixels)
     for size in pixels:
         checks.count("pixels", size, least=0)
     if not len(pixels) or len(set(pixels)) < len(pixels):

@@ -99,6 +99,8 @@ def test_wrong_measures_are_named():
     for wrong in ((1, 1), (-1,), (1.0,), ()):
         with pytest.raises(ValueError, match="pixels must be"):
             under_shifts(build(STUDENT, 0), split, wrong)
+    with pytest.raises(TypeError, match=r"pixels must be a sequence of shifts, such as range\(5\)"):
+        under_shifts(build(STUDENT, 0), split, 3)
     with pytest.raises(TypeError, match=r"network must be a torch\.nn\.Module, not function"):
         under_shifts(lambda images: images, split)
     with pytest.raises(TypeError, match=r"split must be a kdnotes\.data\.Split"):
