@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def _fold(model: Any) -> None:
 
 
 def _in_int8(model: Any, calibration: Tensor) -> Any:
-    with _silent():
+    with _silent(), contextlib.redirect_stdout(io.StringIO()):  # its bars
         import nncf
 
         images = nncf.Dataset([one.numpy() for one in calibration.split(1)])
