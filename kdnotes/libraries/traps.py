@@ -7,7 +7,7 @@ on ``example()``, or on logits like it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -23,6 +23,12 @@ from kdnotes.losses import kd_loss
 SEEN = (0, 10, 30, 100, 300)  # steps at which a student is looked at
 SAMPLES, FEATURES, STEP_SIZE = 256, 8, 0.05  # of the smallest student and teacher
 _JUST_OUTSIDE = 1.0000002  # the second float32 above 1
+
+
+def _each(name: str, values: Sequence[float], check: Callable[[str, float], None]) -> None:
+    checks.instance(Sequence, said="a sequence of numbers")(name, values)
+    for one in values:
+        check(name, one)
 
 
 def learning(
@@ -47,10 +53,10 @@ def learning(
     """
     checks.positive("temperature", temperature)
     checks.at_least(0)("seed", seed)
+    checks.instance(Mapping, said="a mapping of names to formulas")("losses", losses)
     for name, formula in losses.items():
         checks.instance(Formula, said="a Formula")(f"losses[{name!r}]", formula)
-    for step in steps:
-        checks.at_least(0)("steps", step)
+    _each("steps", steps, checks.at_least(0))
     rows = []
     for name, formula in losses.items():
         rows += [{"loss": name, **row} for row in _learn(formula.value, temperature, steps, seed)]
@@ -91,9 +97,9 @@ def by_classes(
         One row a number of classes: classes, loss / R, gradient / R.
     """
     checks.positive("temperature", temperature)
+    _each("classes", classes, checks.at_least(2))
     rows = []
     for count in classes:
-        checks.at_least(2)("classes", count)
         given = example(classes=count)
         found, expected = (
             gradient(one, given, temperature) for one in (formulas.over_elements, reference)
@@ -123,9 +129,9 @@ def by_alpha(
         One row an α: alpha, labels, distillation: the loss is labels·CE + distillation·R.
     """
     checks.positive("temperature", temperature)
+    _each("alphas", alphas, checks.fraction)
     rows = []
     for alpha in alphas:
-        checks.fraction("alphas", alpha)
         found = shares(functools.partial(weighed_as_torchdistill, alpha=alpha), temperature)
         row = {"labels": found.labels, "distillation": found.distillation}
         rows.append({"alpha": alpha, **row})
@@ -221,10 +227,10 @@ def unused_temperature(temperatures: Sequence[float] = (1.0, 2.0, 4.0, 8.0)) -> 
     Returns:
         One row a T: T; loss, which does not move; at T, the same divergence with the temperature.
     """
+    _each("temperatures", temperatures, checks.positive)
     given = example()
     rows = []
     for temperature in temperatures:
-        checks.positive("temperatures", temperature)
         fixed, moved = (
             float(one(*given, temperature))
             for one in (formulas.jensen_shannon_at_one, formulas.jensen_shannon)

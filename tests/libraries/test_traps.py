@@ -40,6 +40,24 @@ def test_learning_refuses(given, kind, message):
         traps.learning(**given)
 
 
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: traps.by_classes((10, 1)), ValueError, "classes must be at least 2, not 1"),
+        (lambda: traps.by_classes(10), TypeError, "classes must be a sequence of numbers"),
+        (lambda: traps.by_alpha((0.5, 2)), ValueError, r"alphas must lie in \[0, 1\], not 2"),
+        (lambda: traps.by_alpha(0.5), TypeError, "alphas must be a sequence of numbers"),
+        (lambda: traps.unused_temperature((1, 0)), ValueError, "temperatures must be"),
+        (lambda: traps.near_the_teacher(distance=0), ValueError, "distance must be"),
+        (lambda: traps.learning([formulas.R]), TypeError, "losses must be a mapping of names"),
+        (lambda: traps.learning({}, steps=3), TypeError, "steps must be a sequence of numbers"),
+    ],
+)
+def test_a_trap_refuses(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
+
+
 def test_a_mean_over_classes_is_wrong_by_their_number():
     table = traps.by_classes((10, 1000))
     assert table["loss / R"].tolist() == pytest.approx([0.1, 0.001], rel=1e-4)
