@@ -17,7 +17,7 @@ def whole(student, teacher, targets, temperature):
 
 
 def broken(student, teacher, targets, temperature):
-    raise RuntimeError("no such thing (in /home/somebody/code.py)\nand more")
+    raise RuntimeError("no such thing (in C:/somebody/code.py)\nand more")
 
 
 def made_up(name="made-up", loss=by_three):
