@@ -6,6 +6,7 @@ Nothing here needs another library: ``PLAIN`` is the arithmetic of two of them, 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -13,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdnotes import losses
 from kdnotes.methods import OwnLoss
 
 __all__ = ["KNOWN", "PLAIN", "Loss", "drawn", "made", "weights_of_reversed"]
@@ -101,19 +101,33 @@ KNOWN = {
 
 
 def weights_of_reversed(method: OwnLoss, temperature: float) -> tuple[float, float] | None:
-    """The weights of CE and of T²·KL(p_s ‖ p_t), if a loss is made of these two alone."""
-    y, seeds = torch.tensor([0, 1, 2, 3, 0]), range(4)
+    """The weights of CE and of T²·KL(p_s ‖ p_t), if a loss is made of these two alone.
+
+    Values and gradients are compared, at three times of the training: a term that is detached
+    teaches nothing, and a weight that drifts is another schedule.
+    """
+    y, reversed_kl = torch.tensor([0, 1, 2, 3, 0]), made(2, "reverse", "images", 1.0)
     given, terms = [], []
-    for z_s, z_t in (tuple(2 * z for z in drawn(seed, 5, 4)) for seed in seeds):
-        batch = SimpleNamespace(student_logits=z_s, targets=y, progress=0.5, epoch=0, epochs=2)
+    for seed, progress in itertools.product(range(4), (0.1, 0.5, 0.9)):
+        z_s, z_t = (2 * z for z in drawn(seed, 5, 4))
+        z_s.requires_grad_()
+        batch = SimpleNamespace(
+            student_logits=z_s, targets=y, progress=progress, epoch=int(10 * progress), epochs=10
+        )
         try:
             told = method.loss(batch, SimpleNamespace(logits=z_t, features={}, module=None))
-            total = sum(told.values()) if isinstance(told, dict) else told
-            given.append(float(total))
+            given.append(_felt(sum(told.values()) if isinstance(told, dict) else told, z_s))
         except Exception:  # one that needs more than logits and labels is another loss
             return None
-        terms.append([F.cross_entropy(z_s, y), losses.kd_loss(z_t, z_s, temperature)])
-    wanted, terms = torch.tensor(given, dtype=torch.double), torch.tensor(terms).double()
-    found = torch.linalg.lstsq(terms, wanted[:, None]).solution[:, 0]
-    is_sum = torch.allclose(terms @ found, wanted, rtol=1e-4)
+        both = F.cross_entropy(z_s, y), reversed_kl(z_s, z_t, temperature)
+        terms.append(torch.stack([_felt(term, z_s) for term in both], dim=1))
+    wanted, columns = torch.cat(given), torch.cat(terms)
+    found = torch.linalg.lstsq(columns, wanted[:, None]).solution[:, 0]
+    is_sum = torch.allclose(columns @ found, wanted, rtol=1e-4, atol=1e-6)
     return tuple(found.tolist()) if is_sum and found.min() >= -1e-4 else None
+
+
+def _felt(loss: Tensor, z_s: Tensor) -> Tensor:
+    """A loss and its gradient with respect to the logits, one behind the other."""
+    (gradient,) = torch.autograd.grad(loss, z_s, retain_graph=True)
+    return torch.cat([loss.detach().view(1), gradient.flatten()]).double()

@@ -78,7 +78,7 @@ SHELF = (
         Call("KDLoss(..., temperature=T, alpha=1e-9)", vision.torchdistill_cured, formulas.R),
         'no temperature; alpha=None, which needs a beta; beta=1 − alpha, reduction="batchmean"',
         "alpha: the labels; beta the teacher",
-        "With alpha = 0, or without labels, T² is left out.",
+        "With alpha = 0 or None, or without labels, T² is left out, and beta too.",
         (
             Weighing("alpha=0", partial(vision.torchdistill_loss, alpha=0)),
             Weighing("alpha=0.25", partial(vision.torchdistill_loss, alpha=WEIGHT)),

@@ -126,6 +126,17 @@ def by_weights_of_seven(batch, given, alpha, temperature):
     return sum(7 * one for one in weighed(batch, given, alpha, temperature).values())
 
 
+def by_detached_logits(batch, given, alpha, temperature):
+    """The values are right, and the soft term teaches nothing."""
+    terms = weighed(batch, given, alpha, temperature)
+    return terms | {"soft": terms["soft"].detach()}
+
+
+def by_drifting_weights(batch, given, alpha, temperature):
+    """Right in the middle of the training alone."""
+    return weighed(batch, given, alpha + 0.2 * (batch.progress - 0.5), temperature)
+
+
 def needs_a_feature(batch, given):
     return batch.features["stage1"].mean()
 
@@ -167,6 +178,8 @@ def test_the_reversed_loss_and_kd_tuned_over_the_same_weights(treatment, capsys)
         (side(own, forward=1.0), side(kd), {}, "the direction alone differs"),
         (side(own, forward=0.5), side(kd), {}, "the direction alone differs"),
         (side(own, temperature=4.0), side(kd), {}, "the direction alone differs"),
+        (side(own, loss=by_detached_logits), side(kd), {}, "the direction alone differs"),
+        (side(own, loss=by_drifting_weights), side(kd), {}, "the direction alone differs"),
         (side(own, squared=False), side(kd), {}, "must try the same α"),
         (lambda alphas: [own(needs_a_feature)] * 2, side(kd), {}, "the direction alone differs"),
         (side(own, teacher=False), side(kd), {}, "an OwnLoss with the teacher"),
