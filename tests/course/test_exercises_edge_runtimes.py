@@ -110,12 +110,12 @@ def test_each_trap_is_told_by_its_own_sentence(name, capsys):
 
 
 def test_the_arena_by_hand_and_its_traps(capsys):
-    assert check.by_hand("17.3", 6144)
+    assert check.by_hand("17.3", 5632)
     for wrong in BY_HAND[3].traps:
         assert not check.by_hand("17.3", wrong())
         assert sentence(wrong) in capsys.readouterr().out
-    assert not check.by_hand("17.3", 6)  # KiB
-    assert not check.by_hand("17.3", 6145)  # bytes are counted
+    assert not check.by_hand("17.3", 5.5)  # KiB
+    assert not check.by_hand("17.3", 5633)  # bytes are counted
 
 
 def table(**milliseconds):
@@ -200,6 +200,11 @@ def test_17_6_only_the_loss_differs():
         ({"start": _untrained}, {"method": CrossEntropy()}, "must start from a trained student"),
         ({"method": CrossEntropy()}, {"method": CrossEntropy()}, "must learn from the teacher"),
         ({}, {}, "must learn from the labels alone"),
+        (
+            {"method": KD(tiny_teacher(), 2.0, 1.0)},
+            {"method": CrossEntropy()},
+            "with α = 1 no teacher is asked",
+        ),
     ],
 )
 def test_17_6_a_confounded_design_is_refused(treatment, baseline, said, capsys):

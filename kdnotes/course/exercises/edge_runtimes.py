@@ -130,7 +130,7 @@ class Arena(Question):
 
     asks = "a number of bytes"
     hint = "add what is alive at once: the input, the output, and the shortcut's output"
-    given, made = 12 * 16 * 16, 24 * 8 * 8
+    given, made = 12 * 16 * 16, 20 * 8 * 8
 
     def expected(self):
         return float(self.given + 2 * self.made)
@@ -226,6 +226,8 @@ class TeacherInside(Comparison):
             return "the weights must be rounded in training: in float it is no QAT"
         if not all(isinstance(arms[name].method, KD) for name in design.treatments):
             return "the treatment must learn from the teacher, with KD"
+        if any(arms[name].method.alpha == 1 for name in design.treatments):
+            return "with α = 1 no teacher is asked"
         if not all(isinstance(arms[name].method, CrossEntropy) for name in design.baselines):
             return "the baseline must learn from the labels alone"
         return None
@@ -245,8 +247,8 @@ QUIZ = (
         },
     ),
     Item(
-        "Two int8 files, made from the same calibration images, give other logits. What do you "
-        "look at first?",
+        "Two int8 files of one student, made from the same calibration images, give other logits. "
+        "What do you look at first?",
         {
             "Whether ranges follow the images' order.": RIGHT,
             "The number of test images.": "both files are tested on the same ones",

@@ -26,8 +26,8 @@ class OnnxRuntime(Runtime):
     """ONNX files of ``edge.export`` and ``edge.quantise``.
 
     Args:
-        signed_activations: ONNX Runtime's own default. On x86 what a shortcut feeds then stays in
-            float; 0 to 255 is the cure.
+        signed_activations: ONNX Runtime's own default. On x86 the convolutions that read a
+            block's input then stay in float; 0 to 255 is the cure.
         reduce_range: weights of 7 bits, which x86 processors without VNNI need (``edge.cut_off``).
     """
 
