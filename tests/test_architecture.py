@@ -189,3 +189,9 @@ def test_no_name_shadows_another_of_its_module(path):
 
 def test_a_shadow_is_seen():
     assert shadows(ast.parse("def each(): ...\ndef f(x):\n    for each in x: ...")) == {"each"}
+
+
+def test_no_two_modules_of_the_tests_have_one_name():
+    """pytest imports them by their names alone: of two, one hides the other."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert [name for name in sorted(set(names)) if names.count(name) > 1] == []

@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 import torch
-from made_up import broken, made_up, on_the_shelf
+from made_up_libraries import broken, made_up, on_the_shelf
 
 from kdnotes import libraries
 from kdnotes.libraries import Call, measuring, recording

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 from edge_networks import IMAGES, network
-from made_up import MadeUp, NotThere, OnlyFloat
+from made_up_runtimes import MadeUp, NotThere, OnlyFloat
 
 from kdnotes.edge import runtimes
 from kdnotes.edge.runtimes.interface import by_precision, version

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from edge_networks import IMAGES, network
-from made_up import MadeUp
+from made_up_runtimes import MadeUp
 from test_adapters import usable
 
 from kdnotes import edge

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from edge_networks import IMAGES, network
-from made_up import MadeUp, Program
+from made_up_runtimes import MadeUp, Program
 from test_adapters import usable
 
 from kdnotes.edge import runtimes
@@ -49,7 +49,8 @@ def test_the_order_of_calibration_is_seen_where_it_counts():
     assert surprises.reordered(MadeUp(), network(), IMAGES, IMAGES)["largest_difference"] == 0
 
 
-EXTREMES = (runtimes.OnnxRuntime(), runtimes.ExecuTorch(), runtimes.LiteRT())
+# (ExecuTorch's quantizer observes a histogram, whose bins follow the first images a little.)
+EXTREMES = (runtimes.OnnxRuntime(), runtimes.LiteRT())
 
 
 @pytest.mark.parametrize("runtime", EXTREMES, ids=lambda one: one.label)

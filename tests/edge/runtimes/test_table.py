@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from edge_networks import IMAGES, X86, network
-from made_up import Failing, MadeUp, NotThere, OnlyFloat
+from made_up_runtimes import Failing, MadeUp, NotThere, OnlyFloat
 
 from kdnotes.edge import runtimes
 from kdnotes.edge.runtimes import table as table_module

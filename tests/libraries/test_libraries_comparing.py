@@ -6,7 +6,7 @@ import copy
 
 import pandas as pd
 import pytest
-from made_up import broken, made_up, on_the_shelf
+from made_up_libraries import broken, made_up, on_the_shelf
 
 from kdnotes import libraries
 from kdnotes.libraries import comparing, recording

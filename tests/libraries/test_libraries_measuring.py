@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from made_up import broken, by_three, made_up, on_the_shelf, whole
+from made_up_libraries import broken, by_three, made_up, on_the_shelf, whole
 
 from kdnotes import libraries
 from kdnotes.libraries import Call, formulas, measuring
