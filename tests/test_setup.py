@@ -132,6 +132,18 @@ def test_no_file_holds_an_absolute_path_of_someones_machine():
     assert found == []
 
 
+def test_every_finding_can_be_run_and_has_its_line():
+    tracked = subprocess.run(
+        ["git", "ls-files", "--stage", "findings/*.sh"], cwd=ROOT, capture_output=True, text=True
+    )
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    found = [line.split(maxsplit=3) for line in tracked.stdout.splitlines()]
+    assert [name for mode, *_, name in found if mode != "100755"] == []
+    lines = (ROOT / "findings/README.md").read_text(encoding="utf-8")
+    assert [name for *_, name in found if f"`{Path(name).name}`" not in lines] == []
+
+
 def test_importing_the_command_is_quick_and_loads_no_torch():
     heavy = "{'torch', 'papermill', 'nbconvert', 'numpy'}"
     code = f"import sys, kdnotes.cli; sys.exit(bool({heavy} & set(sys.modules)))"

@@ -176,6 +176,9 @@ def test_16_6_twice_as_long_and_nothing_else():
     assert longer(arm(bits=2, epochs=4), bits=2, epochs=2)
 
 
+LABELS = KD(tiny_teacher(), 2.0, 1.0)
+
+
 def _untrained(bits, seed):
     return student_of(CrossEntropy())
 
@@ -188,6 +191,7 @@ def _untrained(bits, seed):
         ({"epochs": 2, "bits": 2}, {}, "equal numbers of bits"),
         ({"epochs": 2, "bits": None}, {"bits": None}, "in float it is no QAT"),
         ({"epochs": 2, "method": CrossEntropy()}, {}, "must learn from the teacher"),
+        ({"epochs": 2, "method": LABELS}, {"method": LABELS}, "with α = 1 no teacher is asked"),
         ({"epochs": 2, "rate": 3e-3}, {}, "not only the epochs differs"),
         ({"epochs": 2, "start": _untrained}, {}, "must start from a trained student"),
     ],

@@ -8,12 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kdnotes import edge
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.course.exercises.shared import RoundedTraining
+from kdnotes.course.questions import RIGHT, Item, Question
 from kdnotes.intervals import Interval
 from kdnotes.methods import KD, CrossEntropy
-from kdnotes.study.arms import at_seed
 
 
 def _share(where: Tensor) -> float:
@@ -206,24 +205,15 @@ class MostThatIsAllowed(Question):
 READINGS = {4: SlowerInIntegers(), 5: MostThatIsAllowed()}
 
 
-class TeacherInside(Comparison):
+class TeacherInside(RoundedTraining):
     """Does a teacher help in quantisation-aware training, whatever the student was before?"""
 
     factor = "method"
 
     def misses(self, design):
-        arms = {
-            name: at_seed(name, design.complete_arms[name], design.report_seeds[0])
-            for name in (*design.treatments, *design.baselines)
-        }
-        starts = [arm.student for arm in arms.values()]
-        if not all(isinstance(start, edge.Start) for start in starts):
-            return "every side must start from a trained student, by edge.Start in a PerSeed"
-        bits = {(start.weight_bits, start.activation_bits) for start in starts}
-        if len(bits) > 1:
-            return "the sides must round to equal numbers of bits"
-        if any(weight_bits is None for weight_bits, _ in bits):
-            return "the weights must be rounded in training: in float it is no QAT"
+        if missed := super().misses(design):
+            return missed
+        arms = self.arms(design)
         if not all(isinstance(arms[name].method, KD) for name in design.treatments):
             return "the treatment must learn from the teacher, with KD"
         if any(arms[name].method.alpha == 1 for name in design.treatments):

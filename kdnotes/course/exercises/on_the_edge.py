@@ -11,9 +11,9 @@ from torch import Tensor
 from kdnotes import edge
 from kdnotes.course import onnx_block
 from kdnotes.course.attempt import Exercise
-from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.course.exercises.shared import RoundedTraining
+from kdnotes.course.questions import RIGHT, Item, Question
 from kdnotes.methods import KD
-from kdnotes.study.arms import at_seed
 
 
 def _steps(bits: int) -> int:
@@ -227,26 +227,19 @@ class Conversions(Question):
 READINGS = {5: Conversions()}
 
 
-class Longer(Comparison):
+class Longer(RoundedTraining):
     """Does quantisation-aware training with a teacher gain from twice the epochs?"""
 
     factor = "epochs"  # on 2 seeds or more: the smoke profile has no more trained students
 
     def misses(self, design):
-        arms = {
-            name: at_seed(name, design.complete_arms[name], design.report_seeds[0])
-            for name in (*design.treatments, *design.baselines)
-        }
-        starts = [arm.student for arm in arms.values()]
-        if not all(isinstance(start, edge.Start) for start in starts):
-            return "every side must start from a trained student, by edge.Start in a PerSeed"
-        bits = {(start.weight_bits, start.activation_bits) for start in starts}
-        if len(bits) > 1:
-            return "the sides must round to equal numbers of bits"
-        if any(weight_bits is None for weight_bits, _ in bits):
-            return "the weights must be rounded in training: in float it is no QAT"
+        if missed := super().misses(design):
+            return missed
+        arms = self.arms(design)
         if not all(isinstance(arm.method, KD) for arm in arms.values()):
             return "every side must learn from the teacher, with KD"
+        if any(arm.method.alpha == 1 for arm in arms.values()):
+            return "with α = 1 no teacher is asked"
         longest = max(arms[name].config.epochs for name in design.baselines or design.treatments)
         if any(arms[name].config.epochs != 2 * longest for name in design.treatments):
             return "the treatment must train for twice as many epochs as the baseline"

@@ -1,9 +1,11 @@
 """What several chapters ask."""
 
-from kdnotes.course.questions import Question
-from kdnotes.study import Study
+from kdnotes.course.questions import Comparison, Question
+from kdnotes.lab import Design
+from kdnotes.study import Arm, Study
+from kdnotes.study.arms import at_seed
 
-__all__ = ["BetterThan", "OnlyNLL"]
+__all__ = ["BetterThan", "OnlyNLL", "RoundedTraining"]
 
 
 class BetterThan(Question):
@@ -33,3 +35,28 @@ class OnlyNLL(Question):
 
     def choices(self, study: Study, baseline: str = "KD") -> list[str]:
         return [arm for arm in study.arms if arm != baseline]
+
+
+class RoundedTraining(Comparison):
+    """Arms that train on, from trained students, with rounded weights."""
+
+    @staticmethod
+    def arms(design: Design) -> dict[str, Arm]:
+        """The arms of both sides, at the first seed of the report."""
+        return {
+            name: at_seed(name, design.complete_arms[name], design.report_seeds[0])
+            for name in (*design.treatments, *design.baselines)
+        }
+
+    def misses(self, design: Design) -> str | None:
+        from kdnotes import edge  # the chapters that need no runtime do not wait for it
+
+        starts = [arm.student for arm in self.arms(design).values()]
+        if not all(isinstance(start, edge.Start) for start in starts):
+            return "every side must start from a trained student, by edge.Start in a PerSeed"
+        bits = {(start.weight_bits, start.activation_bits) for start in starts}
+        if len(bits) > 1:
+            return "the sides must round to equal numbers of bits"
+        if any(weight_bits is None for weight_bits, _ in bits):
+            return "the weights must be rounded in training: in float it is no QAT"
+        return None
