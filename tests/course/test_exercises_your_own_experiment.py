@@ -115,6 +115,7 @@ def test_15_5_takes_a_right_design():
         (planned(epochs=36), "both sides take 100 epochs"),
         (planned({"KD": Arm(KD(TEACHER, 2.0, 0.1), config=CONFIG)}), "both sides take 100 epochs"),
         (planned({"KD": CrossEntropy()}), "the baseline is KD"),
+        (planned({"KD": KD(TEACHER, 2.0, 1.0)}), "with α = 1 the baseline asks no teacher"),
         (planned(treatment="KD", baseline="mix"), "the treatment is the mixture"),
         (planned({"mix": mixture(teacher=None)}), "the treatment is the mixture"),
         (planned({"mix": mixture(4.0)}), "temperature too (4 against 2)"),

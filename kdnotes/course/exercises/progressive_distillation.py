@@ -131,6 +131,8 @@ class WhenToStop(Comparison):
         (stays,) = baselines
         if type(stays) is not methods.KD and not (type(stays) is methods.ESKD and stays.until == 1):
             return "in the baseline the teacher must stay to the end: KD, or ESKD with until=1.0"
+        if any(one.alpha == 1 for one in (*treatments, stays)):
+            return "with α = 1 no teacher is asked, and nothing stops"
         return None
 
 

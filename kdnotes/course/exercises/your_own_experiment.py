@@ -181,6 +181,8 @@ class Patient(Comparison):
             return "the treatment is the mixture with r = 0.5: an OwnLoss with the teacher"
         if any(type(design.method(name)) is not KD for name in design.baselines):
             return "the baseline is KD, with the same teacher"
+        if any(design.method(name).alpha == 1 for name in design.baselines):
+            return "with α = 1 the baseline asks no teacher"
         return None
 
     @staticmethod
