@@ -1,4 +1,6 @@
-"""What all tests share: a cache of their own, and none of the caller's KDNOTES_ variables."""
+"""What all tests share: a cache of their own, and none of the caller's KDNOTES_ variables but
+KDNOTES_LITERT, which names an installation.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def session_cache(tmp_path_factory):
     """The folder of stored runs for this test session (and for the processes that it starts)."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("KDNOTES_")]:
+        for name in [
+            name for name in os.environ if name.startswith("KDNOTES_") and name != "KDNOTES_LITERT"
+        ]:
             patch.delenv(name)
         patch.setenv("KDNOTES_CACHE", str(folder))
         yield folder

@@ -33,6 +33,7 @@ def convert(program: Path, shape: list[int], output: Path) -> None:
 
     network = torch.export.load(program).module()
     litert_torch.convert(network, (torch.zeros(*shape),)).export(str(output))
+    output.write_bytes(inline(output.read_bytes()))
 
 
 def quantise(path: Path, calibration: Path, ranges: str, output: Path) -> None:
@@ -60,7 +61,29 @@ def quantise(path: Path, calibration: Path, ranges: str, output: Path) -> None:
         )
         observed.calibrate(images, manager)
         found = observed.get_model_qsvs()
-    output.write_bytes(bytes(tool.quantize(found).quantized_model))
+    output.write_bytes(inline(bytes(tool.quantize(found).quantized_model)))
+
+
+def inline(file: bytes) -> bytes:
+    """The file with all weights inside its flatbuffer.
+
+    The quantizer puts those of a larger network behind it, where TensorFlow Lite Micro does not
+    look: it takes them for activations, and computes other logits without an error.
+    """
+    import flatbuffers
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
+    behind = [one for one in model.buffers if one.offset > 1]
+    if not behind:
+        return file
+    for one in behind:
+        one.data = np.frombuffer(file, np.uint8, one.size, one.offset)
+        one.offset = one.size = 0
+    builder = flatbuffers.Builder(len(file))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 if __name__ == "__main__":

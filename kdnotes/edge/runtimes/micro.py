@@ -25,6 +25,11 @@ PACKAGE = "tflite-micro"
 RUN = """
 import sys
 from tflite_micro.python.tflite_micro import runtime
+from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+with open(sys.argv[1], "rb") as file:
+    model = schema.Model.GetRootAsModel(file.read(), 0)
+if any(model.Buffers(k).Offset() > 1 for k in range(model.BuffersLength())):
+    sys.exit("its weights lie behind the flatbuffer, where tflite-micro does not read them")
 network = runtime.Interpreter.from_file(sys.argv[1], arena_size=int(sys.argv[2]))
 given = network.get_input_details(0)
 import numpy
@@ -67,7 +72,9 @@ def arena(path: Path, most: int = 16 * 2**20) -> Arena:
 
     Raises:
         ModuleNotFoundError: tflite-micro is not installed.
-        RuntimeError: it could not run the file, such as for an operator that it does not have.
+        RuntimeError: it could not run the file, such as for an operator that it does not have; or
+            weights lie behind the flatbuffer: it would take them for activations, and compute
+            something else without a word.
     """
     checks.existing_file("path", path, "a file of LiteRT")
     if what := missing():

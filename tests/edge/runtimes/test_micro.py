@@ -9,7 +9,7 @@ from edge_networks import IMAGES, network
 from made_up_runtimes import MadeUp
 from test_adapters import usable
 
-from kdnotes import edge
+from kdnotes import edge, models
 from kdnotes.edge import runtimes
 from kdnotes.edge.runtimes import micro
 
@@ -63,3 +63,30 @@ def test_the_arena_holds_more_than_the_estimate():
     assert row["arena"] >= row["activations"] + row["persistent"] - 64
     assert row["estimate"] <= row["activations"] < 20 * row["estimate"]
     assert row["fits"]
+
+
+def test_weights_of_a_larger_network_are_written_where_they_are_read(tmp_path):
+    if what := micro.missing():
+        pytest.skip(f"tflite-micro is not installed: {what}")
+    larger = models.TeacherNet(in_channels=1, width=16).eval()  # the quantizer moves its weights
+    path = usable(runtimes.LiteRT()).export(larger, tmp_path / "inside.tflite", IMAGES)
+    estimate = max(edge.working_memory(larger).values())
+    assert estimate <= micro.arena(path).activations < 2 * estimate
+    behind = tmp_path / "behind.tflite"
+    behind.write_bytes(moved_behind(path.read_bytes()))
+    with pytest.raises(RuntimeError, match="weights lie behind the flatbuffer"):
+        micro.arena(behind)
+
+
+def moved_behind(file: bytes) -> bytes:
+    """The same network, its largest weights behind the flatbuffer, as the format allows."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
+    largest = max((one for one in model.buffers if one.data is not None), key=lambda b: len(b.data))
+    weights, largest.data = bytes(largest.data), None
+    largest.offset, largest.size = 2**20, len(weights)  # beyond what is packed
+    builder = flatbuffers.Builder(len(file))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output()).ljust(2**20, b"\0") + weights
