@@ -24,6 +24,8 @@ CHAPTERS = (
     "your_own_experiment",
     "on_the_edge",
     "edge_runtimes",
+    "transformers",
+    "language_models",
     "libraries",
 )
 
