@@ -1,0 +1,210 @@
+"""A masked KL, targets from draws; an NLL by hand, two readings, a design; a quiz."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from kdnotes.course.exercises.shared import BetterThan
+from kdnotes.course.exercises.tokens import DrawnTargets, MaskedKL
+from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.lab import StringDesign
+from kdnotes.language import OnPolicy, TokenKD
+from kdnotes.study import Study
+
+EXERCISES = {1: MaskedKL(), 2: DrawnTargets()}
+
+
+class NatsAToken(Question):
+    """The NLL of "AB" where A has 0.5, B after A 0.25, and the end after B 0.8."""
+
+    asks = "a number of nats a token"
+    hint = "multiply what the model gives to each token, the end too; then −ln, over their number"
+    absolute = 0.003
+    factors = 0.5, 0.25, 0.8
+
+    def expected(self):
+        return self.nll(*self.factors) / 3
+
+    @staticmethod
+    def nll(*factors: float) -> float:
+        return -math.log(math.prod(factors))
+
+    def wrong_no_end(self):
+        """The end is left out: that the string is over after B has a probability, too."""
+        return self.nll(*self.factors[:2]) / 2
+
+    def wrong_end_uncounted(self):
+        """The end's probability is left out, but it is counted as a token."""
+        return self.nll(*self.factors[:2]) / 3
+
+    def wrong_letters(self):
+        """Divided by the two letters; the end is a token too."""
+        return self.nll(*self.factors) / 2
+
+    def wrong_string(self):
+        """That is the whole string's; divide by the number of its tokens."""
+        return self.nll(*self.factors)
+
+    def wrong_bits(self):
+        """These are bits: take the natural logarithm."""
+        return self.expected() / math.log(2)
+
+    def wrong_ten(self):
+        """That is the logarithm to base 10: take the natural one."""
+        return self.expected() / math.log(10)
+
+    def wrong_mean(self):
+        """That is the logarithm of a mean: it is the logarithms that are averaged."""
+        return -math.log(sum(self.factors) / 3)
+
+    def wrong_perplexity(self):
+        """That is the perplexity, e to the power of what is asked for."""
+        return math.exp(self.expected())
+
+    def wrong_start(self):
+        """B stands behind A: take it from the row of A, not from that of the beginning."""
+        return self.nll(0.5, 0.4, 0.8) / 3
+
+    def wrong_probability(self):
+        """That is the string's probability; the NLL is its negative logarithm, over three."""
+        return math.prod(self.factors)
+
+
+BY_HAND = {3: NatsAToken()}
+
+
+class WhereItLeaves(Question):
+    """The place at which most of a model's own strings leave a known language."""
+
+    asks = "the number of a row, in the column `place`"
+    hint = "of the strings that come so far, a share leaves here: multiply two columns of the model"
+
+    def expected(self, table: pd.DataFrame) -> float:
+        return self.most(table, table["reached_by_model"] * table["error_given_own"])
+
+    @staticmethod
+    def most(table: pd.DataFrame, mass: pd.Series) -> float:
+        return float(table["place"].iloc[int(mass.to_numpy().argmax())])
+
+    def wrong_rate(self, table):
+        """There it errs most often *if* it comes so far; few strings do. Weigh it by how many."""
+        return self.most(table, table["error_given_own"])
+
+    def wrong_data(self, table):
+        """That is after the data's prefixes; asked for is where its *own* strings leave."""
+        return self.most(table, table["reached"] * table["error_given_data"])
+
+    def wrong_data_rate(self, table):
+        """That is the largest error after the data's prefixes, and not weighed by how many strings
+        come so far.
+        """
+        return self.most(table, table["error_given_data"])
+
+    def wrong_divergence(self, table):
+        """That is where the KL is largest: asked for is where most strings leave the language."""
+        return self.most(table, table["kl_given_own"])
+
+    def wrong_from_1(self, table):
+        """You count from 1: the column `place` begins at 0."""
+        return self.expected(table) + 1
+
+
+class WorseThan(BetterThan):
+    """The arms with a resolved higher NLL than a baseline's."""
+
+    def expected(self, study: Study, baseline: str = "CE") -> set[str]:
+        pairs = {arm: (arm, baseline) for arm in self.choices(study, baseline)}
+        found = study.differences(pairs, "test_nll")
+        return {arm for arm, difference in found.items() if difference.above()}
+
+    def choices(self, study: Study, baseline: str = "CE") -> list[str]:
+        return super().choices(study, baseline)
+
+
+READINGS = {4: WhereItLeaves(), 5: WorseThan()}
+
+FELT = 0.25  # of the steps
+
+
+class StudentWrites(Comparison):
+    """Does it help that the student writes what the teacher grades?"""
+
+    kind = StringDesign
+    factor = "writer"
+    least_seeds = 5
+    metrics = ("test_nll", "test_accuracy")
+    is_tuned_alike = True
+
+    def misses(self, design):
+        treatments, baselines = self.sides(design)
+        if not all(isinstance(one, OnPolicy) and one.share >= FELT for one in treatments):
+            return f"the treatment must be OnPolicy, in a {FELT:.0%} of the steps or more"
+        graders = [one.grading if isinstance(one, OnPolicy) else one for one in baselines]
+        if not all(isinstance(one, TokenKD) for one in graders):
+            return "the baseline must ask the teacher too: the same distillation, of the data"
+        if any(one.alpha == 1 for one in graders):
+            return "with α = 1 no teacher is asked"
+        if any(isinstance(one, OnPolicy) and one.share for one in baselines):
+            return "in the baseline the student writes too: it must learn from the data's strings"
+        if design.equal is None:
+            return "equal steps are not equal seconds: say which the sides have, with equal="
+        return self._invented(design)
+
+    @staticmethod
+    def _invented(design: StringDesign) -> str | None:
+        """Times by which writing costs nothing."""
+        costs = design.seconds_a_step or {}
+        dear, cheap = (
+            [costs[name] for name in side if name in costs]
+            for side in (design.treatments, design.baselines)
+        )
+        if design.equal == "seconds" and dear and cheap and min(dear) <= max(cheap):
+            return (
+                "a step in which the student writes takes longer than one that reads: take "
+                "seconds_a_step as measured"
+            )
+        return None
+
+
+DESIGNS = {6: StudentWrites()}
+
+QUIZ = (
+    Item(
+        "A loss is averaged within each string first, and then over the strings. What changes?",
+        {
+            "Nothing: a mean of means is the mean.": (
+                "only if all strings are of one length; names are not"
+            ),
+            "A token of a short string weighs more than one of a long string.": RIGHT,
+            "A token of a long string weighs more than one of a short string.": (
+                "each string weighs alike, and shares its weight among its tokens"
+            ),
+        },
+    ),
+    Item(
+        "Of each place the teacher's three most probable answers are stored, and renormalised. "
+        "What does a student learn that fits these targets exactly?",
+        {
+            "The teacher's answers, with some noise.": (
+                "nothing was drawn: the same three are kept each time, and noise averages out"
+            ),
+            "The teacher's answers at a lower temperature.": (
+                "a lower temperature leaves every answer a probability above 0"
+            ),
+            "That all other answers never come.": RIGHT,
+        },
+    ),
+    Item(
+        "The reverse KL is an expectation over the student's answers. It is computed on the data's "
+        "strings. Is that on-policy?",
+        {
+            "No: the prefixes are the data's.": RIGHT,
+            "Yes: the student's probabilities are the weights.": (
+                "they weigh the next token alone; who wrote what stands before it?"
+            ),
+            "Only at T = 1.": "a temperature changes the answers that are compared, not the writer",
+        },
+    ),
+)
