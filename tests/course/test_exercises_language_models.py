@@ -16,6 +16,7 @@ from sweep import ALL, checked
 
 from kdnotes import language as lm
 from kdnotes.course import check, order
+from kdnotes.course.diagrams import language as drawn
 from kdnotes.lab import Design, StringDesign
 from kdnotes.methods import CrossEntropy
 from kdnotes.models import Decoder
@@ -91,11 +92,12 @@ def test_what_other_losses_get_wrong_is_named_here_too(answer, message, capsys):
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (0.7675, "correct"), (0.77, "correct"), (0.76, "close"), (1.0397, "the end is left out"),
-        (0.6931, "it is counted as a token"), (1.151, "the end is a token too"),
-        (2.3026, "the whole string's"), (1.107, "these are bits"), (1 / 3, "base 10"),
-        (0.66, "the logarithm of a mean"), (2.154, "the perplexity"), (0.611, "the row of A"),
-        (0.1, "the string's probability"), (-0.7675, "the sign is not"), (5.0, "multiply what"),
+        (0.6884, "correct"), (0.69, "correct"), (0.68, "close"), (0.6686, "then their mean"),
+        (0.9986, "the ends are left out"), (0.5991, "counted as tokens"),
+        (1.1473, "each end is a token too"), (1.721, "a mean over the strings"),
+        (3.442, "the sum over all"), (0.7675, "the first string alone"), (0.9932, "these are bits"),
+        (0.299, "base 10"), (1.9905, "the perplexity"), (0.5944, "the row of A"),
+        (0.032, "the probability of both"), (-0.6884, "the sign is not"), (5.0, "write down what"),
     ],
 )  # fmt: skip
 def test_the_nll_by_hand(answer, verdict, capsys):
@@ -318,3 +320,17 @@ def test_what_a_design_of_strings_refuses(changes, error, message):
     shared = {"student": STUDENT, "corpus": corpus(), "schedule": SCHEDULE} | changes
     with pytest.raises(error, match=message):
         StringDesign({"on-policy": on_policy(), "KD": kd()}, "on-policy", "KD", **shared)
+
+
+# The drawings
+
+
+def test_the_means_of_the_drawing_are_those_of_its_numbers():
+    names = [torch.tensor(values[: len(name) + 1]) for name, values in drawn.NAMES.items()]
+    expected = (
+        torch.cat(names).mean(),
+        torch.stack([one.mean() for one in names]).mean(),
+        torch.tensor(list(drawn.NAMES.values())).mean(),
+    )
+    assert drawn.means() == pytest.approx([float(one) for one in expected])
+    assert len({f"{one:.2f}" for one in drawn.means()}) == 3

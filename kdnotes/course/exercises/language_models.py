@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -17,35 +18,50 @@ EXERCISES = {1: MaskedKL(), 2: DrawnTargets()}
 
 
 class NatsAToken(Question):
-    """The NLL of "AB" where A has 0.5, B after A 0.25, and the end after B 0.8."""
+    """The NLL of a batch, "AB" and "B", by a table of probabilities that has their ends too."""
 
     asks = "a number of nats a token"
-    hint = "multiply what the model gives to each token, the end too; then −ln, over their number"
+    hint = "write down what the model gives to each token of both strings, the ends too"
     absolute = 0.003
-    factors = 0.5, 0.25, 0.8
+    tokens = (0.5, 0.25, 0.8), (0.4, 0.8)
 
     def expected(self):
-        return self.nll(*self.factors) / 3
+        return self.nats() / 5
+
+    def nats(self) -> float:
+        return sum(map(self.nll, self.tokens))
 
     @staticmethod
-    def nll(*factors: float) -> float:
-        return -math.log(math.prod(factors))
+    def nll(tokens: Sequence[float]) -> float:
+        return -math.log(math.prod(tokens))
+
+    def wrong_string_by_string(self):
+        """That is each string's mean, and then their mean: all tokens weigh alike."""
+        return sum(self.nll(one) / len(one) for one in self.tokens) / 2
 
     def wrong_no_end(self):
-        """The end is left out: that the string is over after B has a probability, too."""
-        return self.nll(*self.factors[:2]) / 2
+        """The ends are left out: that a string is over after B has a probability, too."""
+        return sum(self.nll(one[:-1]) for one in self.tokens) / 3
 
     def wrong_end_uncounted(self):
-        """The end's probability is left out, but it is counted as a token."""
-        return self.nll(*self.factors[:2]) / 3
+        """The ends' probabilities are left out, but they are counted as tokens."""
+        return sum(self.nll(one[:-1]) for one in self.tokens) / 5
 
     def wrong_letters(self):
-        """Divided by the two letters; the end is a token too."""
-        return self.nll(*self.factors) / 2
+        """Divided by the number of letters; each end is a token too."""
+        return self.nats() / 3
 
-    def wrong_string(self):
-        """That is the whole string's; divide by the number of its tokens."""
-        return self.nll(*self.factors)
+    def wrong_strings(self):
+        """That is a mean over the strings; divide by the number of tokens."""
+        return self.nats() / 2
+
+    def wrong_sum(self):
+        """That is the sum over all tokens; divide by their number."""
+        return self.nats()
+
+    def wrong_first(self):
+        """That is the first string alone: the batch has two."""
+        return self.nll(self.tokens[0]) / 3
 
     def wrong_bits(self):
         """These are bits: take the natural logarithm."""
@@ -55,21 +71,17 @@ class NatsAToken(Question):
         """That is the logarithm to base 10: take the natural one."""
         return self.expected() / math.log(10)
 
-    def wrong_mean(self):
-        """That is the logarithm of a mean: it is the logarithms that are averaged."""
-        return -math.log(sum(self.factors) / 3)
-
     def wrong_perplexity(self):
         """That is the perplexity, e to the power of what is asked for."""
         return math.exp(self.expected())
 
     def wrong_start(self):
-        """B stands behind A: take it from the row of A, not from that of the beginning."""
-        return self.nll(0.5, 0.4, 0.8) / 3
+        """In "AB" the B stands behind A: take the row of A, not that of the beginning."""
+        return (self.nll((0.5, 0.4, 0.8)) + self.nll(self.tokens[1])) / 5
 
     def wrong_probability(self):
-        """That is the string's probability; the NLL is its negative logarithm, over three."""
-        return math.prod(self.factors)
+        """That is the probability of both; the NLL is its negative logarithm, over five tokens."""
+        return math.prod(map(math.prod, self.tokens))
 
 
 BY_HAND = {3: NatsAToken()}
