@@ -65,3 +65,8 @@ def test_errors_are_means_over_students_in_per_cent(said):
     ]
     alt = said(figures.errors, tables)
     assert "after the data's prefixes: 15.0, 50.0" in alt and alt.count("15.0, 50.0") == 3
+
+
+def test_a_point_a_seed_is_told_with_both_numbers(said):
+    alt = said(figures.seeds, study(KD=[0.1, 0.25], CE=[0.5, 1.0]), ("KD", "CE"), "outside", "kl")
+    assert "outside and kl. KD: 0.10 0.20, 0.25 0.50; CE: 0.50 1.00, 1.00 2.00." in alt

@@ -10,7 +10,7 @@ from kdnotes.intervals import Interval, signed
 from kdnotes.show import plots
 from kdnotes.study import Study
 
-__all__ = ["by_steps", "errors", "panels"]
+__all__ = ["by_steps", "errors", "panels", "seeds"]
 
 
 def panels(study: Study, baseline: str, columns: Mapping[str, str]) -> None:
@@ -35,6 +35,25 @@ def panels(study: Study, baseline: str, columns: Mapping[str, str]) -> None:
         told.append(f"{label}: {rows}")
     said = f"Differences from {baseline}, the intervals of a panel hold together at 95 %."
     plots.show(drawn, f"{said} {'. '.join(told)}.")
+
+
+def seeds(study: Study, arms: Sequence[str], across: str, up: str) -> None:
+    """Display two columns against each other, a point a seed.
+
+    Args:
+        arms: those to show, at most four.
+        across, up: columns of ``study.frame``.
+    """
+    drawn, axes = plots.figure(width=5.2, height=3.2)
+    told = []
+    for number, arm in enumerate(arms):
+        pairs = list(zip(study.values(arm, across), study.values(arm, up), strict=True))
+        style = {"color": plots.COLORS[number], "marker": "os^D"[number]}
+        axes.scatter(*zip(*pairs, strict=True), label=arm, alpha=0.8, **style)
+        told.append(f"{arm}: {', '.join(f'{x:.2f} {y:.2f}' for x, y in pairs)}")
+    axes.set(xlabel=across, ylabel=up)
+    axes.legend()
+    plots.show(drawn, f"A point a seed, {across} and {up}. {'; '.join(told)}.")
 
 
 def by_steps(study: Study, arms: Mapping[str, Sequence[str]], steps: Sequence[int]) -> None:
