@@ -67,12 +67,15 @@ class Decoder(nn.Module):
                 are not computed, and get the logits 0. Not with a cache.
 
         Raises:
-            ValueError: more tokens than the context, or a token that is none.
+            ValueError: more tokens than the context, a token that is none, or another mask.
         """
         seen = cache[0] if cache else 0
         self._check(tokens, seen)
         until = seen + tokens.shape[1]
         if mask is not None:
+            checks.first_places(mask, tokens)
+            if cache is not None:
+                raise ValueError("mask must be None with a cache: all of its tokens count")
             counted = Counted(mask.flatten().nonzero()[:, 0], mask.shape)
             x = self.tokens(counted.of(tokens)) + self.places(counted.rows % until)
             for block in self.blocks:
@@ -120,8 +123,11 @@ class Decoder(nn.Module):
         last = tokens[:, :1]
         with checks.trusted():
             for place in range(self.context):
-                read = self(last, cache) if cached else self(tokens[:, : place + 1])[rows]
-                ladder = F.softmax(read[:, -1].double() / temperature, dim=1).cumsum(dim=1)
+                if cached:
+                    logits = self(last, cache)[:, -1]
+                else:
+                    logits = self(tokens[:, : place + 1])[rows, -1]
+                ladder = F.softmax(logits.double() / temperature, dim=1).cumsum(dim=1)
                 chosen = (ladder < drawn[place, rows, None] * ladder[:, -1:]).sum(dim=1)
                 tokens[rows, place + 1] = chosen
                 left = chosen.nonzero()[:, 0]  # 0 is the end

@@ -157,6 +157,10 @@ def test_temperature_of_writing_sharpens():
     assert kinds[0] < kinds[1] < kinds[2]
 
 
+def masked(mask, **options):
+    return small()(torch.tensor([[3, 1]]), mask=torch.tensor(mask), **options)
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "said"),
     [
@@ -169,6 +173,11 @@ def test_temperature_of_writing_sharpens():
         (lambda: small()(torch.zeros(1, 3)), TypeError, "tokens must be an int64 tensor"),
         (lambda: small()(torch.zeros(3).long()), TypeError, "[batch, length]"),
         (lambda: small()(torch.full((1, 3), 5)), ValueError, "tokens must lie in 0 … 4"),
+        (lambda: masked([[False, True]]), ValueError, "mask must be true at the first places of"),
+        (lambda: masked([[True]]), ValueError, "mask must have the shape [batch, length], [1, 2]"),
+        (lambda: masked([[False, False]]), ValueError, "mask must be true at one place or more"),
+        (lambda: masked([[1, 1]]), TypeError, "mask must be a bool tensor"),
+        (lambda: masked([[True, True]], cache=[]), ValueError, "mask must be None with a cache"),
         (lambda: small().sample(0, 0), ValueError, "count must be at least 1"),
         (lambda: small().sample(1, -1), ValueError, "seed must be at least 0"),
         (lambda: small().sample(1, 0, 0.0), ValueError, "temperature must be"),
