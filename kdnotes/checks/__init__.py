@@ -23,7 +23,13 @@ from kdnotes.checks.tensors import (
     teacher_logits,
     teacher_weights,
 )
-from kdnotes.checks.tokens import token_classes, token_inputs, token_logits, token_mask
+from kdnotes.checks.tokens import (
+    first_places,
+    token_classes,
+    token_inputs,
+    token_logits,
+    token_mask,
+)
 from kdnotes.checks.values import (
     at_least,
     bound,
@@ -48,9 +54,9 @@ from kdnotes.checks.values import (
 
 __all__ = [
     "at_least", "bound", "builder", "count", "distribution", "embeddings", "existing_file",
-    "feature", "feature_pairs", "fields", "finite", "floating", "fraction", "images", "instance",
-    "kind_of", "logits", "new_file", "not_empty", "number", "one_of", "peer_logits", "positive",
-    "seeds", "share", "similarities", "targets", "teacher_logits", "teacher_weights",
-    "token_classes", "token_inputs", "token_logits", "token_mask", "true_or_false", "trusted",
-    "weight", "whole",
+    "feature", "feature_pairs", "fields", "finite", "first_places", "floating", "fraction",
+    "images", "instance", "kind_of", "logits", "new_file", "not_empty", "number", "one_of",
+    "peer_logits", "positive", "seeds", "share", "similarities", "targets", "teacher_logits",
+    "teacher_weights", "token_classes", "token_inputs", "token_logits", "token_mask",
+    "true_or_false", "trusted", "weight", "whole",
 ]  # fmt: skip

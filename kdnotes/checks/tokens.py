@@ -53,6 +53,18 @@ def _finite_where(mask: Tensor, **tensors: Tensor) -> None:
     finite(**{name: tensor.detach()[mask] for name, tensor in tensors.items()})
 
 
+def first_places(mask: object, tokens: Tensor) -> None:
+    """Bool of the tokens' shape ``[batch, length]``, in each row true at its first places alone."""
+    token_mask(mask, tokens)
+    _no_gap(mask)
+
+
+@unless_trusted
+def _no_gap(mask: Tensor) -> None:
+    if bool((mask[:, 1:] > mask[:, :-1]).any()):
+        raise ValueError("mask must be true at the first places of each string, and then false")
+
+
 def token_inputs(tokens: object, kinds: int) -> None:
     """int64 ``[batch, length]`` in 0 … kinds − 1."""
     if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64 or tokens.ndim != 2:

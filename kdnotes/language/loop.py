@@ -26,8 +26,8 @@ from kdnotes import checks, losses
 from kdnotes.checks import bound
 from kdnotes.data import Corpus, Strings
 from kdnotes.language.methods import Step, StringMethod, TokenBatch
-from kdnotes.language.teachers import AT_ONCE, check_reads
-from kdnotes.machine import alone, isolated, single_thread
+from kdnotes.language.teachers import AT_ONCE, check_reads, moved
+from kdnotes.machine import alone, is_device, isolated, single_thread, usable_device
 from kdnotes.models import Decoder
 from kdnotes.training.evaluation import state_key
 from kdnotes.training.optimizer import Group, OneCycleAdamW
@@ -46,6 +46,8 @@ class Schedule:
         seed: of initial weights (through ``training.build``), batch order and a method's draws.
         validate_every: steps between measurements of the validation NLL (0: only at the end).
         keep_best: keep the weights with the lowest of these, not the last ones: early stopping.
+        device: where to train, such as "cpu" or "cuda"; that it is there is checked where it is
+            used. The random numbers are those of the CPU everywhere, the rounding is not.
     """
 
     steps: int = bound(checks.at_least(1), 200)
@@ -55,6 +57,7 @@ class Schedule:
     seed: int = bound(checks.at_least(0), 0)
     validate_every: int = bound(checks.at_least(0), 0)
     keep_best: bool = bound(checks.true_or_false, False)
+    device: str = bound(is_device, "cpu")
 
     def __post_init__(self) -> None:
         checks.fields(self)
@@ -96,7 +99,8 @@ def fit(student: Decoder, method: StringMethod, corpus: Corpus, schedule: Schedu
         student, method: both are left as they were.
 
     Raises:
-        ValueError: the student does not know the corpus's tokens, or a loss became NaN or infinite.
+        ValueError: the student does not know the corpus's tokens, a loss became NaN or infinite, or
+            this machine lacks the device.
         RuntimeError: another thread of this process is training.
     """
     checks.instance(Decoder)("student", student)
@@ -104,8 +108,10 @@ def fit(student: Decoder, method: StringMethod, corpus: Corpus, schedule: Schedu
     checks.instance(Corpus, said="a kdnotes.data.Corpus")("corpus", corpus)
     checks.instance(Schedule)("schedule", schedule)
     check_reads(student, corpus.train)
-    with alone(), isolated(), single_thread():
-        training = _Training(copy.deepcopy(student), copy.deepcopy(method), corpus, schedule)
+    device = usable_device(schedule.device)
+    with alone(), isolated(device), single_thread():
+        model = copy.deepcopy(student).to(device)
+        training = _Training(model, copy.deepcopy(method), corpus, schedule)
         began = time.perf_counter()
         training.run()
         return training.finish(time.perf_counter() - began)
@@ -115,7 +121,8 @@ class _Training:
     def __init__(self, model: Decoder, method: StringMethod, corpus: Corpus, schedule: Schedule):
         self.model, self.method, self.corpus, self.schedule = model, method, corpus, schedule
         self.start, self.order = state_key(model), hashlib.sha256()
-        method.prepare(corpus.train, schedule.seed)
+        self.train = moved(corpus.train, model.head.weight.device)
+        method.prepare(self.train, schedule.seed)
         trained = [one for one in model.parameters() if one.requires_grad]
         matrices = [one for one in trained if one.ndim > 1]
         vectors = [one for one in trained if one.ndim == 1]
@@ -143,10 +150,10 @@ class _Training:
 
     def _take_step(self, step: Step, positions: Tensor) -> float:
         self.order.update(positions.numpy().tobytes())
-        given = self.corpus.train.take(positions)
+        given = self.train.take(positions)
         strings, rows = self.method.strings(self.model, given, positions, step)
-        batch = TokenBatch(strings, rows, self.model(strings.inputs))
-        loss = sum(self.method.terms(batch).values())
+        logits = self.model(strings.inputs, mask=strings.mask)
+        loss = sum(self.method.terms(TokenBatch(strings, rows, logits)).values())
         value = loss.item()
         if not math.isfinite(value):
             lower = f"lower learning_rate ({self.schedule.learning_rate})"
@@ -171,7 +178,7 @@ class _Training:
         for part in ("validation", "test"):
             found = evaluate(self.model, getattr(self.corpus, part))
             kept |= {f"{part}_{name}": value for name, value in found.items()}
-        state = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
+        state = {name: one.detach().cpu().clone() for name, one in self.model.state_dict().items()}
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         history = pd.DataFrame(self.rows)
         order = self.order.hexdigest()
@@ -200,7 +207,7 @@ def log_probabilities(model: Decoder, strings: Strings) -> Tensor:
     with single_thread():
         for tokens in strings.tokens.split(AT_ONCE):
             part = Strings(tokens, strings.vocabulary)
-            logits = model(part.inputs).double()
+            logits = model(part.inputs, mask=part.mask).double()
             nats = losses.token_cross_entropy(logits, part.targets, part.mask, reduction="none")
             parts.append(-nats)
     return torch.cat(parts)
@@ -213,8 +220,8 @@ def evaluate(model: Decoder, strings: Strings) -> dict[str, Any]:
     nats, right, count = 0.0, 0, int(strings.mask.sum())
     with single_thread():
         for part in torch.arange(len(strings)).split(AT_ONCE):
-            some = strings.take(part)
-            logits, mask = model(some.inputs).double(), some.mask
+            some = moved(strings.take(part), model.head.weight.device)
+            logits, mask = model(some.inputs, mask=some.mask).double(), some.mask
             each = losses.token_cross_entropy(logits, some.targets, mask, reduction="none")
             nats += float(each.sum())
             right += int((logits.argmax(dim=2) == some.targets)[mask].sum())

@@ -219,6 +219,7 @@ class SequenceKD(StringMethod):
     def prepare(self, train: Strings, seed: int) -> None:
         count, seed = self.copies * len(train), stream(seed, "written")
         self.teacher.check_knows(train.vocabulary)
+        self.teacher.model.to(train.tokens.device)
         self.written = self.teacher.write(count, seed, self.temperature)
         self.count = len(train)
 

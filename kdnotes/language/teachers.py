@@ -45,9 +45,12 @@ class LanguageTeacher:
         return store.fingerprint([*parts, self.vocabulary])
 
     def logits(self, strings: Strings) -> Tensor:
-        """Logits ``[B, L, classes]`` of what follows each input, without gradients."""
+        """Logits ``[B, L, classes]`` of what follows each input that counts, 0 where none does.
+
+        Without gradients, and on the strings' device, to which the model moves.
+        """
         with torch.no_grad():
-            return self.model(strings.inputs)
+            return self.model.to(strings.tokens.device)(strings.inputs, mask=strings.mask)
 
     def read(self, strings: Strings) -> Iterator[Tensor]:
         """``logits`` of 500 strings at a time, on one thread: all of them may not fit."""
@@ -64,23 +67,24 @@ class LanguageTeacher:
         self._check(strings)
         if strings.inputs.numel() * self.model.classes * 4 > STORED_AT_MOST:
             return None
-        return store.cached_tensor(
-            [bank_of, self.key, strings.tokens], lambda: bank_of(self, strings)
-        )
+        device = strings.tokens.device
+        parts = [bank_of, self.key, strings.tokens, *_not_cpu(device)]
+        return store.cached_tensor(parts, lambda: bank_of(self, strings)).to(device)
 
     def write(self, count: int, seed: int, temperature: float = 1.0) -> Strings:
-        """Strings that it writes (stored).
+        """Strings that it writes, where its model is (stored).
 
         Args:
             count: how many.
             seed: of the draws.
             temperature: T > 0 of the softmax that is drawn from.
         """
+        device = self.model.head.weight.device
         tokens = store.cached_tensor(
-            [written_by, self.key, count, seed, temperature],
+            [written_by, self.key, count, seed, temperature, *_not_cpu(device)],
             lambda: written_by(self, count, seed, temperature),
         )
-        return Strings(tokens, self.vocabulary)
+        return Strings(tokens.to(device), self.vocabulary)
 
     def _check(self, strings: Strings) -> None:
         check_reads(self.model, strings)
@@ -108,6 +112,18 @@ def written_by(teacher: LanguageTeacher, count: int, seed: int, temperature: flo
     """Tokens of strings that the teacher writes, ``[count, context + 1]``, drawn anew."""
     with single_thread():
         return teacher.model.sample(count, seed, temperature)
+
+
+def moved(strings: Strings, device: torch.device) -> Strings:
+    """The same strings on a device."""
+    if strings.tokens.device == device:
+        return strings
+    return Strings(strings.tokens.to(device), strings.vocabulary)
+
+
+def _not_cpu(device: torch.device) -> list[str]:
+    """What a device that rounds in its own way adds to the name of a stored result."""
+    return [] if device.type == "cpu" else [device.type]
 
 
 def check_reads(model: Decoder, strings: Strings) -> None:

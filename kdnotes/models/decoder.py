@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdnotes import checks
+from kdnotes.models.decoder_block import Block, Counted
 
-Cache = list[tuple[Tensor, Tensor]]  # of each block the keys and values ``[B, heads, seen, size]``
+# How many tokens were read, and of each block keys and values ``[2, B, heads, context, size]``.
+Cache = list
 
 
 class Decoder(nn.Module):
@@ -51,7 +53,9 @@ class Decoder(nn.Module):
             for layer in (block.out, block.contract):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * depth) ** 0.5)
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, cache: Cache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Logits ``[B, L, classes]`` of what follows each of the tokens ``[B, L]`` int64.
 
         Args:
@@ -59,16 +63,31 @@ class Decoder(nn.Module):
                 before.
             cache: an empty list, or what earlier calls with it have left there; it is extended.
                 For use without gradients.
+            mask: the places that count, ``[B, L]`` bool, in each string the first ones; the others
+                are not computed, and get the logits 0. Not with a cache.
 
         Raises:
-            ValueError: more tokens than the context, or a token that is none.
+            ValueError: more tokens than the context, a token that is none, or another mask.
         """
-        seen = cache[0][0].shape[2] if cache else 0
+        seen = cache[0] if cache else 0
         self._check(tokens, seen)
-        places = torch.arange(seen, seen + tokens.shape[1], device=tokens.device)
-        x = self.tokens(tokens) + self.places(places)
-        for number, block in enumerate(self.blocks):
-            x = block(x, cache, number)
+        until = seen + tokens.shape[1]
+        if mask is not None:
+            checks.first_places(mask, tokens)
+            if cache is not None:
+                raise ValueError("mask must be None with a cache: all of its tokens count")
+            counted = Counted(mask.flatten().nonzero()[:, 0], mask.shape)
+            x = self.tokens(counted.of(tokens)) + self.places(counted.rows % until)
+            for block in self.blocks:
+                x = block(x, counted=counted)
+            return counted.spread(self.head(self.norm(x)))
+        x = self.tokens(tokens) + self.places(torch.arange(seen, until, device=tokens.device))
+        if cache is not None and not cache:
+            cache += [0, *(block.room(x, self.context) for block in self.blocks)]
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, cache and cache[number][:, :, :, :until])
+        if cache:
+            cache[0] = until
         return self.head(self.norm(x))
 
     def _check(self, tokens: Tensor, seen: int) -> None:
@@ -100,47 +119,21 @@ class Decoder(nn.Module):
         drawn = torch.rand(self.context, count, generator=generator, dtype=torch.float64).to(device)
         tokens = torch.full((count, self.context + 1), self.classes + 1, device=device)
         tokens[:, 0] = self.classes
-        open_, cache = torch.ones(count, dtype=torch.bool, device=device), [] if cached else None
-        for place in range(self.context):
-            known = tokens[:, place : place + 1] if cached else tokens[:, : place + 1]
-            logits = self(known, cache)[:, -1].double() / temperature
-            ladder = F.softmax(logits, dim=1).cumsum(dim=1)
-            chosen = (ladder < drawn[place, :, None] * ladder[:, -1:]).sum(dim=1)
-            tokens[open_, place + 1] = chosen[open_]
-            open_ &= chosen != 0  # 0 is the end
-            if not open_.any():
-                break
+        rows, cache = torch.arange(count, device=device), [] if cached else None  # without an end
+        last = tokens[:, :1]
+        with checks.trusted():
+            for place in range(self.context):
+                if cached:
+                    logits = self(last, cache)[:, -1]
+                else:
+                    logits = self(tokens[:, : place + 1])[rows, -1]
+                ladder = F.softmax(logits.double() / temperature, dim=1).cumsum(dim=1)
+                chosen = (ladder < drawn[place, rows, None] * ladder[:, -1:]).sum(dim=1)
+                tokens[rows, place + 1] = chosen
+                left = chosen.nonzero()[:, 0]  # 0 is the end
+                rows, last = rows[left], chosen[left, None]
+                if not len(left):
+                    break
+                if cached and len(left) < len(chosen):
+                    cache[1:] = [past.index_select(1, left) for past in cache[1:]]
         return tokens
-
-
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + layer(norm(x))."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attend, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.expand, self.contract = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor, cache: Cache | None = None, number: int = 0) -> Tensor:
-        """``[B, L, width]``, of which no place sees a later one."""
-        q, k, v = (
-            self.attend(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )
-        is_first = cache is None or number == len(cache)
-        if cache is not None:
-            if is_first:
-                cache.append((k, v))
-            else:
-                k, v = (torch.cat(pair, dim=2) for pair in zip(cache[number], (k, v), strict=True))
-                cache[number] = (k, v)
-        mask = None if is_first or x.shape[1] == 1 else _sees(x.shape[1], k.shape[2], x.device)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_first)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))
-        return x + self.contract(F.gelu(self.expand(self.between(x))))
-
-
-def _sees(new: int, total: int, device: torch.device) -> Tensor:
-    """Which of ``total`` places each of the ``new`` last ones may see, ``[new, total]`` bool."""
-    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)

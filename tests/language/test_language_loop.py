@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 import torch
-from language_helpers import ALL, STUDENT, corpus, fit
+from language_helpers import ALL, STUDENT, corpus, fit, methods
 
 from kdnotes import language as lm
 from kdnotes.language import loop
@@ -113,6 +113,9 @@ def short():
         (lambda: lm.Schedule(batch_size=0), ValueError, "batch_size must be at least 1"),
         (lambda: lm.Schedule(learning_rate=math.inf), ValueError, "learning_rate must be"),
         (lambda: lm.Schedule(keep_best=True), ValueError, "validate_every must be at least 1"),
+        (lambda: lm.Schedule(device="tpu9"), ValueError, "device must be 'cpu', 'cuda', 'mps'"),
+        (lambda: lm.Schedule(device=0), TypeError, "device must be a str, not int"),
+        (lambda: fit(device="meta"), ValueError, "device must be one that this machine can use"),
         (lambda: lm.fit(STUDENT, lm.NextToken(), corpus(), lm.Schedule()), TypeError, "student"),
         (lambda: fit("CE"), TypeError, "method must be a kdnotes.language.methods.StringMethod"),
         (
@@ -129,6 +132,18 @@ def short():
 def test_wrong_calls(wrong, error, said):
     with pytest.raises(error, match=re.escape(said)):
         wrong()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", methods())
+def test_a_gpu_learns_the_same(name):
+    """But for rounding; where the student writes, a rounding may change a string."""
+    cpu, gpu = (fit(methods()[name], device=device) for device in ("cpu", "cuda"))
+    assert (cpu.start, cpu.order) == (gpu.start, gpu.order)
+    assert all(one.device.type == "cpu" for one in gpu.state.values())
+    near = 0.05 if "OnPolicy" in name else 1e-3
+    assert gpu.metrics["test_nll"] == pytest.approx(cpu.metrics["test_nll"], abs=near)
+    assert gpu.history["loss"].tolist() == pytest.approx(cpu.history["loss"].tolist(), abs=near)
 
 
 def test_bits_do_not_depend_on_the_callers_threads():

@@ -53,6 +53,29 @@ def test_the_cache_gives_what_one_pass_gives(cuts):
         torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens), atol=1e-5, rtol=1e-5)
 
 
+def test_places_that_do_not_count_are_left_out():
+    """Logits and gradients of the others are those of a pass over all."""
+    found, strings = [], ["", "a", "abba", "bb"]
+    tokens = Strings(AB.encode(strings, 4), AB)
+    for mask in (None, tokens.mask):
+        model = small().double()
+        logits = model(tokens.inputs, mask=mask)
+        logits[tokens.mask].sin().sum().backward()
+        found.append([logits.detach()[tokens.mask], *(one.grad for one in model.parameters())])
+    assert not logits[~tokens.mask].any() and bool((~tokens.mask).any())
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 7, 300])
+def test_strings_that_have_ended_are_left_out_and_the_others_stay(count):
+    """A string of each length, so that the cache loses some at every place."""
+    model = small(context=9, seed=2)
+    written = model.sample(count, 4)
+    assert torch.equal(written, model.sample(count, 4, cached=False))
+    assert count < 300 or len((written == 0).int().argmax(dim=1).unique()) >= 9
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_cached_writing_equals_uncached_token_by_token(temperature):
     model = small(width=32, context=12, classes=8, heads=4)
@@ -134,6 +157,10 @@ def test_temperature_of_writing_sharpens():
     assert kinds[0] < kinds[1] < kinds[2]
 
 
+def masked(mask, **options):
+    return small()(torch.tensor([[3, 1]]), mask=torch.tensor(mask), **options)
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "said"),
     [
@@ -146,6 +173,11 @@ def test_temperature_of_writing_sharpens():
         (lambda: small()(torch.zeros(1, 3)), TypeError, "tokens must be an int64 tensor"),
         (lambda: small()(torch.zeros(3).long()), TypeError, "[batch, length]"),
         (lambda: small()(torch.full((1, 3), 5)), ValueError, "tokens must lie in 0 … 4"),
+        (lambda: masked([[False, True]]), ValueError, "mask must be true at the first places of"),
+        (lambda: masked([[True]]), ValueError, "mask must have the shape [batch, length], [1, 2]"),
+        (lambda: masked([[False, False]]), ValueError, "mask must be true at one place or more"),
+        (lambda: masked([[1, 1]]), TypeError, "mask must be a bool tensor"),
+        (lambda: masked([[True, True]], cache=[]), ValueError, "mask must be None with a cache"),
         (lambda: small().sample(0, 0), ValueError, "count must be at least 1"),
         (lambda: small().sample(1, -1), ValueError, "seed must be at least 0"),
         (lambda: small().sample(1, 0, 0.0), ValueError, "temperature must be"),
