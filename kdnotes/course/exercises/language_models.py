@@ -214,7 +214,7 @@ QUIZ = (
         {
             "No: the prefixes are the data's.": RIGHT,
             "Yes: the student's probabilities are the weights.": (
-                "they weigh the next token alone; who wrote what stands before it?"
+                "they weigh the next token alone, whoever wrote what stands before it"
             ),
             "Only at T = 1.": "a temperature changes the answers that are compared, not the writer",
         },
