@@ -139,15 +139,21 @@ def _of_method(method: StringMethod) -> Iterator[tuple[tuple[str, str], Any]]:
     if isinstance(method, SequenceKD):
         writer = "the teacher"
     elif isinstance(method, OnPolicy):
-        writer = ("the student", method.share) if method.share else writer
+        if method.share:
+            when = {name: value for name, value in _settings(method) if name != "grading"}
+            writer = (type(method), *when.items())
         method = method.grading
     yield ("writer", ""), writer
     yield ("loss", ""), type(method)
-    for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
-        value = plain(getattr(method, field.name))
-        yield (said(field.name), _owner(type(method), field.name)), value
-        if field.name == "teacher":
+    for name, value in _settings(method):
+        yield (said(name), _owner(type(method), name)), value
+        if name == "teacher":
             yield ("teacher", ""), value
+
+
+def _settings(method: StringMethod) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
+        yield field.name, plain(getattr(method, field.name))
 
 
 def _owner(kind: type, name: str) -> str:

@@ -28,7 +28,22 @@ class Own(lm.TokenKD):
     strength: float = 1.0
 
 
+@dataclasses.dataclass(eq=False)
+class Later(lm.OnPolicy):
+    """A reader's own, which writes from some step on."""
+
+    first: int = 0
+
+
 ONE = {
+    "when a writer of a reader's own begins": (
+        Later(lm.TokenKD(teacher()), first=3),
+        Later(lm.TokenKD(teacher()), first=6),
+    ),
+    "a writer of a reader's own": (
+        Later(lm.TokenKD(teacher())),
+        lm.OnPolicy(lm.TokenKD(teacher())),
+    ),
     "a loss": (lm.ReverseKD(teacher()), lm.TokenKD(teacher())),
     "a temperature": (lm.TokenKD(teacher(), 2.0), lm.TokenKD(teacher())),
     "an equal teacher made twice": (

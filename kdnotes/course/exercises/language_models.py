@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from kdnotes.course.exercises.shared import BetterThan
 from kdnotes.course.exercises.tokens import DrawnTargets, MaskedKL
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
 from kdnotes.lab import StringDesign
-from kdnotes.language import OnPolicy, TokenKD
+from kdnotes.language import OnPolicy, Step, StringArm, TokenKD
 from kdnotes.study import Study
 
 EXERCISES = {1: MaskedKL(), 2: DrawnTargets()}
@@ -87,40 +90,51 @@ class NatsAToken(Question):
 BY_HAND = {3: NatsAToken()}
 
 
-class WhereItLeaves(Question):
-    """The place at which most of a model's own strings leave a known language."""
+class HowManyLeave(Question):
+    """Of 1,000 strings of a model's own, those that leave a language where it errs most often."""
 
-    asks = "the number of a row, in the column `place`"
-    hint = "of the strings that come so far, a share leaves here: multiply two columns of the model"
+    asks = "a number of strings, of 1,000"
+    hint = "of the strings that come as far as that place, a share leaves there"
+    absolute = 0.5
+    relative = 0.03
 
     def expected(self, table: pd.DataFrame) -> float:
-        return self.most(table, table["reached_by_model"] * table["error_given_own"])
+        row = self.row(table)
+        return 1000 * float(row["reached_by_model"] * row["error_given_own"])
 
     @staticmethod
-    def most(table: pd.DataFrame, mass: pd.Series) -> float:
-        return float(table["place"].iloc[int(mass.to_numpy().argmax())])
+    def row(table: pd.DataFrame, column: str = "error_given_own") -> pd.Series:
+        return table.iloc[int(table[column].to_numpy().argmax())]
 
     def wrong_rate(self, table):
-        """There it errs most often *if* it comes so far; few strings do. Weigh it by how many."""
-        return self.most(table, table["error_given_own"])
+        """That many leave of 1,000 that *come so far*; of those that are written, fewer do."""
+        return 1000 * float(self.row(table)["error_given_own"])
+
+    def wrong_reached(self, table):
+        """That many come so far; asked for is how many leave there."""
+        return 1000 * float(self.row(table)["reached_by_model"])
+
+    def wrong_stay(self, table):
+        """That many go on; asked for is how many leave."""
+        row = self.row(table)
+        return 1000 * float(row["reached_by_model"] * (1 - row["error_given_own"]))
+
+    def wrong_share(self, table):
+        """That is a share: asked for is a number of strings, of 1,000."""
+        return self.expected(table) / 1000
+
+    def wrong_place(self, table):
+        """That is the number of the place; asked for is how many strings leave there."""
+        return float(self.row(table)["place"])
 
     def wrong_data(self, table):
-        """That is after the data's prefixes; asked for is where its *own* strings leave."""
-        return self.most(table, table["reached"] * table["error_given_data"])
+        """That is after the data's prefixes; the student's own strings are asked for."""
+        row = self.row(table, "error_given_data")
+        return 1000 * float(row["reached"] * row["error_given_data"])
 
-    def wrong_data_rate(self, table):
-        """That is the largest error after the data's prefixes, and not weighed by how many strings
-        come so far.
-        """
-        return self.most(table, table["error_given_data"])
-
-    def wrong_divergence(self, table):
-        """That is where the KL is largest: asked for is where most strings leave the language."""
-        return self.most(table, table["kl_given_own"])
-
-    def wrong_from_1(self, table):
-        """You count from 1: the column `place` begins at 0."""
-        return self.expected(table) + 1
+    def wrong_all(self, table):
+        """That is the number of all that leave, at any place."""
+        return 1000 * float((table["reached_by_model"] * table["error_given_own"]).sum())
 
 
 class WorseThan(BetterThan):
@@ -135,9 +149,29 @@ class WorseThan(BetterThan):
         return super().choices(study, baseline)
 
 
-READINGS = {4: WhereItLeaves(), 5: WorseThan()}
+READINGS = {4: HowManyLeave(), 5: WorseThan()}
 
-FELT = 0.25  # of the steps
+FELT = 0.2  # of the steps
+MOST = 500  # steps that are tried
+
+
+class _Copyist:
+    """What writes, at once, as many strings as it is asked for: who writes is all that is seen."""
+
+    def __init__(self, tokens: Tensor):
+        self.tokens = tokens
+
+    def sample(self, count: int, *settings: Any, **named: Any) -> Tensor:
+        return self.tokens[:1].expand(count, -1)
+
+
+def share_written(method: OnPolicy, arm: StringArm) -> float:
+    """In which share of an arm's steps the strings are the student's own."""
+    given, positions = arm.corpus.train.take(torch.arange(2)), torch.arange(2)
+    writer, steps = _Copyist(given.tokens), arm.schedule.steps
+    tried = range(0, steps, max(steps // MOST, 1))
+    found = [method.strings(writer, given, positions, Step(0, one, 0))[1] for one in tried]
+    return sum(one is None for one in found) / len(found)
 
 
 class StudentWrites(Comparison):
@@ -151,8 +185,11 @@ class StudentWrites(Comparison):
 
     def misses(self, design):
         treatments, baselines = self.sides(design)
-        if not all(isinstance(one, OnPolicy) and one.share >= FELT for one in treatments):
-            return f"the treatment must be OnPolicy, in a {FELT:.0%} of the steps or more"
+        if not all(isinstance(one, OnPolicy) for one in treatments):
+            return "the treatment must be OnPolicy"
+        arms = [design.complete_arms[name] for name in design.treatments]
+        if min(map(share_written, treatments, arms)) < FELT:
+            return f"the student must write in {FELT:.0%} of the steps or more, to be felt"
         graders = [one.grading if isinstance(one, OnPolicy) else one for one in baselines]
         if not all(isinstance(one, TokenKD) for one in graders):
             return "the baseline must ask the teacher too: the same distillation, of the data"
