@@ -136,6 +136,9 @@ PARTS: dict[str, tuple[Answer, ...]] = {
         )
         for k in (slice(0, 1), slice(1, None))
     ),
+    "MaskedKL": tuple(
+        lambda z_s, z_t, m, t, k=k: kl(z_s[m], z_t[m], t)[k].sum() / m.sum() for k in (EVEN, ODD)
+    ),
     "GateLoss": tuple(
         lambda g, z_t, y, k=k: (
             -torch.logsumexp(
@@ -154,9 +157,6 @@ PARTS: dict[str, tuple[Answer, ...]] = {
         lambda z, t, y, k, n, u, a, T: (1 - a if _speaks(k, n, u) else 0.0) * kl(z, t, T).mean(),
     ),
     "PeerLosses": (lambda z, y: [F.cross_entropy(own, y) for own in z], peer_terms),
-    "MaskedKL": tuple(
-        lambda z_s, z_t, m, t, k=k: kl(z_s[m], z_t[m], t)[k].sum() / m.sum() for k in (EVEN, ODD)
-    ),
 }
 
 
@@ -476,18 +476,6 @@ def _audited(loss: Callable, batch: int = 2, scale: float = 2.0) -> tuple:
     return degree, "reverse" if grows else "forward", mean
 
 
-def _audited_by_size(loss: Callable) -> tuple:
-    """What fits our own loss in size: a factor inside makes it another one."""
-    z_s, z_t = torch.arange(12.0).view(4, 3).sin(), torch.arange(12.0).view(4, 3).cos()
-    value, nearest = float(loss(z_s, z_t, 3.0)), {}
-    for direction, pair in {"forward": (z_s, z_t), "reverse": (z_t, z_s)}.items():
-        for mean, factor in {"images": 1, "elements": 1 / 3, "sum": 4}.items():
-            for degree in (0, 1, 2):
-                ours = float(by_kl_div(*pair, 3.0)) * factor * 3.0 ** (degree - 2)
-                nearest[degree, direction, mean] = abs(math.log(value / ours))
-    return min(nearest, key=nearest.get)
-
-
 def _prefixes(z_s, z_t, mask, temperature):
     """Of strings that count from their beginning on."""
     kept = [(s[:n], t[:n]) for s, t, n in zip(z_s, z_t, mask.sum(1).tolist(), strict=True)]
@@ -506,32 +494,19 @@ def _weights(p_t, q, drawn, weigh: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.zeros_like(p_t).scatter_add_(1, drawn, weigh(ratio))
 
 
+def _audited_by_size(loss: Callable) -> tuple:
+    """What fits our own loss in size: a factor inside makes it another one."""
+    z_s, z_t = torch.arange(12.0).view(4, 3).sin(), torch.arange(12.0).view(4, 3).cos()
+    value, nearest = float(loss(z_s, z_t, 3.0)), {}
+    for direction, pair in {"forward": (z_s, z_t), "reverse": (z_t, z_s)}.items():
+        for mean, factor in {"images": 1, "elements": 1 / 3, "sum": 4}.items():
+            for degree in (0, 1, 2):
+                ours = float(by_kl_div(*pair, 3.0)) * factor * 3.0 ** (degree - 2)
+                nearest[degree, direction, mean] = abs(math.log(value / ours))
+    return min(nearest, key=nearest.get)
+
+
 WRONG: dict[str, tuple[Answer, ...]] = {
-    "MaskedKL": (
-        _prefixes,
-        lambda z_s, z_t, m, t: kl(z_s, z_t, t).mean(),
-        lambda z_s, z_t, m, t: kl(z_s[~m], z_t[~m], t).mean(),
-        lambda z_s, z_t, m, t: F.cross_entropy(z_s[m] / t, (z_t[m] / t).softmax(1)) * t**2,
-        lambda z_s, z_t, m, t: kl(z_s[m], z_t[m], t).sum(),
-        lambda z_s, z_t, m, t: kl(z_s[m] / t, z_t[m]).mean() * t**2,
-        lambda z_s, z_t, m, t: kl(z_s[:, 1:][m[:, 1:]], z_t[:, 1:][m[:, 1:]], t).mean(),
-        lambda z_s, z_t, m, t: kl(z_s.mean(1), z_t.mean(1), t).mean(),
-        lambda z_s, z_t, m, t: (kl(z_s, z_t, t) * m).mean(),
-        lambda z_s, z_t, m, t: kl(z_s, z_t, t).masked_fill(~m, 0.0).sum() / m.sum(),
-        lambda z_s, z_t, m, t: torch.nan_to_num(kl(z_s, z_t, t) * m).sum() / m.sum(),
-        lambda z_s, z_t, m, t: torch.where(m, kl(z_s, z_t, t), 0.0).sum() / m.sum(),
-    ),
-    "DrawnTargets": (
-        lambda p, q, d: p,
-        lambda p, q, d: q,
-        lambda p, q, d: torch.zeros_like(p).scatter_(1, d, p.gather(1, d)),
-        lambda p, q, d: _weights(p, q, d, lambda w: w / w.sum(1, keepdim=True)),
-        lambda p, q, d: _weights(p, q, d, torch.ones_like) / d.shape[1],
-        lambda p, q, d: _weights(p, q, d, lambda w: w),
-        lambda p, q, d: _weights(p, q, d, lambda w: w.clamp(max=1.0)) / d.shape[1],
-        lambda p, q, d: p / (1 - (1 - q) ** d.shape[1]) * (_weights(p, q, d, torch.ones_like) > 0),
-        lambda p, q, d: _weights(p, q, d, lambda w: w) / d.shape[0],
-    ),
     "Audit": (
         _audited_by_size,
         lambda f: _audited(f, batch=1),
@@ -559,6 +534,31 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         lambda a, t, k: ((1 - a) * k * t**2 / (a + (1 - a) * k * t**2), 1.0),
         lambda a, t, k: (1 - a, k * t**2),
         lambda a, t, k: (a * k * t**2 / (1 - a + a * k * t**2), 1 - a + a * k * t**2),
+    ),
+    "MaskedKL": (
+        _prefixes,
+        lambda z_s, z_t, m, t: kl(z_s, z_t, t).mean(),
+        lambda z_s, z_t, m, t: kl(z_s[~m], z_t[~m], t).mean(),
+        lambda z_s, z_t, m, t: F.cross_entropy(z_s[m] / t, (z_t[m] / t).softmax(1)) * t**2,
+        lambda z_s, z_t, m, t: kl(z_s[m], z_t[m], t).sum(),
+        lambda z_s, z_t, m, t: kl(z_s[m] / t, z_t[m]).mean() * t**2,
+        lambda z_s, z_t, m, t: kl(z_s[:, 1:][m[:, 1:]], z_t[:, 1:][m[:, 1:]], t).mean(),
+        lambda z_s, z_t, m, t: kl(z_s.mean(1), z_t.mean(1), t).mean(),
+        lambda z_s, z_t, m, t: (kl(z_s, z_t, t) * m).mean(),
+        lambda z_s, z_t, m, t: kl(z_s, z_t, t).masked_fill(~m, 0.0).sum() / m.sum(),
+        lambda z_s, z_t, m, t: torch.nan_to_num(kl(z_s, z_t, t) * m).sum() / m.sum(),
+        lambda z_s, z_t, m, t: torch.where(m, kl(z_s, z_t, t), 0.0).sum() / m.sum(),
+    ),
+    "DrawnTargets": (
+        lambda p, q, d: p,
+        lambda p, q, d: q,
+        lambda p, q, d: torch.zeros_like(p).scatter_(1, d, p.gather(1, d)),
+        lambda p, q, d: _weights(p, q, d, lambda w: w / w.sum(1, keepdim=True)),
+        lambda p, q, d: _weights(p, q, d, torch.ones_like) / d.shape[1],
+        lambda p, q, d: _weights(p, q, d, lambda w: w),
+        lambda p, q, d: _weights(p, q, d, lambda w: w.clamp(max=1.0)) / d.shape[1],
+        lambda p, q, d: p / (1 - (1 - q) ** d.shape[1]) * (_weights(p, q, d, torch.ones_like) > 0),
+        lambda p, q, d: _weights(p, q, d, lambda w: w) / d.shape[0],
     ),
     "RelativeDistances": (
         lambda e: _relative(torch.cdist(e, e), lambda n: n * (n - 1) / 2),
