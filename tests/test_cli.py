@@ -55,6 +55,12 @@ BAD = {
         ["run", "--dataset", "folder:{tmp}/damaged"],
         "train/a/0.png cannot be read as an image (unknown format): ",
     ),
+    "text for chapters of images": (
+        ["run", "--dataset", "text:{tmp}/file"],
+        "file has no images: only language_models reads strings",
+    ),
+    "text for a comparison": (["compare", "--dataset", "text:{tmp}/file"], "has no images: only"),
+    "folder of nobody": (["run", "--dataset", "folder:~no-such-user/a"], "is no path: "),
     "missing CIFAR-10": (["run", "--dataset", "cifar10"], "--download"),
     "no seeds": (["run", "--seeds", "0"], "--seeds must be a whole number of at least 1, not '0'"),
     "seeds no number": (

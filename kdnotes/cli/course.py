@@ -64,7 +64,8 @@ def run(
     arguments.check_update(update, parameters)
     course.check_parameters(chosen, parameters)
     arguments.check_store()
-    about = arguments.describe(parameters, download)
+    names = [chapter.name[3:] for chapter in chosen]
+    about = arguments.describe(parameters, download, names)
     arguments.check_engine(engine)
     arguments.check_folder(output)
     jobs = arguments.share_cores(about["profile"], len(chosen), workers, jobs)
@@ -73,7 +74,6 @@ def run(
     count = f"{len(chosen)} of {len(everything)} chapters"
     print(f"{count}, profile {about['profile']}, into {output}", flush=True)
     named = {name: parameters[name] for name in options if name in parameters}
-    names = [chapter.name[3:] for chapter in chosen]
     if said := estimates.before_chapters(profiles.settings(**named), names, workers):
         print(said, flush=True)
     passed = runner.run(
