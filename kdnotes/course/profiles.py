@@ -17,8 +17,7 @@ from torch import nn
 from kdnotes import checks, language, models, study, teachers
 from kdnotes import data as data_module
 from kdnotes.course import estimates
-from kdnotes.data import Corpus, Splits, Views
-from kdnotes.data.corpora import strings_of
+from kdnotes.data import Corpus, Splits, Views, strings_of
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config
 
