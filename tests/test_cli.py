@@ -57,9 +57,12 @@ BAD = {
     ),
     "text for chapters of images": (
         ["run", "--dataset", "text:{tmp}/file"],
-        "file has no images: only language_models reads strings",
+        "file holds strings, and 01_first uses images",
     ),
-    "text for a comparison": (["compare", "--dataset", "text:{tmp}/file"], "has no images: only"),
+    "text for a comparison": (
+        ["compare", "--dataset", "text:{tmp}/file"],
+        "this command uses images",
+    ),
     "folder of nobody": (["run", "--dataset", "folder:~no-such-user/a"], "is no path: "),
     "missing CIFAR-10": (["run", "--dataset", "cifar10"], "--download"),
     "no seeds": (["run", "--seeds", "0"], "--seeds must be a whole number of at least 1, not '0'"),

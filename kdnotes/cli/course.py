@@ -64,8 +64,8 @@ def run(
     arguments.check_update(update, parameters)
     course.check_parameters(chosen, parameters)
     arguments.check_store()
-    names = [chapter.name[3:] for chapter in chosen]
-    about = arguments.describe(parameters, download, names)
+    of_images = [chapter.name for chapter in chosen if not course.reads_strings(chapter)]
+    about = arguments.describe(parameters, download, of_images)
     arguments.check_engine(engine)
     arguments.check_folder(output)
     jobs = arguments.share_cores(about["profile"], len(chosen), workers, jobs)
@@ -74,6 +74,7 @@ def run(
     count = f"{len(chosen)} of {len(everything)} chapters"
     print(f"{count}, profile {about['profile']}, into {output}", flush=True)
     named = {name: parameters[name] for name in options if name in parameters}
+    names = [chapter.name[3:] for chapter in chosen]
     if said := estimates.before_chapters(profiles.settings(**named), names, workers):
         print(said, flush=True)
     passed = runner.run(

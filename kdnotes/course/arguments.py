@@ -15,8 +15,6 @@ from typing import Any
 import kdnotes
 from kdnotes.files import write_text
 
-OF_STRINGS = "language_models"  # the chapter that reads a text file
-
 
 def number(option: str, text: str | None, kind: type, most: float = math.inf) -> Any:
     """The number that an option gives, above 0 (``None`` stays)."""
@@ -53,7 +51,9 @@ def check_update(update: bool, given: dict[str, Any]) -> None:
         raise ValueError(f"--update writes the default outputs, so it cannot go with {named}")
 
 
-def describe(given: dict[str, Any], download: bool, names: Sequence[str] = ()) -> dict[str, Any]:
+def describe(
+    given: dict[str, Any], download: bool, of_images: Sequence[str] = ("this command",)
+) -> dict[str, Any]:
     """Check profile, data set and seeds, and record them with the versions.
 
     A chapter runs in another folder than the caller: a data folder, or a text, is made to mean the
@@ -62,7 +62,7 @@ def describe(given: dict[str, Any], download: bool, names: Sequence[str] = ()) -
     Args:
         given: the parameters.
         download: the data set if it is missing.
-        names: of the chapters that run, without their numbers.
+        of_images: what cannot use a text, such as the chapters that do not read strings.
     """
     import torch
 
@@ -77,8 +77,8 @@ def describe(given: dict[str, Any], download: bool, names: Sequence[str] = ()) -
             given["dataset"] = f"{kind}:{Path(place).expanduser().resolve()}"
         except (RuntimeError, ValueError) as error:  # no such user; a character that no path has
             raise ValueError(f"--dataset: {dataset!r} is no path: {error}") from error
-    if kind == "text" and colon and set(names) != {OF_STRINGS}:
-        raise ValueError(f"--dataset: {dataset} has no images: only {OF_STRINGS} reads strings")
+    if kind == "text" and colon and of_images:
+        raise ValueError(f"--dataset: {dataset} holds strings, and {of_images[0]} uses images")
     try:
         if kind == "text" and colon:
             chosen.corpus(1, 1, 1)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from kdnotes.course import arguments, order, profiles
+from kdnotes.course import arguments, profiles
 
 
 def test_a_relative_cache_folder_means_the_same_in_the_chapters(tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ WORDS = [f"word {number}".encode() for number in range(70)]
 def test_a_text_means_the_same_in_its_chapter(tmp_path, monkeypatch, end):
     monkeypatch.chdir(tmp_path)
     given = text(tmp_path / "a.txt", end.join(WORDS))
-    about = arguments.describe(given, False, ["language_models"])
+    about = arguments.describe(given, False, [])
     assert about["dataset"] == "text:a.txt" and about["profile"] == "smoke"
     assert given["dataset"] == f"text:{tmp_path / 'a.txt'}"
     corpus = profiles.settings(**given).corpus(30, 20, 20)
@@ -94,16 +94,12 @@ def test_what_is_no_corpus_is_refused_in_one_line(tmp_path, monkeypatch, content
     monkeypatch.chdir(tmp_path)
     given = text(tmp_path / "a.txt", content)
     with pytest.raises(ValueError, match=re.escape(said)) as caught:
-        arguments.describe(given, False, ["language_models"])
+        arguments.describe(given, False, [])
     assert str(caught.value).startswith("--dataset: ") and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("names", [[], ["soft_targets"], ["soft_targets", "language_models"]])
-def test_only_the_chapter_on_strings_reads_a_text(tmp_path, monkeypatch, names):
+def test_a_text_is_for_what_reads_strings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="has no images: only language_models reads strings"):
-        arguments.describe(text(tmp_path / "a.txt", b"\n".join(WORDS)), False, names)
-
-
-def test_the_chapter_on_strings_is_there():
-    assert arguments.OF_STRINGS in order.CHAPTERS
+    given = text(tmp_path / "a.txt", b"\n".join(WORDS))
+    with pytest.raises(ValueError, match=r"a\.txt holds strings, and 03_temperature uses images"):
+        arguments.describe(given, False, ["03_temperature"])
