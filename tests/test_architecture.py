@@ -27,7 +27,8 @@ FLOORS = (
     ("teachers",),
     ("study",),
     ("show",),
-    ("lab", "edge", "language", "libraries"),
+    ("edge", "language", "libraries"),
+    ("lab",),
     ("course",),
     ("cli",),
 )

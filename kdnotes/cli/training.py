@@ -73,7 +73,10 @@ def compare(
 
 def propose(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="attention, hints, progressive, mutual or blank.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="attention, hints, progressive, mutual, language or blank."
+        ),
     ],
     output: Annotated[Path, option("Folder to write the notebook to.")] = Path("."),
 ) -> None:

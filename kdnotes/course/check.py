@@ -20,7 +20,7 @@ from kdnotes.course.glossary import show as glossary
 from kdnotes.course.guesses import outcome, predict
 from kdnotes.course.questions import wrapped
 from kdnotes.course.ungraded import Ungraded
-from kdnotes.lab import Design
+from kdnotes.lab.sides import Sides
 
 __all__ = [
     "by_hand", "design", "exercise", "glossary", "outcome", "predict", "quiz", "read", "solution",
@@ -69,13 +69,14 @@ def read(number: str, answer: Any = None, *results: Any) -> bool:
     return _told(number, verdicts.find(number, "READINGS").judge(answer, results))
 
 
-def design(number: str, comparison: Design | None = None) -> bool:
+def design(number: str, comparison: Sides | None = None) -> bool:
     """Check a comparison before anybody runs it: any that answers the question is right, unless
     something confounds it, which is named; see ``by_hand``.
 
     Args:
         number: chapter and exercise.
-        comparison: an ``experiment.Design``; ``None`` is to do.
+        comparison: an ``experiment.Design``, or an ``experiment.StringDesign`` of language models;
+            ``None`` is to do.
 
     Raises:
         ValueError: there is no such exercise.

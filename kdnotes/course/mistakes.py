@@ -185,11 +185,14 @@ def _factors(attempt: Attempt) -> Iterator[Mistake]:
 
 
 def _size_of(place: int, axis: int) -> Callable[[tuple], float]:
-    """The size of an axis of the logits ``[batch, classes]`` at a place, or of a list of them."""
+    """The size of an axis of the logits ``[batch, classes]`` at a place, or of a list of them; of
+    ``[batch, length, classes]`` that of the classes, as a mean is over places, not over the batch.
+    """
 
     def size(case: tuple) -> float:
         logits = case[place][0] if isinstance(case[place], list) else case[place]
-        return float(logits.shape[axis]) if logits.ndim == 2 else 1.0
+        is_known = logits.ndim == 2 or (axis == 1 and logits.ndim == 3)
+        return float(logits.shape[-1 if axis else 0]) if is_known else 1.0
 
     return size
 

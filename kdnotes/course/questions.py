@@ -13,7 +13,7 @@ from typing import Any
 from kdnotes import checks
 from kdnotes.course.attempt import sentence
 from kdnotes.lab import Design
-from kdnotes.methods import Method
+from kdnotes.lab.sides import Sides
 
 __all__ = ["RIGHT", "Comparison", "Item", "Question", "wrapped"]
 
@@ -120,22 +120,24 @@ class Comparison:
     """An exercise that asks for a design; any that answers the question unconfounded is right.
 
     Attributes:
+        kind: what is to be given, ``Design`` or, of language models, ``StringDesign``.
         factor: what is to differ (see ``lab.Design.faults``); ``None``: one thing, whatever it is.
         least_seeds: how many seeds the report takes at least.
         metrics: what may be reported.
         is_tuned_alike: whether both sides must have settings to choose from, or neither.
     """
 
+    kind: type[Sides] = Design
     factor: str | None = None
     least_seeds = 2
     metrics = ("test_accuracy", "test_nll", "test_ece")
     is_tuned_alike = False
 
-    def misses(self, design: Design) -> str | None:
+    def misses(self, design: Any) -> str | None:
         """Why the design answers another question, if it does; it follows "not yet: "."""
 
     @staticmethod
-    def sides(design: Design) -> tuple[list[Method], list[Method]]:
+    def sides(design: Sides) -> tuple[list[Any], list[Any]]:
         """The methods of the treatments, and those of the baselines."""
         treatments, baselines = (
             [design.method(name) for name in side] for side in (design.treatments, design.baselines)
@@ -146,13 +148,16 @@ class Comparison:
         """All that is wrong with the design, the most telling first; of a right one nothing.
 
         Raises:
-            TypeError: it is no ``Design``.
+            TypeError: it is no design, or one of other data.
         """
-        checks.instance(Design, said="an experiment.Design, or None")("design", design)
+        said = f"an experiment.{self.kind.__name__}, or None"
+        checks.instance(self.kind, said=said)("design", design)
         found = [self.misses(design), *design.faults(self.factor)]
         if design.metric not in self.metrics:
             scores = " or ".join(self.metrics)
-            found.insert(0, f"report {scores}: of test images, on which nothing was chosen")
+            found.insert(
+                0, f"report {scores}: of test {design.samples}, on which nothing was chosen"
+            )
         sizes = len(design.treatments), len(design.baselines)
         if self.is_tuned_alike and min(sizes) == 1 < max(sizes):
             found.append(

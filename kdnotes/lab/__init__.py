@@ -5,9 +5,10 @@ would take, and a report.
 from kdnotes.lab.design import Design
 from kdnotes.lab.page import report
 from kdnotes.lab.plan import Experiment
+from kdnotes.lab.strings import StringDesign
 from kdnotes.lab.verdict import WORDS, SeedsNeeded, Verdict, judge, power, seeds_needed
 
 __all__ = [
-    "WORDS", "Design", "Experiment", "SeedsNeeded", "Verdict", "judge", "power", "report",
-    "seeds_needed",
+    "WORDS", "Design", "Experiment", "SeedsNeeded", "StringDesign", "Verdict", "judge", "power",
+    "report", "seeds_needed",
 ]  # fmt: skip

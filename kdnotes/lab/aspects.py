@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from kdnotes.data import Split, Splits, split_key
 from kdnotes.lab.describe import unwrap
@@ -17,7 +19,10 @@ from kdnotes.study import Arm, PerSeed
 from kdnotes.study.arms import at_seed
 from kdnotes.training import Config, build, state_key
 
-__all__ = ["Aspects", "aspects", "differing", "shared_images", "why"]
+__all__ = [
+    "MANY", "Aspects", "aspects", "differing", "of_networks", "plain", "said", "shared_images",
+    "why",
+]  # fmt: skip
 
 PARTS = {"train": "training images", "validation": "validation images", "test": "test images"}
 MANY = 0.01  # of the test images: a handful that a data set holds twice moves no result
@@ -27,10 +32,15 @@ NO_EFFECT = ("seed", "validate_every")  # fields of a schedule: pairing takes ca
 
 WHY = {
     "epochs": "longer training changes the score by itself",
+    "steps": "longer training changes the score by itself",
     "batch size": "another size of the batches makes another number of steps",
     "training images": "one side learns from images that the other has not",
     "validation images": "the sides are not chosen by the same images",
     "test images": "the sides are not measured on the same images",
+    "number of training strings": "more to learn from changes the score by itself",
+    "training strings": "one side learns from strings that the other has not",
+    "validation strings": "the sides are not chosen by the same strings",
+    "test strings": "the sides are not measured on the same strings",
     "network": "another network has another score, whatever trains it",
     "initial weights": "one side starts elsewhere, with a training behind it or with other luck",
 }
@@ -56,21 +66,28 @@ def aspects(name: str, arm: Arm, seeds: Sequence[int]) -> Aspects:
     which is that of the first seed.
     """
     found = {
-        (_said(field.name), ""): getattr(arm.config, field.name)
+        (said(field.name), ""): getattr(arm.config, field.name)
         for field in dataclasses.fields(Config)
         if field.name not in NO_EFFECT
     }
-    for part, said in PARTS.items():
-        found[said, ""] = Images(getattr(arm.data, part))
+    for part, words in PARTS.items():
+        found[words, ""] = Images(getattr(arm.data, part))
     builders = [
         arm.student.build(seed) if isinstance(arm.student, PerSeed) else arm.student
         for seed in seeds
     ]
+    found |= of_networks(builders, seeds)
+    return found | dict(_of_method(at_seed(name, arm, seeds[0]).method))
+
+
+def of_networks(builders: Sequence[Callable[[], nn.Module]], seeds: Sequence[int]) -> Aspects:
+    """Of the students that are built for the seeds: their architecture, and their weights."""
     models = [build(*pair) for pair in zip(builders, seeds, strict=True)]
     shapes = tuple((key, tuple(one.shape)) for key, one in models[0].state_dict().items())
-    found["network", ""] = network = (type(models[0]).__name__, shapes)
-    found["initial weights", str(network)] = tuple(map(state_key, models))
-    return found | dict(_of_method(at_seed(name, arm, seeds[0]).method))
+    heads = [getattr(one, "heads", None) for one in models[0].modules()]  # no shape has them
+    network = (type(models[0]).__name__, shapes, tuple(n for n in heads if type(n) is int))
+    weights = tuple(map(state_key, models))
+    return {("network", ""): network, ("initial weights", str(network)): weights}
 
 
 def _of_method(method: Method) -> Iterator[tuple[tuple[str, str], Any]]:
@@ -79,7 +96,7 @@ def _of_method(method: Method) -> Iterator[tuple[tuple[str, str], Any]]:
         function = unwrap(method.loss)
         yield ("method", ""), (kind, function)
         for name, value in _settings(method.loss).items():
-            yield (_said(name), function.__name__), _plain(value)
+            yield (said(name), function.__name__), plain(value)
             if name in OF_DISTILLATION and isinstance(value, (int, float)):
                 yield (name, ""), value
     else:
@@ -88,13 +105,14 @@ def _of_method(method: Method) -> Iterator[tuple[tuple[str, str], Any]]:
     for field in fields:
         if isinstance(method, OwnLoss) and field.name == "loss":
             continue
-        value = _plain(getattr(method, field.name))
-        yield (_said(field.name), _owner(kind, field.name)), value
+        value = plain(getattr(method, field.name))
+        yield (said(field.name), _owner(kind, field.name)), value
         if _is_shared(method, field.name, value):
-            yield (_said(field.name), ""), value
+            yield (said(field.name), ""), value
 
 
-def _said(name: str) -> str:
+def said(name: str) -> str:
+    """The name of a setting in words."""
     return name.replace("_", " ")
 
 
@@ -127,12 +145,12 @@ def _settings(loss: Any) -> dict[str, Any]:
     return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What makes two values equal: of a teacher the key of its weights."""
     if isinstance(value, (tuple, list)):
-        return tuple(map(_plain, value))
+        return tuple(map(plain, value))
     if isinstance(value, functools.partial):
-        return _plain((value.func, *value.args, *sorted(value.keywords.items())))
+        return plain((value.func, *value.args, *sorted(value.keywords.items())))
     key = getattr(value, "key", None)
     return key if isinstance(key, str) else value
 

@@ -17,7 +17,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader
 
 from kdnotes import __version__
-from kdnotes.data import Splits
+from kdnotes.data import Corpus, Splits
 from kdnotes.files import write_text
 from kdnotes.lab.describe import describe, loss_sources
 from kdnotes.lab.plan import Experiment
@@ -26,7 +26,6 @@ from kdnotes.show import plots
 from kdnotes.show.document import document
 from kdnotes.store import SharedRun
 from kdnotes.study import Study
-from kdnotes.training import Config
 
 __all__ = ["report"]
 
@@ -50,8 +49,8 @@ def report(
     *,
     settings: Any,
     student: Callable[[], torch.nn.Module],
-    data: Splits,
-    config: Config,
+    data: Splits | Corpus,
+    config: Any,
 ) -> Path:
     """Write the experiment as one HTML page, completely or not at all.
 
@@ -62,10 +61,10 @@ def report(
 
     Args:
         plan, study: the plan and the finished runs.
-        arms: what ``study.compare`` was given, for the settings and the source of the loss.
+        arms: what the comparison was given, for the settings and the source of the loss.
         path: the file to write; its folder is made if it is missing.
         settings: of the notebook, ``profiles.settings(…)``.
-        student, data, config: what the arms share.
+        student, data, config: what the arms share; of language models the corpus and the schedule.
 
     Raises:
         OSError: the page cannot be written; an earlier one is left as it is.
@@ -146,11 +145,12 @@ def _provenance(study, arms, settings, student, data, config) -> dict[str, str]:
     seeds, created = sorted(set(frame["seed"])), sorted(frame["created"])
     shared = sum(isinstance(run, SharedRun) for run in study.runs.values())
     whose = f" ({shared} from the shared store)" if shared else ""
+    what = "strings" if isinstance(data, Corpus) else "images"
     return {
         "kdnotes, torch, Python": ", ".join(versions),
         "profile": settings.profile.name,
         "data set": f"{name}: {len(data.train):,} training, {len(data.validation):,} validation "
-        f"and {len(data.test):,} test images, SHA-256 {data.key[:16]}…",
+        f"and {len(data.test):,} test {what}, SHA-256 {data.key[:16]}…",
         "student": describe(student),
         "schedule": describe(config, without=("seed",)),
         "seeds": f"{len(seeds)}: {', '.join(map(str, seeds))}",

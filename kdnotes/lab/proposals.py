@@ -1,4 +1,4 @@
-"""Lab notebooks to start an experiment from: four research questions, and a blank one."""
+"""Lab notebooks to start an experiment from: five research questions, and a blank one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdnotes.files import write_text
 __all__ = ["PROPOSALS", "notebook", "write"]
 
 # Each is a file of ``templates``, which fills the blocks of ``frame.md``.
-PROPOSALS = ("attention", "hints", "progressive", "mutual", "blank")
+PROPOSALS = ("attention", "hints", "progressive", "mutual", "language", "blank")
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")), trim_blocks=True
 )

@@ -156,10 +156,14 @@ def exposure(model: Decoder, strings: Strings, probabilities: Tensor) -> pd.Data
         probabilities: p of each, ``[N]``, summing to 1.
 
     Returns:
-        One row a place: reached and reached_by_model (mass of prefixes of this length in p, and in
-        q without having left the language), error_given_data and error_given_own (probability that
-        the next token leaves it, mean over the prefixes of p, and of q), kl_given_data and
-        kl_given_own (KL(p ‖ q) of the next token, mean over the same).
+        One row a place: reached, reached_by_model and reached_if_kept (mass of prefixes of this
+        length in p, in q without having left the language, and in q where each token that would
+        leave it is drawn again), error_given_data, error_given_own and error_given_kept
+        (probability that the next token leaves it, mean over these three), kl_given_data,
+        kl_given_own and kl_given_kept (KL(p ‖ q) of the next token, mean over the same).
+
+        Own prefixes are those of the strings that have not failed so far. Kept ones have no
+        survivors: their difference from the data's is what the model prefers to write.
     """
     _check_language(strings, probabilities)
     check_reads(model, strings)
@@ -174,18 +178,25 @@ def exposure(model: Decoder, strings: Strings, probabilities: Tensor) -> pd.Data
     next_p = joint / in_data[:, None]
     read = log_probabilities(model, strings)
     before = read.cumsum(dim=1) - read
-    in_model = before[rows, places].exp()
-    error = 1 - (log_q.exp() * (next_p > 0)).sum(dim=1)
+    stays = (log_q.exp() * (next_p > 0)).sum(dim=1)
+    stayed = torch.where(live, stays[numbers].log(), 0.0)
+    stayed = stayed.cumsum(dim=1) - stayed  # log of the probability not to have left before
+    masses_of = {
+        "data": in_data,
+        "own": before[rows, places].exp(),
+        "kept": (before - stayed)[rows, places].exp(),
+    }
     divergence = (torch.xlogy(next_p, next_p) - next_p * log_q).sum(dim=1)
+    columns = {"data": "reached", "own": "reached_by_model", "kept": "reached_if_kept"}
     found = []
     for place in range(live.shape[1]):
-        here = places == place
-        data, own = in_data[here], in_model[here]
-        row = {"place": place, "reached": data.sum(), "reached_by_model": own.sum()}
-        for name, values in (("error", error[here]), ("kl", divergence[here])):
-            row[f"{name}_given_data"] = (data * values).sum() / data.sum()
-            row[f"{name}_given_own"] = (own * values).sum() / own.sum()
-        found.append({name: float(value) for name, value in row.items()})
+        here, row = places == place, {"place": float(place)}
+        for name, mass in masses_of.items():
+            row[columns[name]] = float(mass[here].sum())
+            for kind, values in (("error", 1 - stays), ("kl", divergence)):
+                mean = (mass[here] * values[here]).sum() / mass[here].sum()
+                row[f"{kind}_given_{name}"] = float(mean)
+        found.append(row)
     return pd.DataFrame(found).astype({"place": int})
 
 

@@ -131,7 +131,7 @@ def compare(
         NotPairedError: arms of equal architecture started from other weights, or arms of equal data
             and schedule saw other batches.
     """
-    named = _complete(arms, student=student, corpus=corpus, schedule=schedule)
+    named = complete(arms, student=student, corpus=corpus, schedule=schedule)
     seeds = seeds_of("seeds", seeds)
     check_fresh(named, seeds)
     fresh = os.environ.get("KDNOTES_FRESH") == "1" if fresh is None else fresh
@@ -196,7 +196,13 @@ def _as_arms(arms: Mapping[str, StringMethod | StringArm]) -> dict[str, StringAr
     return {n: one if isinstance(one, StringArm) else StringArm(one) for n, one in arms.items()}
 
 
-def _complete(arms: Mapping[str, StringMethod | StringArm], **shared: Any) -> dict[str, StringArm]:
+def complete(arms: Mapping[str, StringMethod | StringArm], **shared: Any) -> dict[str, StringArm]:
+    """Every arm with what all share, checked.
+
+    Raises:
+        ValueError: there is no arm.
+        TypeError: something of an arm is missing, or of the wrong kind.
+    """
     named = {}
     for name, arm in _as_arms(arms).items():
         missing = {key: value for key, value in shared.items() if getattr(arm, key) is None}

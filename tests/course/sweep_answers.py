@@ -136,6 +136,9 @@ PARTS: dict[str, tuple[Answer, ...]] = {
         )
         for k in (slice(0, 1), slice(1, None))
     ),
+    "MaskedKL": tuple(
+        lambda z_s, z_t, m, t, k=k: kl(z_s[m], z_t[m], t)[k].sum() / m.sum() for k in (EVEN, ODD)
+    ),
     "GateLoss": tuple(
         lambda g, z_t, y, k=k: (
             -torch.logsumexp(
@@ -473,6 +476,24 @@ def _audited(loss: Callable, batch: int = 2, scale: float = 2.0) -> tuple:
     return degree, "reverse" if grows else "forward", mean
 
 
+def _prefixes(z_s, z_t, mask, temperature):
+    """Of strings that count from their beginning on."""
+    kept = [(s[:n], t[:n]) for s, t, n in zip(z_s, z_t, mask.sum(1).tolist(), strict=True)]
+    return kl(*(torch.cat(one) for one in zip(*kept, strict=True)), temperature).mean()
+
+
+def _softened_masks(z_s, z_t, mask, temperature):
+    """The places that do not count as classes of probability 0."""
+    hidden = ~mask[..., None]
+    pair = [z.masked_fill(hidden, -torch.inf) for z in (z_s, z_t)]
+    return torch.nan_to_num(kl(*pair, temperature)).sum() / mask.sum()
+
+
+def _weights(p_t, q, drawn, weigh: Callable[[Tensor], Tensor]) -> Tensor:
+    ratio = p_t.gather(1, drawn) / q.gather(1, drawn)
+    return torch.zeros_like(p_t).scatter_add_(1, drawn, weigh(ratio))
+
+
 def _audited_by_size(loss: Callable) -> tuple:
     """What fits our own loss in size: a factor inside makes it another one."""
     z_s, z_t = torch.arange(12.0).view(4, 3).sin(), torch.arange(12.0).view(4, 3).cos()
@@ -513,6 +534,31 @@ WRONG: dict[str, tuple[Answer, ...]] = {
         lambda a, t, k: ((1 - a) * k * t**2 / (a + (1 - a) * k * t**2), 1.0),
         lambda a, t, k: (1 - a, k * t**2),
         lambda a, t, k: (a * k * t**2 / (1 - a + a * k * t**2), 1 - a + a * k * t**2),
+    ),
+    "MaskedKL": (
+        _prefixes,
+        lambda z_s, z_t, m, t: kl(z_s, z_t, t).mean(),
+        lambda z_s, z_t, m, t: kl(z_s[~m], z_t[~m], t).mean(),
+        lambda z_s, z_t, m, t: F.cross_entropy(z_s[m] / t, (z_t[m] / t).softmax(1)) * t**2,
+        lambda z_s, z_t, m, t: kl(z_s[m], z_t[m], t).sum(),
+        lambda z_s, z_t, m, t: kl(z_s[m] / t, z_t[m]).mean() * t**2,
+        lambda z_s, z_t, m, t: kl(z_s[:, 1:][m[:, 1:]], z_t[:, 1:][m[:, 1:]], t).mean(),
+        lambda z_s, z_t, m, t: kl(z_s.mean(1), z_t.mean(1), t).mean(),
+        lambda z_s, z_t, m, t: (kl(z_s, z_t, t) * m).mean(),
+        lambda z_s, z_t, m, t: kl(z_s, z_t, t).masked_fill(~m, 0.0).sum() / m.sum(),
+        lambda z_s, z_t, m, t: torch.nan_to_num(kl(z_s, z_t, t) * m).sum() / m.sum(),
+        lambda z_s, z_t, m, t: torch.where(m, kl(z_s, z_t, t), 0.0).sum() / m.sum(),
+    ),
+    "DrawnTargets": (
+        lambda p, q, d: p,
+        lambda p, q, d: q,
+        lambda p, q, d: torch.zeros_like(p).scatter_(1, d, p.gather(1, d)),
+        lambda p, q, d: _weights(p, q, d, lambda w: w / w.sum(1, keepdim=True)),
+        lambda p, q, d: _weights(p, q, d, torch.ones_like) / d.shape[1],
+        lambda p, q, d: _weights(p, q, d, lambda w: w),
+        lambda p, q, d: _weights(p, q, d, lambda w: w.clamp(max=1.0)) / d.shape[1],
+        lambda p, q, d: p / (1 - (1 - q) ** d.shape[1]) * (_weights(p, q, d, torch.ones_like) > 0),
+        lambda p, q, d: _weights(p, q, d, lambda w: w) / d.shape[0],
     ),
     "RelativeDistances": (
         lambda e: _relative(torch.cdist(e, e), lambda n: n * (n - 1) / 2),
@@ -667,6 +713,24 @@ def _control_with_a_list(treatment, idea):
 
 
 # Right in another way.
+def _filled(fill: Callable[[Tensor, Tensor], Tensor]) -> Answer:
+    """What does not count is made harmless first, and left out of the mean."""
+
+    def answer(z_s, z_t, mask, temperature):
+        pair = [fill(z, ~mask[..., None]) for z in (z_s, z_t)]
+        return (kl(*pair, temperature) * mask).sum() / mask.sum()
+
+    return answer
+
+
+def _drawn_one_by_one(p_t, q, drawn):
+    found = np.zeros(p_t.shape)
+    for place, row in enumerate(drawn.tolist()):
+        for one in row:
+            found[place, one] += float(p_t[place, one] / q[place, one]) / len(row)
+    return found
+
+
 FORMS: dict[str, tuple[Answer, ...]] = {
     "SoftLoss": (by_kl_div, by_logsumexp),
     "SoftGradient": (
@@ -754,6 +818,23 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     "SimilarityRows": (
         lambda f: F.normalize(torch.einsum("ichw,jchw->ij", f, f)),
         lambda f: _by_length(f.flatten(1).double() @ f.flatten(1).double().T),
+    ),
+    "MaskedKL": (
+        lambda z_s, z_t, m, t: by_kl_div(z_s[m], z_t[m], t),
+        lambda z_s, z_t, m, t: by_logsumexp(z_s[m], z_t[m], t),
+        _filled(lambda z, hidden: z.masked_fill(hidden, 0.0)),
+        _filled(lambda z, hidden: torch.where(hidden, 0.0, z)),
+        _softened_masks,
+        lambda z_s, z_t, m, t: torch.stack(
+            [kl(s, o, t) for s, o in zip(z_s[m], z_t[m], strict=True)]
+        ).mean(),
+        lambda z_s, z_t, m, t: kl(z_s[m].double(), z_t[m].double(), t).sum() / m.float().sum(),
+    ),
+    "DrawnTargets": (
+        lambda p, q, d: _weights(p, q, d, lambda w: w / w.shape[1]),
+        lambda p, q, d: F.one_hot(d, p.shape[1]).sum(1) * p / (q * d.shape[1]),
+        lambda p, q, d: (F.one_hot(d, p.shape[1]) * (p / q)[:, None]).mean(1),
+        _drawn_one_by_one,
     ),
     "LossWithStop": (
         _stops(lambda step, steps, until: step < until * steps),

@@ -120,7 +120,7 @@ def test_propose_overwrites_nothing_and_names_what_there_is(tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4 and all(line.startswith("kdnotes: ") for line in lines)
     assert "exists already" in lines[0]
-    known = "attention, hints, progressive, mutual, blank"
+    known = "attention, hints, progressive, mutual, language, blank"
     assert lines[1].endswith(f"must be one of {known}, not 'hint'")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["hints.ipynb"]
 

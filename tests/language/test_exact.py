@@ -106,27 +106,34 @@ def test_prefixes_are_numbered_once():
     assert len(set(seen.values())) == len(distinct)
 
 
+COLUMNS = {"data": "reached", "own": "reached_by_model", "kept": "reached_if_kept"}
+
+
 def test_exposure_against_a_walk_through_all_prefixes(model):
     table = lm.exposure(model, ALL, P).set_index("place")
     by_place = {place: Counter() for place in table.index}
-    walk = [("", 1.0, 1.0)]
+    walk = [("", 1.0, 1.0, 1.0)]
     while walk:
-        prefix, p, q = walk.pop()
+        prefix, p, q, kept = walk.pop()
         options, after = BRACKETS.next_probabilities(prefix), next_q(model, prefix)
         here, error, divergence = by_place[len(prefix)], 1.0, 0.0
         for one, share in options.items():
             mine = float(after["()[]".index(one) + 1 if one else 0])
             error, divergence = error - mine, divergence + share * math.log(share / mine)
+        for one, share in options.items():
+            mine = float(after["()[]".index(one) + 1 if one else 0])
             if one:
-                walk.append((prefix + one, p * share, q * mine))
+                walk.append((prefix + one, p * share, q * mine, kept * mine / (1 - error)))
         here["reached"] += p
         here["reached_by_model"] += q
+        here["reached_if_kept"] += kept
         for name, value in (("error", error), ("kl", divergence)):
             here[f"{name}_given_data"] += p * value
             here[f"{name}_given_own"] += q * value
+            here[f"{name}_given_kept"] += kept * value
     for place, sums in by_place.items():
         for name, value in sums.items():
-            by = {"data": "reached", "own": "reached_by_model"}.get(name.rpartition("_")[2])
+            by = COLUMNS.get(name.rpartition("_")[2])
             expected = value / sums[by] if "_given_" in name else value
             assert table.loc[place, name] == pytest.approx(expected, rel=1e-4, abs=1e-7), name
 

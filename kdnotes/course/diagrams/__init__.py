@@ -20,6 +20,7 @@ comparison                ``fresh_seeds``
 your_own_experiment       ``one_look``
 on_the_edge               ``integers``
 edge_runtimes             ``same_student``
+language_models           ``who_writes``, ``which_places``
 libraries                 ``switches``
 ========================  ==================================================
 """
@@ -34,11 +35,13 @@ from kdnotes.course.diagrams.design import (
 from kdnotes.course.diagrams.edge import integers, same_student
 from kdnotes.course.diagrams.features import energy_maps, hint, relations
 from kdnotes.course.diagrams.itself import assistants, exits, peers, previous_epoch, schedules
+from kdnotes.course.diagrams.language import which_places, who_writes
 from kdnotes.course.diagrams.libraries import switches
 from kdnotes.course.diagrams.outputs import many_teachers, soft_targets, two_questions, what_moves
 
 __all__ = [
     "assistants", "energy_maps", "exits", "fresh_seeds", "hint", "integers", "many_teachers",
     "one_look", "paired_seeds", "peers", "previous_epoch", "relations", "same_student", "schedules",
-    "soft_targets", "switches", "two_questions", "view_bank", "what_moves", "who_sees_what",
+    "soft_targets", "switches", "two_questions", "view_bank", "what_moves", "which_places",
+    "who_sees_what", "who_writes",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ A module has its chapter's name, and each table the exercises by their place in 
 - ``DESIGNS``, comparisons to plan: ``questions.Comparison``.
 - ``QUIZ``, three questions on the chapter: ``questions.Item``.
 
-What several chapters ask is in ``shared``. All answers of the course are in this folder: a copy of
-the package without them (``editions.package``) has another one.
+What several chapters ask is in ``shared``; ``tokens`` is a part of ``language_models``. All answers
+of the course are in this folder: a copy of the package without them (``editions.package``) has
+another one.
 """

@@ -15,20 +15,27 @@ from typing import Any
 
 from torch import nn
 
-from kdnotes import edge, losses, methods, models, study, training
-from kdnotes.data import Splits, Views
-from kdnotes.lab import Design
+from kdnotes import edge, language, losses, methods, models, study, training
+from kdnotes.data import Corpus, Splits, Views
+from kdnotes.lab import Design, StringDesign
+from kdnotes.lab.sides import Sides
 from kdnotes.teachers import Teacher
 
 __all__ = ["NotSent", "decoded", "encoded", "names_of_ours", "ways"]
 
 DEEPEST, STEPS = 12, 3
 LONGEST, LARGEST = 1000, 1024  # items of a sequence; a number that a network is built of
+METHODS_OF_STRINGS = [
+    one
+    for one in (getattr(language, name) for name in language.__all__)
+    if isinstance(one, type) and issubclass(one, language.StringMethod)
+]
 CLASSES = {
     one.__name__: one
     for one in (
         Design, Views, training.Config, study.Arm, study.PerSeed, edge.Start,
         *(getattr(methods, name) for name in methods.__all__),
+        StringDesign, language.Schedule, language.StringArm, *METHODS_OF_STRINGS,
     )
     if isinstance(one, type)
 }  # fmt: skip
@@ -56,7 +63,7 @@ def encoded(design: Any, known: dict[Any, list[Any]]) -> Any:
         TypeError: it is no design.
         NotSent: it holds something of the submission's own.
     """
-    if not isinstance(design, Design):
+    if not isinstance(design, Sides):
         raise TypeError(f"an experiment.Design, or None, is asked for, not {type(design).__name__}")
     return _encoded(design, known, 0)
 
@@ -82,7 +89,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
 
 def _identity(value: Any) -> Any:
     """What two names of one thing have in common: of a teacher the key of its weights."""
-    return value.key if isinstance(value, Teacher) else id(value)
+    return value.key if isinstance(value, (Teacher, language.LanguageTeacher)) else id(value)
 
 
 def _encoded(value: Any, known: dict[Any, list[Any]], depth: int) -> Any:
@@ -191,10 +198,12 @@ def _partial(parts: list[Any], ours: Mapping[str, Any]) -> Any:
 
 
 def _made(name: str, fields: dict[str, Any]) -> Any:
-    if name == "Design":
+    if issubclass(CLASSES[name], Sides):
         for which in ("seeds", "choose_seeds"):
             if isinstance(fields.get(which), int):
                 _few(fields[which])
     if not isinstance(fields.get("data"), (Splits, type(None))):
         raise NotSent("the design's data is not of the chapter")
+    if not isinstance(fields.get("corpus"), (Corpus, type(None))):
+        raise NotSent("the design's corpus is not of the chapter")
     return CLASSES[name](**fields)

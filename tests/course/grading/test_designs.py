@@ -6,10 +6,12 @@ import functools
 
 import pytest
 from helpers import CONFIG, STUDENT, tiny_data
+from language.language_helpers import SCHEDULE, corpus, teacher
+from language.language_helpers import STUDENT as SMALL
 
-from kdnotes import methods, models
+from kdnotes import language, methods, models
 from kdnotes.course.grading import designs
-from kdnotes.lab import Design
+from kdnotes.lab import Design, StringDesign
 from kdnotes.study import Arm
 
 SPLITS = tiny_data()
@@ -71,6 +73,8 @@ NETWORK = ["named", "kdnotes.models.StudentNet"]
         ["named", "os.system"],
         ["made", "Popen", {}],
         ["made", "Design", {"seeds": 10**9}],
+        ["made", "StringDesign", {"seeds": 10**9}],
+        ["made", "StringArm", {"method": None, "corpus": ["list", []]}],
         ["range", 0, 10**9, 1],
         ["list", [0] * 2000],
         ["ours", []],
@@ -83,3 +87,25 @@ NETWORK = ["named", "kdnotes.models.StudentNet"]
 def test_what_is_forged_is_refused(tree):
     with pytest.raises((designs.NotSent, LookupError, ValueError, TypeError)):
         designs.decoded(tree, OURS)
+
+
+def test_a_design_of_strings_comes_back():
+    ours = {"shared": {"student": SMALL, "corpus": corpus(), "schedule": SCHEDULE}, "t": teacher()}
+    arms = {
+        "on-policy": language.OnPolicy(language.TokenKD(teacher(), 2.0), 0.5),
+        "KD": language.StringArm(language.TokenKD(teacher(), 2.0), schedule=language.Schedule(9)),
+    }
+    options = {"equal": "seconds", "seconds_a_step": {"on-policy": 0.3, "KD": 0.1}}
+    design = StringDesign(arms, "on-policy", ["KD"], **ours["shared"], **options)
+    found = designs.decoded(designs.encoded(design, designs.ways(ours)), ours)
+    assert type(found) is StringDesign and found.corpus is corpus()
+    assert repr(found.arms) == repr(design.arms) and found.seconds_a_step == design.seconds_a_step
+    assert found.faults("writer") == design.faults("writer")
+
+
+def test_a_corpus_of_ones_own_is_not_sent():
+    ours = {"shared": {"student": SMALL, "schedule": SCHEDULE}, "t": teacher()}
+    arms = {"KD": language.TokenKD(teacher())}
+    design = StringDesign(arms, "KD", corpus=corpus(), **ours["shared"])
+    with pytest.raises(designs.NotSent, match="of the submission's own"):
+        designs.encoded(design, designs.ways(ours))
