@@ -55,6 +55,15 @@ BAD = {
         ["run", "--dataset", "folder:{tmp}/damaged"],
         "train/a/0.png cannot be read as an image (unknown format): ",
     ),
+    "text for chapters of images": (
+        ["run", "--dataset", "text:{tmp}/file"],
+        "file holds strings, and 01_first uses images",
+    ),
+    "text for a comparison": (
+        ["compare", "--dataset", "text:{tmp}/file"],
+        "this command uses images",
+    ),
+    "folder of nobody": (["run", "--dataset", "folder:~no-such-user/a"], "is no path: "),
     "missing CIFAR-10": (["run", "--dataset", "cifar10"], "--download"),
     "no seeds": (["run", "--seeds", "0"], "--seeds must be a whole number of at least 1, not '0'"),
     "seeds no number": (

@@ -64,7 +64,8 @@ def run(
     arguments.check_update(update, parameters)
     course.check_parameters(chosen, parameters)
     arguments.check_store()
-    about = arguments.describe(parameters, download)
+    of_images = [chapter.name for chapter in chosen if not course.reads_strings(chapter)]
+    about = arguments.describe(parameters, download, of_images)
     arguments.check_engine(engine)
     arguments.check_folder(output)
     jobs = arguments.share_cores(about["profile"], len(chosen), workers, jobs)

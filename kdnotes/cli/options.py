@@ -43,7 +43,9 @@ Notebooks = Annotated[Path, option("Folder of the chapters.")]
 Profile = Annotated[
     str | None, option("smoke, lesson or full; default KDNOTES_PROFILE, or lesson.")
 ]
-Dataset = Annotated[str | None, option("fashion-mnist (default), cifar10 or folder:PATH.")]
+Dataset = Annotated[
+    str | None, option("fashion-mnist (default), cifar10, folder:PATH, or text:PATH for strings.")
+]
 Seeds = Annotated[str | None, count("Paired seeds of each comparison; default: the profile's.")]
 Workers = Annotated[str | None, count("Processes; default: the number of cores, in smoke 1.")]
 Engine = Annotated[

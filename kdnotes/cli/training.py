@@ -93,8 +93,12 @@ def propose(
 def bench(
     output: Annotated[Path | None, option("JSON file to write.")] = None,
     quick: Annotated[bool, option("Small sizes: a check, not a measurement.", "--quick")] = False,
+    language: Annotated[
+        bool, option("Of language models instead of images.", "--language")
+    ] = False,
 ) -> None:
     """Measure the course's speed against a plain training loop, and print the table."""
-    from kdnotes.course import bench as module
+    from kdnotes.course import bench as images
+    from kdnotes.course import language_bench as strings
 
-    module.run(quick=quick, output=output)
+    (strings if language else images).run(quick=quick, output=output)

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,18 @@ def check_update(update: bool, given: dict[str, Any]) -> None:
         raise ValueError(f"--update writes the default outputs, so it cannot go with {named}")
 
 
-def describe(given: dict[str, Any], download: bool) -> dict[str, Any]:
+def describe(
+    given: dict[str, Any], download: bool, of_images: Sequence[str] = ("this command",)
+) -> dict[str, Any]:
     """Check profile, data set and seeds, and record them with the versions.
 
-    A chapter runs in another folder than the caller: a data folder is made to mean the same there.
+    A chapter runs in another folder than the caller: a data folder, or a text, is made to mean the
+    same there.
+
+    Args:
+        given: the parameters.
+        download: the data set if it is missing.
+        of_images: what cannot use a text, such as the chapters that do not read strings.
     """
     import torch
 
@@ -62,11 +71,19 @@ def describe(given: dict[str, Any], download: bool) -> dict[str, Any]:
 
     dataset = given.get("dataset", "fashion-mnist")
     chosen = profiles.settings(given.get("profile"), dataset, given.get("seeds"))
-    if isinstance(dataset, str) and dataset.startswith("folder:"):
-        folder = Path(dataset.removeprefix("folder:")).expanduser().resolve()
-        given["dataset"] = f"folder:{folder}"
+    kind, colon, place = str(dataset).partition(":")
+    if colon and kind in ("folder", "text"):
+        try:
+            given["dataset"] = f"{kind}:{Path(place).expanduser().resolve()}"
+        except (RuntimeError, ValueError) as error:  # no such user; a character that no path has
+            raise ValueError(f"--dataset: {dataset!r} is no path: {error}") from error
+    if kind == "text" and colon and of_images:
+        raise ValueError(f"--dataset: {dataset} holds strings, and {of_images[0]} uses images")
     try:
-        data.load(dataset, download=download)
+        if kind == "text" and colon:
+            chosen.corpus(1, 1, 1)
+        else:
+            data.load(dataset, download=download)
     except (ValueError, TypeError) as error:
         raise ValueError(f"--dataset: {error}") from error
     return {

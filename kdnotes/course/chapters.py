@@ -14,7 +14,10 @@ from typing import Any
 
 from kdnotes.files import write_text
 
-__all__ = ["Chapter", "check_parameters", "choose", "find", "prepare", "read", "tidy", "write"]
+__all__ = [
+    "Chapter", "check_parameters", "choose", "find", "prepare", "read", "reads_strings", "tidy",
+    "write",
+]  # fmt: skip
 
 # jsonschema, which nbformat imports, would compile a grammar of web addresses with it: 1.5 seconds.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
@@ -96,6 +99,11 @@ def check_parameters(chapters: list[Chapter], parameters: dict[str, Any]) -> Non
                         f"parameter {name} of {chapter.name} must be a {kind.__name__}, "
                         f"not {value!r}"
                     )
+
+
+def reads_strings(chapter: Chapter) -> bool:
+    """Whether its data set may be a text: it asks its settings for a ``corpus``."""
+    return any("s.corpus(" in cell.source for cell in read(chapter.path).cells)
 
 
 def prepare(chapter: Chapter, parameters: dict[str, Any], path: Path) -> int:

@@ -81,7 +81,7 @@ def before_chapters(s: Any, names: Sequence[str], workers: int | None = None) ->
         names: of the chapters, without their numbers.
         workers: processes of a comparison.
     """
-    found = _teacher(s)
+    found = [] if s.is_text else _teacher(s)
     if not found:
         return ""
     trainings = A_CHAPTER * s.seeds * len(set(names) & set(CHAPTERS) - {*WITHOUT, "comparison"})

@@ -14,16 +14,17 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from kdnotes import checks, models, study, teachers
+from kdnotes import checks, language, models, study, teachers
 from kdnotes import data as data_module
 from kdnotes.course import estimates
-from kdnotes.data import Splits, Views
+from kdnotes.data import Corpus, Splits, Views, strings_of
 from kdnotes.teachers import Teacher
 from kdnotes.training import Config
 
 __all__ = ["PROFILES", "Profile", "Settings", "settings"]
 
 Choice = TypeVar("Choice")
+FEWEST_STRINGS = 20  # in each part of a corpus
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,43 @@ class Settings:
         device = "cuda" if self.profile.name == "full" and torch.cuda.is_available() else "cpu"
         return dataclasses.replace(self.profile.config, device=device, **changes)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the data set is a text file, "text:PATH": strings instead of images."""
+        return self.dataset.startswith("text:")
+
+    def corpus(self, train: int, validation: int, test: int) -> Corpus:
+        """So many strings of the reader's text file, or of the surnames if there is none.
+
+        Of a small file all strings, in this proportion.
+
+        Raises:
+            ValueError: the file is no text, or has too few different lines.
+        """
+        name = self.dataset if self.is_text else "surnames"
+        share = min(1.0, len(strings_of(name)[0]) / (train + validation + test))
+        sizes = [max(FEWEST_STRINGS, int(share * size)) for size in (train, validation, test)]
+        return data_module.load_corpus(
+            name, train_strings=sizes[0], validation_strings=sizes[1], test_strings=sizes[2]
+        )
+
+    def language_teacher(self, corpus: Corpus) -> language.LanguageTeacher:
+        """The shipped teacher of the surnames; of another corpus one of its size, trained on first
+        use, and stored, on up to 500,000 strings that are neither validation nor test.
+        """
+        if corpus.name == "surnames":
+            return language.surname_teacher()
+        held = {"validation_strings": len(corpus.validation), "test_strings": len(corpus.test)}
+        rest = len(strings_of(corpus.name)[0]) - sum(held.values())
+        most = data_module.load_corpus(corpus.name, train_strings=min(rest, 500_000), **held)
+        factory = functools.partial(models.Decoder, most.vocabulary.classes, most.context, 96, 3, 4)
+        steps = self.pick(smoke=3, lesson=1000, full=4000)
+        schedule = dataclasses.replace(
+            language.shipped.SCHEDULE, steps=steps, device=self.config().device
+        )
+        run = language.cached_run(factory, language.NextToken(), most, schedule)
+        return language.LanguageTeacher(language.trained(factory, run), most.vocabulary)
+
     def student(
         self, architecture: Callable[..., nn.Module] | None = None
     ) -> Callable[[], nn.Module]:
@@ -217,7 +255,7 @@ def settings(
 
     Args:
         profile: "smoke", "lesson" or "full"; ``None``: the variable KDNOTES_PROFILE, or "lesson".
-        dataset: a name that ``data.load`` knows.
+        dataset: a name that ``data.load`` knows, or, of strings, "text:PATH".
         seeds: paired seeds of each comparison; ``None``: the profile's number.
 
     Raises:

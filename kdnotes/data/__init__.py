@@ -1,7 +1,7 @@
 """Data sets as tensors in memory, fixed augmented views of images, and strings as tokens."""
 
 from kdnotes.data.brackets import Brackets, bracket_corpus
-from kdnotes.data.corpora import load_corpus, surname_weights
+from kdnotes.data.corpora import load_corpus, strings_of, surname_weights
 from kdnotes.data.shifts import shift
 from kdnotes.data.sources import load
 from kdnotes.data.splits import Split, Splits, split_key
@@ -11,5 +11,5 @@ from kdnotes.files import cache_folder
 
 __all__ = [
     "Brackets", "Corpus", "Split", "Splits", "Strings", "Views", "Vocabulary", "bracket_corpus",
-    "cache_folder", "load", "load_corpus", "shift", "split_key", "surname_weights",
+    "cache_folder", "load", "load_corpus", "shift", "split_key", "strings_of", "surname_weights",
 ]  # fmt: skip

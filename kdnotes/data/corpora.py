@@ -57,7 +57,7 @@ def strings_of(name: str) -> tuple[list[str], Vocabulary]:
     if name == "surnames":
         return list(surname_weights()), SURNAME_CHARACTERS
     if name.startswith("text:") and len(name) > len("text:"):
-        return _lines(Path(name.removeprefix("text:")).expanduser())
+        return _lines(Path(name.removeprefix("text:")))
     raise ValueError(f"name must be 'surnames' or 'text:PATH', not {name!r}")
 
 
@@ -91,9 +91,15 @@ def _sha256(path: Path) -> str:
 def _lines(path: Path) -> tuple[list[str], Vocabulary]:
     """The distinct lines of a text file, and the characters that are in them."""
     try:
+        path = path.expanduser()
+        if path.exists() and not path.is_file():  # a device might never end
+            raise ValueError("not a file")
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        if "\0" in text:
+            raise ValueError("not text: it holds characters of number 0")
+    except (OSError, ValueError, RuntimeError) as error:  # the last: the home of no user
+        known = {UnicodeDecodeError: "not UTF-8"}
+        why = known.get(type(error)) or getattr(error, "strerror", None) or error
         raise ValueError(
             f"name must be 'text:PATH' of a text file, not {str(path)!r}: {why}"
         ) from None
@@ -105,9 +111,11 @@ def _lines(path: Path) -> tuple[list[str], Vocabulary]:
     )
     strings = list(dict.fromkeys(parts))
     characters = "".join(sorted(set().union(*strings)))
-    if not 0 < len(characters) <= MOST_CHARACTERS:
+    if not strings:
+        raise ValueError(f"name must be 'text:PATH' of a text file, but {str(path)!r} has no lines")
+    if len(characters) > MOST_CHARACTERS:
         raise ValueError(
-            f"{path.name} must have 1 to {MOST_CHARACTERS} different characters, not "
+            f"{path.name} must have at most {MOST_CHARACTERS} different characters, not "
             f"{len(characters)}"
         )
     return strings, Vocabulary(characters)

@@ -184,7 +184,8 @@ def split_types(
     remaining = len(strings) - validation - test
     if remaining < (train or 2):
         wanted = f"{train or 2} for training, {validation} for validation and {test} for the test"
-        raise ValueError(f"{name} must have {wanted}, but it has {len(strings)} strings")
+        have = f"{len(strings):,} different strings"
+        raise ValueError(f"{name} must have {wanted}, but it has {have}")
     order = np.random.default_rng(0).permutation(len(strings))
     held, rest = order[: test + validation], order[test + validation :]
     rest = np.random.default_rng([seed, 1]).permutation(rest)[: train or remaining]

@@ -71,3 +71,9 @@ def test_reading_a_notebook_compiles_no_grammar():
     code = "import sys; from kdnotes.course import chapters; import nbformat; "
     code += "sys.exit('lark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_chapter_that_asks_for_a_corpus_reads_strings(tmp_path):
+    write(tmp_path, "01_strings", "1 + 1", "corpus = s.corpus(60, 60, 60)")
+    write(tmp_path, "02_images", "splits = s.splits()")
+    assert [*map(chapters.reads_strings, chapters.find(tmp_path))] == [True, False]

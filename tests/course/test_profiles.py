@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import write_image_folder
 
-from kdnotes import teachers
+from kdnotes import language, teachers
 from kdnotes.course import profiles
 
 
@@ -57,3 +57,45 @@ def test_unknown_profile_from_the_environment_is_named(monkeypatch):
     message = "profile must be one of smoke, lesson, full, not 'huge'"
     with pytest.raises(ValueError, match=message):
         profiles.settings()
+
+
+@pytest.fixture
+def text(tmp_path):
+    """Of 300 different lines; twice each."""
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(f"{number:b}" for number in [*range(300), *range(300)]))
+    return profiles.settings("smoke", f"text:{path}")
+
+
+def test_strings_are_surnames_or_the_readers_own(text):
+    names = profiles.settings("smoke").corpus(40, 30, 20)
+    assert names.name == "surnames" and len(names.train) == 40
+    own = text.corpus(40, 30, 20)
+    assert own.vocabulary.characters == "01"
+    assert [len(one) for one in (own.train, own.validation, own.test)] == [40, 30, 20]
+
+
+def test_of_a_small_text_all_lines_are_taken_in_proportion(text):
+    own = text.corpus(4000, 1000, 1000)
+    assert [len(one) for one in (own.train, own.validation, own.test)] == [200, 50, 50]
+
+
+def test_a_text_has_a_teacher_of_its_own(text, own_cache):
+    """It has seen no string on which the students are measured."""
+    names = profiles.settings("smoke")
+    assert names.language_teacher(names.corpus(20, 20, 20)).key == language.surname_teacher().key
+    own, seen = text.corpus(40, 30, 20), []
+
+    def run(factory, method, corpus, schedule):
+        seen.append(corpus)
+        return trained(factory, method, corpus, schedule)
+
+    trained = language.cached_run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language, "cached_run", run)
+        teacher = text.language_teacher(own)
+    assert teacher.vocabulary == own.vocabulary and teacher.model.context == own.context
+    (corpus,) = seen
+    assert len(corpus.train) == 250
+    assert not {*corpus.train.text()} & {*own.validation.text(), *own.test.text()}
+    assert text.language_teacher(own).key == teacher.key

@@ -93,9 +93,14 @@ def test_wrong_texts(tmp_path):
         (f"text:{tmp_path / 'absent'}", "No such file"),
         (f"text:{tmp_path}", "must be 'text:PATH' of a text file"),
         (f"text:{binary}", "not UTF-8"),
-        (write(tmp_path / "empty", ""), "1 to 256 different characters, not 0"),
-        (write(tmp_path / "many", symbols), "1 to 256 different characters, not 300"),
-        (write(tmp_path / "short", "a\nb\n"), "but it has 2 strings"),
+        (write(tmp_path / "empty", ""), "empty' has no lines"),
+        (write(tmp_path / "blank", " \n\t\n"), "blank' has no lines"),
+        (write(tmp_path / "many", symbols), "at most 256 different characters, not 300"),
+        (write(tmp_path / "short", "a\nb\n"), "but it has 2 different strings"),
+        (write(tmp_path / "one", "a\n" * 9000), "but it has 1 different strings"),
+        (write(tmp_path / "zero", "a\0b\n"), "not text: it holds characters of number 0"),
+        ("text:~no-such-user/a.txt", "must be 'text:PATH' of a text file, not"),
+        ("text:a\0b", "must be 'text:PATH' of a text file, not"),
     ):
         with pytest.raises(ValueError, match=re.escape(said)):
             load_corpus(name)
@@ -107,7 +112,11 @@ def test_wrong_texts(tmp_path):
         (lambda: load_corpus("names"), ValueError, "name must be 'surnames' or 'text:PATH'"),
         (lambda: load_corpus("text:"), ValueError, "name must be 'surnames' or 'text:PATH'"),
         (lambda: load_corpus(3), TypeError, "name must be a string"),
-        (lambda: load_corpus(train_strings=90_000), ValueError, "but it has 88799 strings"),
+        (
+            lambda: load_corpus(train_strings=90_000),
+            ValueError,
+            "but it has 88,799 different strings",
+        ),
         (lambda: load_corpus(subset_seed=-1), ValueError, "subset_seed must be at least 0"),
         (lambda: load_corpus(test_strings=1), ValueError, "test_strings must be at least 2"),
     ],
