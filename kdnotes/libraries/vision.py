@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from kdnotes.libraries.library import load
 
 
-def _keras() -> ModuleType:
+def keras_on_torch() -> ModuleType:
     """Keras on torch, which it must be told before its first import.
 
     Raises:
@@ -35,13 +35,13 @@ def _keras() -> ModuleType:
 
 def keras_default(student: Tensor, teacher: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """``LogitsDistillation(temperature=T)``, whose loss is the word "kl_divergence"."""
-    loss = _keras().distillation.LogitsDistillation(temperature=temperature)
+    loss = keras_on_torch().distillation.LogitsDistillation(temperature=temperature)
     return loss.compute_loss(teacher, student)
 
 
 def keras_cured(student: Tensor, teacher: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """The same with ``loss=keras.losses.KLDivergence()``, an object."""
-    keras = _keras()
+    keras = keras_on_torch()
     divergence = keras.losses.KLDivergence()
     loss = keras.distillation.LogitsDistillation(temperature=temperature, loss=divergence)
     return loss.compute_loss(teacher, student)
@@ -67,7 +67,7 @@ def keras_distiller(
 @functools.cache
 def _distiller(classes: int, temperature: float, alpha: float, cured: bool) -> Any:
     """A Distiller of two networks that give back their input: logits that are there already."""
-    keras = _keras()
+    keras = keras_on_torch()
     settings = {"loss": keras.losses.KLDivergence()} if cured else {}
     networks = [keras.Sequential([keras.Input((classes,)), keras.layers.Identity()]) for _ in "st"]
     distiller = keras.distillation.Distiller(

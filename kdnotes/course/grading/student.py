@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
+import importlib
 import inspect
 import os
 import pickle
@@ -28,6 +30,13 @@ __all__ = ["SIZE", "main", "prepare", "received", "serve"]
 SIZE = struct.Struct(">Q")
 # Modules that hold what is asked for; they lie on the disk all the same.
 WITHHELD = ("kdnotes.course.exercises", "kdnotes.course.verdicts", "kdnotes.course.check")
+# What torch imports at the first gradient and at an optimiser's first step, if it has them: 2 to
+# 10 s on the processor, which are not the answer's.
+LATE = (
+    "torch.nested._internal.nested_tensor",
+    "torch.fx.experimental.symbolic_shapes",
+    "torch._dynamo",
+)
 
 
 def received(stream: BinaryIO, most: int | None = None) -> bytes | None:
@@ -214,6 +223,9 @@ def prepare() -> None:
     from kdnotes import losses  # noqa: F401
     from kdnotes.course.grading import wire  # noqa: F401
 
+    for name in LATE:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     torch.set_num_threads(1)
 
 
