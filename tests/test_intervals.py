@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -26,6 +28,25 @@ def test_interval_equals_scipy_and_says_whether_zero_lies_outside():
     assert mean_interval([-x for x in samples]).resolved
     wider = mean_interval(samples, level=0.99)
     assert wider.low < interval.low and wider.high > interval.high
+
+
+def test_every_quantile_is_that_of_scipys_t_distribution_to_the_last_bit():
+    draws = np.random.default_rng(0)
+    for count in range(2, 40):
+        samples, level = draws.standard_normal(count), 1 - 0.05 / count
+        quantile = stats.t.ppf((1 + level) / 2, count - 1)
+        half = float(quantile * samples.std(ddof=1) / np.sqrt(count))
+        assert mean_interval(samples, level).high == float(samples.mean()) + half
+
+
+def test_an_interval_does_not_wait_for_scipys_distributions():
+    """Their import takes a second, which every chapter would pay."""
+    code = (
+        "import sys; from kdnotes.intervals import mean_interval; mean_interval([1.0, 2.0, 4.0]); "
+        "print('scipy.stats' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
 
 
 def test_a_difference_in_words():
