@@ -275,9 +275,7 @@ QUIZ = (
         "A paper's network with a distillation token beats its network with one token and the same "
         "teacher. What has the token shown?",
         {
-            "A door of its own hands over more.": (
-                "a second token came with it, and a classifier: they may help by themselves"
-            ),
+            "A door of its own hands over more.": "a second classifier came with it, too",
             "The convolutional teacher matters.": "the same teacher speaks on both sides",
             "Nothing yet: two things differ.": RIGHT,
         },
