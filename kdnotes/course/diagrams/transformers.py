@@ -50,10 +50,10 @@ def tokens() -> None:
         heads.append(head)
 
     label = page.box(3.0, 3.76, 0.75, 0.34, "label $y$")
-    hard = page.box(4.62, 3.72, 1.55, 0.42, r"$\alpha\,\mathrm{CE}(y,\,p_1)$", look="loss")
+    hard = page.box(4.62, 3.72, 1.55, 0.42, r"$\alpha\,\mathrm{CE}(y,\,p_{s,1})$", look="loss")
     teacher = page.box(1.15, 0.58, 0.9, 0.36, "Teacher", look="teacher")
-    answer = page.box(2.45, 0.55, 1.2, 0.42, "its class $y_t$", size=FORMULA)
-    formula = r"$(1-\alpha)\,\mathrm{CE}(y_t,\,p_2)$"
+    answer = page.box(2.45, 0.55, 1.2, 0.42, r"its class $\hat{y}_t$", size=FORMULA)
+    formula = r"$(1-\alpha)\,\mathrm{CE}(\hat{y}_t,\,p_{s,2})$"
     taught = page.box(4.42, 0.55, 1.95, 0.42, formula, look="loss")
     page.arrow(label.right(), hard.left())
     page.arrow(image.bottom(), (0.5, 0.76), teacher.left())

@@ -90,8 +90,7 @@ class TokenLoss(Exercise):
 
 
 class JointAnswer(Exercise):
-    gradient_of = (0,)
-    logits = (0,)
+    gradient_of = logits = (0,)
 
     def reference(self, logits):
         return F.log_softmax(logits, 2).logsumexp(1) - math.log(logits.shape[1])
@@ -254,16 +253,19 @@ def _tokens(design: Design, name: str) -> int:
 
 
 def _of_answers(treatments: list[DeiT], baselines: list[KD | HardKD]) -> str | None:
-    """Both sides hear the same kind of answers, and the labels as loudly."""
-    kinds = {type(one) is HardKD for one in baselines}
-    if kinds != {one.target == "hard" for one in treatments}:
+    """Both sides hear the same answers, and the labels as loudly."""
+    ours, theirs = (set(map(_setting, side)) for side in (treatments, baselines))
+    if {kind for kind, *_ in ours} != {kind for kind, *_ in theirs}:
         return "one side hears the teacher's answer, the other its probabilities"
-    alphas, others = ({one.alpha for one in side} for side in (treatments, baselines))
-    if 1 in alphas | others:
-        return "with α = 1 the teacher is asked nothing"
-    if 0 in alphas | others:
-        return "with α = 0 no label is learned, and nothing trains DeiT's first token"
-    return None if alphas == others else "both sides must give the labels the same weight α"
+    if {0, 1} & {alpha for _, alpha, _ in ours | theirs}:
+        return "with α = 1 the teacher is asked nothing, and with α = 0 nobody learns the labels"
+    return None if ours == theirs else "both sides must have, or try, the same α (and T)"
+
+
+def _setting(one: DeiT | KD | HardKD) -> tuple[str, float, float | None]:
+    """What is asked of the teacher, α, and T where there is one."""
+    kind = one.target if isinstance(one, DeiT) else "hard" if isinstance(one, HardKD) else "soft"
+    return kind, one.alpha, None if kind == "hard" else one.temperature
 
 
 DESIGNS = {6: DoorOfItsOwn()}
@@ -273,9 +275,7 @@ QUIZ = (
         "A paper's network with a distillation token beats its network with one token and the same "
         "teacher. What has the token shown?",
         {
-            "A door of its own hands over more.": (
-                "a second token came with it, and a classifier: they may help by themselves"
-            ),
+            "A door of its own hands over more.": "a second classifier came with it, too",
             "The convolutional teacher matters.": "the same teacher speaks on both sides",
             "Nothing yet: two things differ.": RIGHT,
         },
