@@ -1,4 +1,4 @@
-"""The chapter on transformers: a token's loss, numbers by hand, arms that agree, doors compared."""
+"""The chapter on transformers: a loss of tokens, numbers by hand, a reading, doors compared."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import dataclasses
 import functools
 from unittest import mock
 
+import pandas as pd
 import pytest
 import torch
 from helpers import CONFIG, STUDENT, TRANSFORMER, batch_of, tiny_data, tiny_teacher
-from lab.made_up import study_of
 from sweep import ALL, checked
 
-from kdnotes import losses, methods, models, training
+from kdnotes import losses, methods, models, study, training
 from kdnotes.course import check, order
 from kdnotes.course.attempt import sentence
 from kdnotes.course.exercises.transformers import BY_HAND
+from kdnotes.intervals import Interval
 from kdnotes.lab import Design
 from kdnotes.methods import KD, CrossEntropy, DeiT, HardKD, TwoClassTokens
 from kdnotes.models import VisionTransformer, count_parameters
@@ -126,41 +127,30 @@ def test_the_parameters_by_hand_are_those_of_the_networks(capsys):
 
 # A reading
 
-SMALL = [0.001, -0.002, 0.001, 0.002, -0.002]
+
+def intervals(**ends):
+    return {name: Interval((low + high) / 2, low, high, 8) for name, (low, high) in ends.items()}
 
 
-def moved(base, by):
-    return [one + by + noise for one, noise in zip(base, SMALL, strict=True)]
+def test_what_is_not_resolved_may_still_be_a_point(capsys):
+    """Small and open, large and open, and resolved on either side of 0; the edge counts."""
+    judged = intervals(
+        small=(-0.004, 0.008), open=(-0.01, 0.02), edge=(-0.002, 0.01), loss=(-0.02, -0.001),
+        gain=(0.001, 0.03), below=(-0.03, 0.005),
+    )  # fmt: skip
+    assert said(capsys, check.read, f"{CHAPTER}.5", ["edge", "open"], judged) == "correct"
+    assert said(capsys, check.read, f"{CHAPTER}.5", ("open", "edge"), judged) == "correct"
+    for wrong in ([], ["open"], ["open", "edge", "gain"], ["open", "edge", "small"], ["gain"]):
+        assert said(capsys, check.read, f"{CHAPTER}.5", wrong, judged).startswith("not yet")
+    with pytest.raises(ValueError, match="'KD'"):
+        check.read(f"{CHAPTER}.5", ["KD"], judged)
 
 
-def measured():
-    """Of CE: "token" agrees more, "KD" is better too, "two" is neither, "hard" agrees less."""
-    base = [0.7, 0.71, 0.69, 0.7, 0.72]
-    right = {"CE": 0.0, "KD": 0.02, "token": 0.0005, "two": 0.0, "hard": -0.02}
-    agree = {"CE": 0.0, "KD": 0.03, "token": 0.02, "two": 0.0005, "hard": -0.02}
-    study = study_of(**{
-        arm: moved(base, by) if by else list(base) for arm, by in right.items()
-    })  # fmt: skip
-    study.frame["agreement"] = [
-        one for by in agree.values() for one in (moved(base, by) if by else base)
-    ]
-    return study
-
-
-def test_only_arms_that_agree_more_and_are_not_better_are_meant(capsys):
-    study = measured()
-    assert said(capsys, check.read, f"{CHAPTER}.5", ["token"], study) == "correct"
-    for wrong in ([], ["KD"], ["token", "KD"], ["token", "hard"], ["two"]):
-        assert said(capsys, check.read, f"{CHAPTER}.5", wrong, study).startswith("not yet")
-    with pytest.raises(ValueError, match="'CE'"):
-        check.read(f"{CHAPTER}.5", ["CE"], study)
-
-
-def test_one_seed_resolves_nothing(capsys):
+def test_one_seed_excludes_nothing(capsys):
     """As in the profile that only tries whether all runs."""
-    study = study_of(CE=[0.7], token=[0.8])
-    study.frame["agreement"] = [0.7, 0.9]
-    assert said(capsys, check.read, f"{CHAPTER}.5", [], study) == "correct"
+    judged = study.together({name: pd.Series([-0.03]) for name in ("answers", "the door")})
+    assert said(capsys, check.read, f"{CHAPTER}.5", list(judged), judged) == "correct"
+    assert said(capsys, check.read, f"{CHAPTER}.5", [], judged).startswith("not yet")
 
 
 # A design

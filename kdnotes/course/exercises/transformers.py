@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from kdnotes.course.attempt import Exercise
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.intervals import Interval
 from kdnotes.lab import Design
 from kdnotes.methods import KD, CrossEntropy, DeiT, HardKD, TwoClassTokens
 from kdnotes.models import VisionTransformer, mean_of_softmaxes
-from kdnotes.study import Study
 from kdnotes.study.arms import at_seed
 from kdnotes.training import build
 
@@ -197,22 +198,20 @@ class InColour(Question):
 BY_HAND = {3: Pairs(), 4: InColour()}
 
 
-class AgreesOnly(Question):
-    """The arms that are resolved above CE in agreement with the teacher, but not in accuracy."""
+class StillPossible(Question):
+    """The differences that are not resolved, and of which a gain of a point is not excluded."""
 
-    asks = "a list of names of arms, such as ['token']; it may be empty"
-    hint = "go arm by arm: agreement lies wholly above 0, accuracy does not"
+    asks = "a list of names of differences, such as ['answers']; it may be empty"
+    hint = "two things count: the interval holds 0, and its upper end is 1 point or more"
 
-    def expected(self, study: Study, baseline: str = "CE") -> set[str]:
-        pairs = {arm: (arm, baseline) for arm in self.choices(study, baseline)}
-        agree, right = (study.differences(pairs, one) for one in ("agreement", "test_accuracy"))
-        return {arm for arm in pairs if agree[arm].above() and not right[arm].above()}
+    def expected(self, judged: Mapping[str, Interval]) -> set[str]:
+        return {name for name, one in judged.items() if not one.resolved and not one.below(0.01)}
 
-    def choices(self, study: Study, baseline: str = "CE") -> list[str]:
-        return [arm for arm in study.arms if arm != baseline]
+    def choices(self, judged: Mapping[str, Interval]) -> list[str]:
+        return list(judged)
 
 
-READINGS = {5: AgreesOnly()}
+READINGS = {5: StillPossible()}
 
 
 class DoorOfItsOwn(Comparison):
