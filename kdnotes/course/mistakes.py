@@ -128,8 +128,9 @@ def _of_gradients(attempt: Attempt) -> str | None:
     names = _names(attempt)
     arrives, wanted = _reached(attempt, attempt.given), _reached(attempt, attempt.expected)
     if any(wanted) and not any(arrives):
+        needing = " or ".join(itertools.compress(names, wanted))
         return (
-            f"the value is right, but no gradient reaches {' or '.join(names)}: do not detach, and "
+            f"the value is right, but no gradient reaches {needing}: do not detach, and "
             "return the tensor itself, not a number made of it"
         )
     for name, is_there, needed in zip(names, arrives, wanted, strict=True):

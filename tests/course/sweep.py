@@ -359,6 +359,7 @@ def other_sequences(name: str) -> Iterator[Answer]:
 # A student's targets; tensors whose gradient is asked for.
 NEEDS_TENSOR = (
     "TeacherOutputs", "Standardised", "AttentionMap", "RelativeDistances", "SimilarityRows",
+    "JointAnswer",
 )  # fmt: skip
 BY_CONSTRUCTION = ("boundaries", "of its own")  # wrong, whatever the cases show
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor
 
+from kdnotes import losses, models
 from kdnotes.lab import power
 
 Answer = Callable[..., Any]
@@ -157,6 +158,10 @@ PARTS: dict[str, tuple[Answer, ...]] = {
         lambda z, t, y, k, n, u, a, T: (1 - a if _speaks(k, n, u) else 0.0) * kl(z, t, T).mean(),
     ),
     "PeerLosses": (lambda z, y: [F.cross_entropy(own, y) for own in z], peer_terms),
+    "TokenLoss": (
+        lambda one, two, z_t, y, a: a * F.cross_entropy(one, y),
+        lambda one, two, z_t, y, a: (1 - a) * F.cross_entropy(two, z_t.argmax(1)),
+    ),
 }
 
 
@@ -506,7 +511,57 @@ def _audited_by_size(loss: Callable) -> tuple:
     return min(nearest, key=nearest.get)
 
 
+def _tokens(answers: Callable[..., Tensor]) -> Answer:
+    """DeiT's loss with another second term."""
+    return lambda one, two, z_t, y, a: (
+        a * F.cross_entropy(one, y) + (1 - a) * answers(one, two, z_t, y)
+    )
+
+
+def _joint(z: Tensor, least: float = 0.0, double: bool = True) -> Tensor:
+    """The logarithm of a mean of probabilities, which are 0 or cut off where logits are large."""
+    p = F.softmax(z.double() if double else z, 2).mean(1)
+    return p.clamp(min=least).log().float()
+
+
 WRONG: dict[str, tuple[Answer, ...]] = {
+    "TokenLoss": (
+        _tokens(lambda one, two, z_t, y: F.cross_entropy(two, z_t.argmin(1))),
+        _tokens(lambda one, two, z_t, y: F.cross_entropy(two, z_t.argmax(1), label_smoothing=0.1)),
+        _tokens(lambda one, two, z_t, y: kl(two, z_t, 3.0).mean()),
+        _tokens(lambda one, two, z_t, y: kl(z_t, two).mean()),
+        _tokens(lambda one, two, z_t, y: F.mse_loss(two, z_t)),
+        _tokens(lambda one, two, z_t, y: F.cross_entropy((one + two) / 2, z_t.argmax(1))),
+        _tokens(lambda one, two, z_t, y: F.cross_entropy(two.softmax(1), z_t.argmax(1))),
+        _tokens(lambda one, two, z_t, y: F.cross_entropy(two, (z_t + two).argmax(1))),
+        _tokens(  # of the images alone on which the teacher is right, or wrong
+            lambda one, two, z_t, y: F.cross_entropy(two[z_t.argmax(1) == y], y[z_t.argmax(1) == y])
+        ),
+        _tokens(
+            lambda one, two, z_t, y: (
+                (F.cross_entropy(two, z_t.argmax(1)) + F.cross_entropy(two, y)) / 2
+            )
+        ),
+        lambda one, two, z_t, y, a: (
+            F.cross_entropy(one, y) + (1 - a) * F.cross_entropy(two, z_t.argmax(1))
+        ),
+        lambda one, two, z_t, y, a: (
+            (a * F.cross_entropy(one, y) + (1 - a) * F.cross_entropy(two, z_t.argmax(1))) / 2
+        ),
+    ),
+    "JointAnswer": (
+        _joint,
+        lambda z: _joint(z, double=False),
+        lambda z: _joint(z, 1e-300),
+        lambda z: _joint(z, 1e-12),
+        lambda z: F.log_softmax(z, 2).amax(1),
+        lambda z: F.log_softmax(z.logsumexp(1), 1),
+        lambda z: F.log_softmax(z.amax(1), 1),
+        lambda z: F.log_softmax(z[:, :2], 2).logsumexp(1) - math.log(2),
+        lambda z: F.log_softmax(z, 2).logsumexp(1) / z.shape[1],
+        lambda z: F.log_softmax(F.softmax(z, 2).mean(1), 1),
+        lambda z: (F.log_softmax(z, 2).logsumexp(1) - math.log(z.shape[1])).exp(),
+    ),
     "Audit": (
         _audited_by_size,
         lambda f: _audited(f, batch=1),
@@ -712,6 +767,13 @@ def _control_with_a_list(treatment, idea):
     return {**treatment, "alpha": [sum(treatment["alpha"]) / 2] * 2}
 
 
+def _joint_by_largest(z: Tensor) -> Tensor:
+    """Probabilities relative to the surest token's."""
+    log_p = z - z.logsumexp(2, keepdim=True)
+    largest = log_p.amax(1, keepdim=True)
+    return (log_p - largest).exp().mean(1).log() + largest.squeeze(1)
+
+
 # Right in another way.
 def _filled(fill: Callable[[Tensor, Tensor], Tensor]) -> Answer:
     """What does not count is made harmless first, and left out of the mean."""
@@ -848,4 +910,27 @@ FORMS: dict[str, tuple[Answer, ...]] = {
     ),
     "Ensemble": (lambda z: F.log_softmax(z, 2).logsumexp(1).argmax(1).numpy(),),
     "FakeQuantisation": (_least_scale(1e-20),),
+    "TokenLoss": (
+        lambda one, two, z_t, y, a: (
+            a * losses.hard_label_loss(one, F.one_hot(y, one.shape[1]).float())
+            + (1 - a) * losses.hard_label_loss(two, z_t)
+        ),
+        lambda one, two, z_t, y, a: (
+            -(
+                a * one.log_softmax(1)[torch.arange(len(y)), y]
+                + (1 - a) * two.log_softmax(1).gather(1, z_t.topk(1).indices).squeeze(1)
+            ).mean()
+        ).reshape(1),
+        lambda one, two, z_t, y, a: (
+            a * F.cross_entropy(one.double(), y)
+            + (1 - a)
+            * F.cross_entropy(two.double(), F.one_hot(z_t.argmax(-1), z_t.shape[1]).double())
+        ),
+    ),
+    "JointAnswer": (
+        models.mean_of_softmaxes,
+        lambda z: F.log_softmax(F.log_softmax(z, 2).logsumexp(1), 1),
+        lambda z: torch.logsumexp(z.double().log_softmax(-1), 1) - math.log(z.shape[1]),
+        _joint_by_largest,
+    ),
 }

@@ -293,3 +293,10 @@ def test_what_a_learner_prints_is_printed_once_a_case(capsys):
 
     checked("EquivalentAlpha", answer)
     assert capsys.readouterr().out.count("called") == len(ALL["EquivalentAlpha"].cases())
+
+
+def test_a_lost_gradient_is_missed_where_one_belongs(capsys):
+    """The teacher of a hint needs none."""
+    assert not checked("Hint", lambda student, teacher, weight, bias: (
+        R["Hint"](student, teacher, weight, bias).detach()))  # fmt: skip
+    assert "no gradient reaches student or weight or bias: do not" in capsys.readouterr().out

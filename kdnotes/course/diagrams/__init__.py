@@ -20,6 +20,7 @@ comparison                ``fresh_seeds``
 your_own_experiment       ``one_look``
 on_the_edge               ``integers``
 edge_runtimes             ``same_student``
+transformers              ``tokens``, ``token_arms``
 language_models           ``who_writes``, ``which_places``
 libraries                 ``switches``
 ========================  ==================================================
@@ -38,10 +39,11 @@ from kdnotes.course.diagrams.itself import assistants, exits, peers, previous_ep
 from kdnotes.course.diagrams.language import which_places, who_writes
 from kdnotes.course.diagrams.libraries import switches
 from kdnotes.course.diagrams.outputs import many_teachers, soft_targets, two_questions, what_moves
+from kdnotes.course.diagrams.transformers import token_arms, tokens
 
 __all__ = [
     "assistants", "energy_maps", "exits", "fresh_seeds", "hint", "integers", "many_teachers",
     "one_look", "paired_seeds", "peers", "previous_epoch", "relations", "same_student", "schedules",
-    "soft_targets", "switches", "two_questions", "view_bank", "what_moves", "which_places",
-    "who_sees_what", "who_writes",
+    "soft_targets", "switches", "token_arms", "tokens", "two_questions", "view_bank",
+    "what_moves", "which_places", "who_sees_what", "who_writes",
 ]  # fmt: skip
