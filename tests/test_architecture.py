@@ -27,8 +27,8 @@ FLOORS = (
     ("teachers",),
     ("study",),
     ("show",),
-    ("edge", "language", "libraries"),
-    ("lab",),
+    ("edge", "language"),
+    ("libraries", "lab"),
     ("course",),
     ("cli",),
 )

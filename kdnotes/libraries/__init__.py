@@ -4,7 +4,7 @@
 that are installed here and says which agree with it. None is imported before it is asked for.
 """
 
-from kdnotes.libraries import formulas, recipes, traps
+from kdnotes.libraries import formulas, recipes, strings, traps
 from kdnotes.libraries.comparing import compared
 from kdnotes.libraries.formulas import Formula
 from kdnotes.libraries.library import Call, Library, Weighing, installed
@@ -15,5 +15,5 @@ from kdnotes.libraries.shelf import get, names
 __all__ = [
     "Call", "Example", "Formula", "Library", "Measured", "Ratios", "Shares", "Weighing",
     "compared", "example", "formulas", "get", "installed", "measure", "names", "recipes",
-    "recorded", "traps", "weights",
+    "recorded", "strings", "traps", "weights",
 ]  # fmt: skip
