@@ -61,14 +61,13 @@ FIGURES = {  # what it is, and the aim
 CHAPTER = "kdnotes.course.profiles, kdnotes.study, kdnotes.show.plots"
 IMPORT = "import torch, time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
 WORKER = """
-import resource, sys
 from kdnotes import methods, study
 from kdnotes.course import profiles
+from kdnotes.course.memory import peak_gib
 chosen = profiles.settings("{}")
 study.compare({{"kd": methods.KD(chosen.teacher(), 2.0)}}, 1, student=chosen.student(),
               data=chosen.splits(), config=chosen.config(epochs=2), workers=1, report=None)
-kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-print(kib / 2**20)
+print(peak_gib())
 """
 
 

@@ -37,16 +37,16 @@ FIGURES = {  # what it is, and the aim
     "worker_peak_gib": ("peak memory of a worker, GiB", "≤ 1.2"),
 }
 WORKER = """
-import functools, resource, sys
+import functools
 from kdnotes import language
+from kdnotes.course.memory import peak_gib
 from kdnotes.data import load_corpus
 from kdnotes.models import Decoder
 corpus = load_corpus(train_strings=2000)
 arm = language.TokenKD(language.surname_teacher())
 language.compare({{"kd": arm}}, 1, student=functools.partial(Decoder, 27, 14, 32, 2, 2),
                  corpus=corpus, schedule=language.Schedule(steps={}), workers=1, report=None)
-kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-print(kib / 2**20)
+print(peak_gib())
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 
 import pytest
 import torch
@@ -66,6 +67,13 @@ def test_verdicts_and_unknown_figures():
     assert bench.verdict(None, "≥ 10") == bench.verdict(5.0, "") == ""
     assert bench.printed_number("print(2.5)") == 2.5
     assert bench.printed_number("raise SystemExit(1)") is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system does not count it")
+def test_the_peak_of_a_worker_is_not_that_of_whoever_started_it():
+    held = bytearray(b"1" * 2**30)
+    peak = bench.printed_number("from kdnotes.course.memory import peak_gib; print(peak_gib())")
+    assert 0.01 < peak < len(held) / 2**30
 
 
 def test_a_missing_output_folder_is_named_before_anything_is_measured(tmp_path, monkeypatch):

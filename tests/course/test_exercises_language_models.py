@@ -177,6 +177,14 @@ class DataFirst(lm.OnPolicy):
         return super().strings(student, given, positions, step)
 
 
+@dataclasses.dataclass(eq=False)
+class TeacherWrites(lm.OnPolicy):
+    """An OnPolicy in which the teacher writes."""
+
+    def strings(self, student, given, positions, step):
+        return self.grading.teacher.write(len(given), step.number), None
+
+
 def judged(capsys, treatment, baseline, **changes):
     shared = {"student": STUDENT, "corpus": corpus(), "schedule": SCHEDULE, "seeds": 5}
     arms = {"on-policy": treatment, "KD": baseline}
@@ -235,6 +243,7 @@ OTHER_HEADS = functools.partial(Decoder, classes=5, context=7, width=8, depth=1,
         (kd, kd, {}, "the treatment must be OnPolicy"),
         (lambda: on_policy(share=0.01), kd, {}, "20% of the steps"),
         (lambda: DataFirst(kd(), first=11), kd, {}, "20% of the steps"),
+        (lambda: TeacherWrites(kd()), kd, {}, "20% of the steps"),
         (on_policy, lm.NextToken, {}, "the baseline must ask the teacher"),
         (on_policy, lambda: lm.SequenceKD(teacher()), {}, "the baseline must ask the teacher"),
         (on_policy, lambda: kd(alpha=1.0), {}, "with α = 1 no teacher is asked"),
@@ -291,6 +300,12 @@ OTHER_HEADS = functools.partial(Decoder, classes=5, context=7, width=8, depth=1,
             on_policy,
             kd,
             {"equal": "seconds", "seconds_a_step": {"on-policy": 1, "KD": 1}},
+            "as measured",
+        ),
+        (
+            on_policy,
+            kd,
+            {"equal": "seconds", "seconds_a_step": {"on-policy": 1.05, "KD": 1}},
             "as measured",
         ),
     ],

@@ -13,7 +13,7 @@ from torch import Tensor
 from kdnotes.course.exercises.shared import BetterThan
 from kdnotes.course.exercises.tokens import DrawnTargets, MaskedKL
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
-from kdnotes.lab import StringDesign
+from kdnotes.lab.strings import NEAR, StringDesign
 from kdnotes.language import OnPolicy, Step, StringArm, TokenKD
 from kdnotes.study import Study
 
@@ -159,9 +159,10 @@ class _Copyist:
     """What writes, at once, as many strings as it is asked for: who writes is all that is seen."""
 
     def __init__(self, tokens: Tensor):
-        self.tokens = tokens
+        self.tokens, self.asked = tokens, 0
 
     def sample(self, count: int, *settings: Any, **named: Any) -> Tensor:
+        self.asked += 1
         return self.tokens[:1].expand(count, -1)
 
 
@@ -170,8 +171,12 @@ def share_written(method: OnPolicy, arm: StringArm) -> float:
     given, positions = arm.corpus.train.take(torch.arange(2)), torch.arange(2)
     writer, steps = _Copyist(given.tokens), arm.schedule.steps
     tried = range(0, steps, max(steps // MOST, 1))
-    found = [method.strings(writer, given, positions, Step(0, one, 0))[1] for one in tried]
-    return sum(one is None for one in found) / len(found)
+    found = []
+    for one in tried:
+        before = writer.asked
+        rows = method.strings(writer, given, positions, Step(0, one, 0))[1]
+        found.append(rows is None and writer.asked > before)
+    return sum(found) / len(found)
 
 
 class StudentWrites(Comparison):
@@ -209,7 +214,7 @@ class StudentWrites(Comparison):
             [costs[name] for name in side if name in costs]
             for side in (design.treatments, design.baselines)
         )
-        if design.equal == "seconds" and dear and cheap and min(dear) <= max(cheap):
+        if design.equal == "seconds" and dear and cheap and min(dear) <= NEAR * max(cheap):
             return (
                 "a step in which the student writes takes longer than one that reads: take "
                 "seconds_a_step as measured"
