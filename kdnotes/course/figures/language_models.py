@@ -29,7 +29,7 @@ def panels(study: Study, baseline: str, columns: Mapping[str, str]) -> None:
     for place, (panel, (column, label)) in enumerate(zip(axes[0], columns.items(), strict=True)):
         found = study.differences({arm: (arm, baseline) for arm in arms}, column)
         plots.forest(panel, found, label=label, scale=1.0)
-        panel.locator_params(axis="x", nbins=4)
+        panel.locator_params(axis="x", nbins=3)  # four panels side by side
         panel.tick_params(labelleft=place == 0)
         rows = "; ".join(f"{arm} {_told(one)}" for arm, one in found.items())
         told.append(f"{label}: {rows}")
