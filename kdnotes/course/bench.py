@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -206,11 +206,25 @@ def _print(figures: dict[str, Any], echo: Callable[[str], None]) -> None:
     for name, what in SECONDS.items():
         times = figures["seconds"][name]
         echo(f"{what:<66}{min(times):9.2f}{statistics.median(times):10.2f}")
-    echo(f"\n{'Figure (of best times)':<66}{'measured':>9}{'aim':>10}")
-    for name, (what, aim) in FIGURES.items():
+    print_figures("Figure (of best times)", FIGURES, figures, echo)
+
+
+def print_figures(
+    heading: str,
+    what: Mapping[str, tuple[str, str]],
+    figures: Mapping[str, Any],
+    echo: Callable[[str], None],
+) -> None:
+    """A line a figure: what it is, its value and its aim, and whether it meets it.
+
+    Args:
+        what: name → words and aim, such as "≥ 10" or "".
+    """
+    echo(f"\n{heading:<66}{'measured':>9}{'aim':>10}")
+    for name, (words, aim) in what.items():
         value = figures[name]
         shown = "unknown" if value is None else f"{value:.2f}"
-        echo(f"{what:<66}{shown:>9}{aim:>10}{verdict(value, aim)}")
+        echo(f"{words:<66}{shown:>9}{aim:>10}{verdict(value, aim)}")
 
 
 def verdict(value: float | None, aim: str) -> str:

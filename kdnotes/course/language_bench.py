@@ -13,7 +13,7 @@ import torch
 from joblib import Parallel, cpu_count, delayed
 
 from kdnotes import checks
-from kdnotes.course.bench import printed_number, verdict
+from kdnotes.course.bench import print_figures, printed_number
 from kdnotes.files import write_text
 from kdnotes.language import bench
 
@@ -80,8 +80,4 @@ def _print(figures: dict[str, Any], echo: Callable[[str], None]) -> None:
     for name, what in TIMES.items():
         echo(f"{what.format(figures['written']):<66}{figures[name]:9.1f}")
     heading = f"Figure (of best times; {figures['cores']} cores)"
-    echo(f"\n{heading:<66}{'measured':>9}{'aim':>10}")
-    for name, (what, aim) in FIGURES.items():
-        value = figures[name]
-        shown = "unknown" if value is None else f"{value:.2f}"
-        echo(f"{what:<66}{shown:>9}{aim:>10}{verdict(value, aim)}")
+    print_figures(heading, FIGURES, figures, echo)
