@@ -189,6 +189,22 @@ def test_where_an_interval_lies_is_asked_of_the_interval(path):
 
 
 @each
+def test_a_guess_is_told_an_interval_that_was_judged_with_the_others(path):
+    """A difference has one interval beside the guess and in the sentences about it. (Chapter 15's
+    report has one difference.)
+    """
+    alone = re.compile(r"check\.outcome\(.*(?:\.difference|mean_interval)\(")
+    judged = re.compile(r"\.(?:verdicts|differences|together)\(")
+    cells = [cell.source for cell in code_cells(path)]
+    assert [
+        line
+        for number, source in enumerate(cells)
+        for line in source.splitlines()
+        if alone.search(line) and any(map(judged.search, cells[number : number + 2]))
+    ] == []
+
+
+@each
 def test_what_a_cell_draws_at_random_comes_from_a_seed(path):
     """A new layer's weights come from torch's own generator, which knows no seed of the course:
     what is printed from them differs from run to run.

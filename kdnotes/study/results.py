@@ -87,19 +87,41 @@ class Study:
             rows.append(row | dict(zip(columns, shown, strict=True)))
         return pd.DataFrame(rows).set_index("arm")
 
-    def verdicts(self, pairs: Sequence[tuple[str, str]], metric: str = "test_accuracy") -> str:
-        """One sentence a difference, such as "KD beats CE: +1.00 ± 0.99 points", all judged
-        together (``differences``); the last line tells the number of seeds.
+    def verdicts(self, pairs: Sequence[tuple[str, str]], metric: str = "test_accuracy") -> Verdicts:
+        """Differences judged together (``differences``), to be printed as sentences.
 
         Args:
             pairs: (arm, baseline).
         """
-        measure = Metric.named(metric)
         found = self.differences({f"{arm} − {base}": (arm, base) for arm, base in pairs}, metric)
-        lines = [measure.sentence(arm, base, found[f"{arm} − {base}"]) for arm, base in pairs]
-        count = " and ".join(sorted({str(one.n) for one in found.values()}))
-        hold = ", all intervals together at 95 %" if len(pairs) > 1 else ""
-        return "\n".join([*lines, f"({metric.replace('_', ' ')}; {count} paired seeds{hold})"])
+        return Verdicts({(arm, base): found[f"{arm} − {base}"] for arm, base in pairs}, metric)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Differences that were judged together: ``verdicts["KD", "CE"]`` is the interval of one.
+
+    As a string one sentence a difference, such as "KD beats CE: +1.00 ± 0.99 points", and a last
+    line that tells the number of seeds.
+
+    Args:
+        intervals: (arm, baseline) → the difference.
+        metric: of what.
+    """
+
+    intervals: Mapping[tuple[str, str], Interval]
+    metric: str
+
+    def __getitem__(self, pair: tuple[str, str]) -> Interval:
+        return self.intervals[pair]
+
+    def __str__(self) -> str:
+        measure = Metric.named(self.metric)
+        lines = [measure.sentence(*pair, found) for pair, found in self.intervals.items()]
+        count = " and ".join(sorted({str(one.n) for one in self.intervals.values()}))
+        hold = ", all intervals together at 95 %" if len(lines) > 1 else ""
+        told = self.metric.replace("_", " ")
+        return "\n".join([*lines, f"({told}; {count} paired seeds{hold})"])
 
 
 def together(samples: Mapping[str, Sequence[float]]) -> dict[str, Interval]:

@@ -104,16 +104,19 @@ def test_table_names_a_corrected_level_and_judges_by_it():
 
 def test_verdicts_are_sentences_of_differences_judged_together():
     result = made_up(ce=[0.70, 0.72, 0.71], kd=[0.80, 0.82, 0.815], ls=[0.71, 0.70, 0.72])
-    told = result.verdicts([("kd", "ce"), ("ls", "ce"), ("ce", "kd")]).splitlines()
+    verdicts = result.verdicts([("kd", "ce"), ("ls", "ce"), ("ce", "kd")])
+    told = str(verdicts).splitlines()
     assert told[0].startswith("kd beats ce: +10.17 ± ") and told[0].endswith(" points")
     assert told[1].startswith("ls is not resolved from ce: +0.00 ± ")
     assert told[2].startswith("ce is worse than kd: −10.17 ± ")
     assert told[3] == "(test accuracy; 3 paired seeds, all intervals together at 95 %)"
     wide = result.differences({"a": ("kd", "ce"), "b": ("ls", "ce"), "c": ("ce", "kd")})["a"]
     assert wide.points() in told[0] and result.difference("kd", "ce").points() not in told[0]
+    assert verdicts["kd", "ce"] == wide != result.difference("kd", "ce")
 
 
 def test_of_what_is_better_when_it_is_smaller_a_fall_beats():
     result = made_up(ce=[0.7, 0.72, 0.71], kd=[0.70, 0.72, 0.71])
     frame = result.frame.assign(test_nll=[1.0, 1.1, 1.2, 0.5, 0.61, 0.7])
-    assert Study(frame, {}).verdicts([("kd", "ce")], "test_nll").startswith("kd beats ce: −0.4967")
+    told = str(Study(frame, {}).verdicts([("kd", "ce")], "test_nll"))
+    assert told.startswith("kd beats ce: −0.4967")
