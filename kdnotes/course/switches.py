@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kdnotes.methods import OwnLoss
 
-__all__ = ["KNOWN", "PLAIN", "Loss", "drawn", "made", "weights_of_reversed"]
+__all__ = ["KNOWN", "PLAIN", "Loss", "drawn", "made", "weights_of"]
 
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 
@@ -100,14 +100,13 @@ KNOWN = {
 }
 
 
-def weights_of_reversed(method: OwnLoss, temperature: float) -> tuple[float, float] | None:
-    """The weights of CE and of T²·KL(p_s ‖ p_t), if a loss is made of these two alone.
+def weights_of(method: OwnLoss, soft: Loss, temperature: float) -> tuple[float, float] | None:
+    """The weights of CE and of ``soft``, if a method's loss is made of these two alone.
 
     Values and gradients are compared, at three times of the training: a term that is detached
     teaches nothing, and a weight that drifts is another schedule.
     """
-    y, reversed_kl = torch.tensor([0, 1, 2, 3, 0]), made(2, "reverse", "images", 1.0)
-    given, terms = [], []
+    y, given, terms = torch.tensor([0, 1, 2, 3, 0]), [], []
     for seed, progress in itertools.product(range(4), (0.1, 0.5, 0.9)):
         z_s, z_t = (2 * z for z in drawn(seed, 5, 4))
         z_s.requires_grad_()
@@ -119,7 +118,7 @@ def weights_of_reversed(method: OwnLoss, temperature: float) -> tuple[float, flo
             given.append(_felt(sum(told.values()) if isinstance(told, dict) else told, z_s))
         except Exception:  # one that needs more than logits and labels is another loss
             return None
-        both = F.cross_entropy(z_s, y), reversed_kl(z_s, z_t, temperature)
+        both = F.cross_entropy(z_s, y), soft(z_s, z_t, temperature)
         terms.append(torch.stack([_felt(term, z_s) for term in both], dim=1))
     wanted, columns = torch.cat(given), torch.cat(terms)
     found = torch.linalg.lstsq(columns, wanted[:, None]).solution[:, 0]

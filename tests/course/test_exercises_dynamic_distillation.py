@@ -42,6 +42,8 @@ def planned(**changes):
     arms = {
         "up": AnnealedKD(teacher, (1.0, 4.0), flat),
         "down": AnnealedKD(teacher, (4.0, 1.0), flat),
+        "1.4 to 2.8": AnnealedKD(teacher, (1.4, 2.8), flat),  # in floats not twice 2.1
+        "T = 2.1": KD(teacher, 2.1, 0.1),
         "both move": AnnealedKD(teacher, (1.0, 4.0), (0.0, 0.5)),
         "still": KD(teacher, 2.5, 0.1),
         "flat": AnnealedKD(teacher, (2.5, 2.5), flat),
@@ -67,6 +69,7 @@ CHOICE = {"choose_by": "validation_accuracy", "choose_seeds": [90, 91]}
         {"treatment": "down"},
         {"baseline": "flat"},
         {"metric": "test_nll", "seeds": 10},
+        {"treatment": "1.4 to 2.8", "baseline": "T = 2.1"},
         {"treatment": ("up", "down")} | CHOICE,
     ],
 )

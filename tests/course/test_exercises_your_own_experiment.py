@@ -9,12 +9,14 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import CONFIG, STUDENT, tiny_data, tiny_teacher
 from lab.made_up import study_of
 from sweep import ALL, checked
 
 from kdnotes.course.exercises import your_own_experiment as own
 from kdnotes.lab import Design
+from kdnotes.losses import kd_loss
 from kdnotes.methods import KD, CrossEntropy, OwnLoss
 from kdnotes.study import Arm
 
@@ -89,12 +91,25 @@ def test_15_4_takes_the_facts_of_the_interval_and_no_others(gains, facts):
         assert (asked.judge(other, (study,)) == "correct") == (set(other) == set(facts))
 
 
-def soft(batch, given, temperature, alpha):
-    return 0.0 * batch.student_logits.sum()
+def mixed(batch, given, temperature, alpha, share=0.5):
+    z_s, z_t = batch.student_logits, given.logits
+    forward, reverse = (kd_loss(*pair, temperature) for pair in ((z_s, z_t), (z_t, z_s)))
+    hard = F.cross_entropy(z_s, batch.targets)
+    return alpha * hard + (1 - alpha) * ((1 - share) * forward + share * reverse)
 
 
-def mixture(temperature=2.0, teacher=TEACHER):
-    return OwnLoss(functools.partial(soft, temperature=temperature, alpha=0.1), teacher)
+def plain_kd(batch, given):  # no constant of it tells that it is no mixture
+    return mixed(batch, given, 2.0, 0.1, 0.0)
+
+
+def halves(batch, given):
+    both = mixed(batch, given, 2.0, 0.1, 0.0), mixed(batch, given, 2.0, 0.1, 1.0)
+    return {"forward": both[0] / 2, "reverse": both[1] / 2}
+
+
+def mixture(temperature=2.0, teacher=TEACHER, **options):
+    options |= {"temperature": temperature, "alpha": options.get("alpha", 0.1)}
+    return OwnLoss(functools.partial(mixed, **options), teacher)
 
 
 def planned(arms=None, epochs=100, **changes):
@@ -107,6 +122,7 @@ def planned(arms=None, epochs=100, **changes):
 def test_15_5_takes_a_right_design():
     assert own.DESIGNS[5].judge(planned()) == []
     assert own.DESIGNS[5].judge(planned(seeds=range(20, 30))) == []
+    assert own.DESIGNS[5].judge(planned({"mix": OwnLoss(halves, TEACHER)})) == []
 
 
 @pytest.mark.parametrize(
@@ -119,6 +135,10 @@ def test_15_5_takes_a_right_design():
         (planned(treatment="KD", baseline="mix"), "the treatment is the mixture"),
         (planned({"mix": mixture(teacher=None)}), "the treatment is the mixture"),
         (planned({"mix": mixture(4.0)}), "temperature too (4 against 2)"),
+        (planned({"mix": mixture(share=1.0)}), "is not the mixture with r = 0.5"),
+        (planned({"mix": mixture(share=0.25)}), "is not the mixture with r = 0.5"),
+        (planned({"mix": mixture(alpha=0.2)}), "is not the mixture with r = 0.5"),
+        (planned({"mix": OwnLoss(plain_kd, TEACHER)}), "is not the mixture with r = 0.5"),
         (planned({"KD": KD(tiny_teacher(1), 2.0, 0.1)}), "teacher too"),
         (planned(seeds=3), "take 5 or more"),
         (planned(seeds=1), "there is one seed"),

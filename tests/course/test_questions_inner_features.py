@@ -61,22 +61,42 @@ def at(**changes):
     return dataclasses.replace(AT(tiny_teacher(), 2.0, 1.0, PAIRS, 10.0), **changes)
 
 
+WEIGHTS = (1.0, 10.0)
+CHOICE = {"choose_by": "validation_accuracy", "choose_seeds": [90, 91]}
+
+
+def forms(treatment, baseline, weights=(WEIGHTS, WEIGHTS), **options):
+    """The two-phase and the joint form of a hint, at several weights each."""
+    arms = {f"t{w}": hint(**{"weight": w} | treatment) for w in weights[0]}
+    other = KD(tiny_teacher(), 2.0, 0.1)
+    arms |= {f"b{w}": other if baseline is KD else hint(weight=w, **baseline) for w in weights[1]}
+    sides = [tuple(f"{side}{w}" for w in own) for side, own in zip("tb", weights, strict=True)]
+    given = {"student": STUDENT, "data": tiny_data(), "config": CONFIG, "seeds": 5} | CHOICE
+    return Design(arms, *sides, **given | options)
+
+
 @pytest.mark.parametrize("alone", [0.1, 1 / 3, 0.9])
-@pytest.mark.parametrize("changes", [{}, {"weight": 3.0}, {"alpha": 1.0}])
-def test_two_phases_against_one_at_any_common_setting(alone, changes, capsys):
-    design = planned(hint(alone=alone, **changes), hint(**changes))
+@pytest.mark.parametrize("changes", [{}, {"alpha": 1.0}])
+@pytest.mark.parametrize("weights", [WEIGHTS, (100.0, 3.0, 0.1)])
+def test_two_phases_against_one_with_the_same_weights_to_choose_from(
+    alone, changes, weights, capsys
+):
+    design = forms({"alone": alone} | changes, changes, (weights, weights[::-1]))
     assert told(capsys, check.design, f"{HINTS}.6", design) == "correct"
 
 
 @pytest.mark.parametrize(
     ("treatment", "baseline", "options", "said"),
     [
-        ({}, {"alone": 0.5}, {}, "the treatment must be the two-phase form"),
+        ({}, {}, {}, "the treatment must be the two-phase form"),
         ({"alone": 0.5}, {"alone": 0.3}, {}, "the baseline must be the joint form"),
         ({"alone": 0.5}, KD, {}, "both sides must be FitNets"),
-        ({"alone": 0.5}, {"weight": 0.0}, {}, "with w = 0 there is no hint"),
-        ({"alone": 0.5}, {"weight": 1.0}, {}, "not only the alone differs but weight too"),
+        ({"alone": 0.5}, {}, {"weights": ((0.0, 1.0),) * 2}, "with w = 0 there is no hint"),
+        ({"alone": 0.5}, {}, {"weights": ((10.0,),) * 2}, "one w does not treat both forms alike"),
+        ({"alone": 0.5}, {}, {"weights": ((10.0,), WEIGHTS)}, "tune both or neither"),
+        ({"alone": 0.5}, {}, {"weights": ((1.0, 3.0), WEIGHTS)}, "must try the same w"),
         ({"alone": 0.5}, {"pairs": PAIRS[:1]}, {}, "not only the alone differs but pairs too"),
+        ({"alone": 0.5}, {}, {"choose_by": None}, "nothing that chooses among them"),
         ({"alone": 0.5}, {}, {"seeds": 1}, "there is one seed"),
         ({"alone": 0.5}, {}, {"seeds": 3}, "3 seeds give a wide interval"),
     ],
@@ -84,8 +104,7 @@ def test_two_phases_against_one_at_any_common_setting(alone, changes, capsys):
 def test_a_design_of_two_forms_that_is_confounded_is_told_so(
     treatment, baseline, options, said, capsys
 ):
-    other = KD(tiny_teacher(), 2.0, 0.1) if baseline is KD else hint(**baseline)
-    line = told(capsys, check.design, f"{HINTS}.6", planned(hint(**treatment), other, **options))
+    line = told(capsys, check.design, f"{HINTS}.6", forms(treatment, baseline, **options))
     assert line.startswith("not yet: ") and said in line
 
 

@@ -243,7 +243,7 @@ class MovingTemperature(Comparison):
         if any(first != last for (first, last), _ in sides[1]):
             return "the baseline must hold T still"
         every = [*sides[0], *sides[1]]
-        if len({sum(temperature) for temperature, _ in every}) > 1:
+        if len({round(sum(temperature), 9) for temperature, _ in every}) > 1:
             return "the means of T differ: a better mean would look like an effect of moving"
         if len({alpha for _, alpha in every}) > 1:
             return "α differs too: give both sides the same"

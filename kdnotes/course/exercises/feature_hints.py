@@ -160,10 +160,15 @@ READINGS = {5: Nearest()}
 
 
 class Phases(Comparison):
-    """Is a hint that comes alone at first better than one that stays in the loss?"""
+    """Is the two-phase form of a hint better than the joint one?
+
+    Alone in the loss a hint's weight hardly matters to AdamW; beside KD it decides. So no single
+    weight treats both forms alike, and each chooses its own among the same ones.
+    """
 
     factor = "alone"
     least_seeds = 5
+    is_tuned_alike = True
 
     def misses(self, design):
         treatments, baselines = self.sides(design)
@@ -178,6 +183,11 @@ class Phases(Comparison):
             return "hardly anything is left of KD: let the hint be alone for 0.9 of it at most"
         if any(method.alone > 0 for method in baselines):
             return "the baseline must be the joint form: alone = 0"
+        tried = [sorted({method.weight for method in side}) for side in (treatments, baselines)]
+        if min(map(len, tried)) < 2:
+            return "one w does not treat both forms alike: give each side several to choose from"
+        if tried[0] != tried[1]:
+            return "both forms must try the same w: else one of them is tuned further"
         return None
 
 

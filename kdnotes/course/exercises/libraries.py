@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from kdnotes.course.attempt import Exercise
 from kdnotes.course.exercises.shared import BetterThan
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
-from kdnotes.course.switches import KNOWN, PLAIN, Loss, drawn, made, weights_of_reversed
+from kdnotes.course.switches import KNOWN, PLAIN, Loss, drawn, made, weights_of
 from kdnotes.methods import KD, OwnLoss
 
 
@@ -251,7 +251,8 @@ class ReversedTuned(Comparison):
         (temperature,) = temperatures
         if any(not isinstance(one, OwnLoss) or one.teacher is None for one in treatments):
             return "the treatment is an OwnLoss with the teacher"
-        weights = [weights_of_reversed(one, temperature) for one in treatments]
+        backwards = made(2, "reverse", "images", 1.0)
+        weights = [weights_of(one, backwards, temperature) for one in treatments]
         if None in weights or any(soft <= 1e-6 for _, soft in weights):
             return (
                 "the treatment's loss must be α·CE and (1 − α)·T²·KL(p_s ‖ p_t), with KD's T: "

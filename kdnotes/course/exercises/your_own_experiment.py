@@ -8,6 +8,7 @@ from scipy import stats
 from kdnotes import lab
 from kdnotes.course.attempt import Exercise
 from kdnotes.course.questions import RIGHT, Comparison, Item, Question
+from kdnotes.course.switches import made, weights_of
 from kdnotes.lab import power
 from kdnotes.methods import KD, OwnLoss
 
@@ -166,6 +167,11 @@ class DearerMethod(Question):
 READINGS = {4: DearerMethod()}
 
 
+def _half_of_each(z_s, z_t, temperature):
+    directions = (made(2, direction, "images", 0.5) for direction in ("forward", "reverse"))
+    return sum(loss(z_s, z_t, temperature) for loss in directions)
+
+
 class Patient(Comparison):
     """Does the mixture still beat KD where both train for 100 epochs?"""
 
@@ -174,22 +180,27 @@ class Patient(Comparison):
     epochs = 100
 
     def misses(self, design):
+        treatments, baselines = self.sides(design)
         names = (*design.treatments, *design.baselines)
         if any(design.complete_arms[name].config.epochs != self.epochs for name in names):
             return f"the objection is about long training: both sides take {self.epochs} epochs"
-        if not all(self._is_mixture(design.method(name)) for name in design.treatments):
+        if any(not isinstance(one, OwnLoss) or one.teacher is None for one in treatments):
             return "the treatment is the mixture with r = 0.5: an OwnLoss with the teacher"
-        if any(type(design.method(name)) is not KD for name in design.baselines):
+        if not baselines or any(type(one) is not KD for one in baselines):
             return "the baseline is KD, with the same teacher"
-        if any(design.method(name).alpha == 1 for name in design.baselines):
+        if any(one.alpha == 1 for one in baselines):
             return "with α = 1 the baseline asks no teacher"
+        if not all(self._is_mixture(one, kd) for one in treatments for kd in baselines):
+            return "the treatment's loss is not the mixture with r = 0.5 and KD's T and α"
         return None
 
     @staticmethod
-    def _is_mixture(method):
-        settings = getattr(method.loss, "keywords", {}) if isinstance(method, OwnLoss) else {}
-        taught = isinstance(method, OwnLoss) and method.teacher is not None
-        return taught and settings.get("share", 0.5) == 0.5
+    def _is_mixture(method, kd):
+        """Its terms are CE and the mean of both KL, weighed as in KD; tried on numbers."""
+        weights = weights_of(method, _half_of_each, kd.temperature)
+        if weights is None or min(weights) < -1e-6 or sum(weights) <= 1e-6:
+            return False
+        return abs(weights[0] / sum(weights) - kd.alpha) < 1e-4
 
 
 DESIGNS = {5: Patient()}
