@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -38,12 +39,18 @@ def test_the_comparison_has_the_same_baseline(session_cache):
     assert arm.chosen_on == baseline.CHOICE_SEEDS
 
 
-def test_the_chapter_that_makes_the_choice_confirms_it():
-    """In the lesson profile, as stored."""
+def test_the_chapter_that_makes_the_choice_confirms_it_or_is_not_sure_of_another():
+    """In the lesson profile, as stored: another machine rounds otherwise, and its luck may put a
+    neighbour in front. A neighbour that is resolved to be better is another matter.
+    """
     (path,) = (Path(__file__).parents[2] / "notebooks").glob("*_standard_distillation.ipynb")
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
-    assert f"{baseline.setting()} is chosen here, and is the KD baseline" in printed
+    (told,) = re.findall(r".* is chosen here.*", printed)
+    confirmed = (
+        told == f"{baseline.setting()} is chosen here, and is the KD baseline of the course."
+    )
+    assert confirmed or f"(not resolved) ahead of {baseline.setting()}, the KD" in told
     source = "".join(cell.source for cell in cells)
     assert "few = baseline.CHOICE_SEEDS[:" in source and "baseline.kd_arms(teacher)" in source
     assert "study.choose(arms, few" in source
