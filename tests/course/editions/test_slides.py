@@ -161,12 +161,13 @@ def test_every_slide_fits_the_stage_and_can_be_read(chapter, talks, tmp_path):
 
 
 @needs_browser
-def test_a_deck_prints_a_page_a_slide(talks):
-    path = talks[TOLD[0].name]
-    address, counts = f"{path.as_uri()}?print-pdf", []
-    while not counts or (counts[-1] == 1 and len(counts) < 3):  # printed before it was laid out
-        counts.append(printed_pages(address))
-    assert counts[-1] == len(sections(path))
+def test_a_deck_prints_a_page_a_slide(talks, tmp_path):
+    path, copy = talks[TOLD[0].name], tmp_path / "deck.html"
+    # Without a window frames may never come, and the deck waits for some before it lays out pages.
+    frames = "<script>requestAnimationFrame = call => setTimeout(call)</script>"
+    page = path.read_text(encoding="utf-8")
+    copy.write_text(page.replace("<head>", "<head>" + frames, 1), encoding="utf-8")
+    assert printed_pages(f"{copy.as_uri()}?print-pdf") == len(sections(path))
 
 
 # What a slide may say.
