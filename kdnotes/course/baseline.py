@@ -16,8 +16,10 @@ from kdnotes.teachers import Teacher
 TEMPERATURES, ALPHAS = (1.0, 2.0, 4.0, 8.0), (0.0, 0.1, 0.5)
 CHOICE_SEEDS = range(study.FIRST_CHOICE_SEED, study.FIRST_CHOICE_SEED + 10)
 
-# What that chapter chooses in the lesson profile on Fashion-MNIST (a test reads its stored output);
-# the other profiles and data sets have it from there.
+# What that chapter chose in the lesson profile on Fashion-MNIST, on the machine on which it was
+# written. Another one rounds otherwise, and a neighbour may lead there; it says so, and a test of
+# the stored output asks that such a neighbour is not resolved. The other profiles and data sets
+# have the setting from there.
 TEMPERATURE, ALPHA = 2.0, 0.1
 
 
