@@ -60,7 +60,7 @@ class Interval:
         """The interval of fractions as percentage points, such as "+1.50 ± 0.30" (with U+2212 for
         minus).
         """
-        text = f"{100 * self.mean:{'+' if signed else ''}.2f} ± {100 * self.half_width:.2f}"
+        text = f"{100 * self.mean:{'+' if signed else ''}z.2f} ± {100 * self.half_width:.2f}"
         return text.replace("-", "−").replace("inf", "∞")
 
 
@@ -146,8 +146,8 @@ def mean_interval(samples: Sequence[float], level: float = 0.95) -> Interval:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """The number with its sign, + or U+2212 for minus."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    """The number with its sign, + or U+2212 for minus; what rounds to 0 has a +."""
+    return f"{value:+z.{digits}f}".replace("-", "−")
 
 
 def verdict(interval: Interval, *, lower_is_better: bool = False) -> str:

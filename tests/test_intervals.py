@@ -59,6 +59,7 @@ def test_a_difference_in_words():
     assert said(small) == "−1.25 ± 0.75 points (resolved loss)"
     assert said(small, "nats", lower_is_better=True) == "−0.013 ± 0.007 nats (resolved gain)"
     assert (signed(-1.234), signed(1.236), signed(0.5, 1)) == ("−1.23", "+1.24", "+0.5")
+    assert signed(-0.001) == "+0.00" and Interval(-1e-6, -0.01, 0.01, 5).points() == "+0.00 ± 1.00"
     sorted_out = by_verdict({"A": gain, "B": neither, "C": gain})
     assert sorted_out == "resolved gain: A, C; resolved loss: none; not resolved: B"
 

@@ -147,7 +147,7 @@ BY_HAND = {4: Spread()}
 class OfThisImage(Question):
     """The arms whose likeness grew more for the map of the same image than for another's."""
 
-    asks = "a list of names of arms, such as ['CE']"
+    asks = "a list of names of arms, such as ['other images']"
     hint = "an arm counts if its whole interval lies right of 0"
 
     def expected(self, excess):
