@@ -36,7 +36,7 @@ STUDENT = functools.partial(StudentNet, num_classes=CLASSES, in_channels=1, widt
 MULTI_EXIT = functools.partial(MultiExitStudent, STUDENT)
 COHORT = functools.partial(Cohort, (STUDENT, STUDENT))
 TRANSFORMER = functools.partial(
-    VisionTransformer, CLASSES, 1, 8, depth=2, heads=2, patch=8, tokens=2, joint=1
+    VisionTransformer, CLASSES, 1, 16, depth=2, heads=2, patch=8, tokens=2, joint=1
 )
 CONFIG = Config(epochs=2, batch_size=16, learning_rate=1e-2, views=Views(2))
 # Stages of STUDENT and of ``tiny_teacher`` of equal size.

@@ -42,7 +42,20 @@ class StackedFirst(Stacked):
         return logits.unflatten(1, (self.count, -1))[:, :, 0].flatten(1)
 
 
-LAYERS: dict[type, Callable[..., Stacked]] = {
+class Layers(dict):
+    """What stands for several layers of a kind; of kinds that it does not list, what their class
+    itself says (``stacked``). The names of stored runs depend on what is listed, and on the classes
+    of their own network (``store.fingerprint``).
+    """
+
+    def __contains__(self, kind: type) -> bool:
+        return super().__contains__(kind) or "stacked" in vars(kind)
+
+    def __missing__(self, kind: type) -> Callable[..., nn.Module]:
+        return vars(kind)["stacked"]
+
+
+LAYERS: dict[type, Callable[..., Stacked]] = Layers({
     nn.Conv2d: StackedConv2d,
     networks.StridedPointwise: StackedConv2d,
     nn.BatchNorm2d: StackedBatchNorm2d,
@@ -51,7 +64,7 @@ LAYERS: dict[type, Callable[..., Stacked]] = {
     nn.Dropout2d: StackedDropout,
     compound.Peers: StackedPeers,
     compound.First: StackedFirst,
-}
+})  # fmt: skip
 # What treats each channel by itself serves all networks side by side as it is; the others hold such
 # layers, and do nothing in ``forward`` but call them and add what they give.
 BY_CHANNEL = (

@@ -9,6 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdnotes import checks
+from kdnotes.models.stacked_attention import (
+    StackedAttention,
+    StackedBlock,
+    StackedHead,
+    StackedMapBlock,
+    StackedPatches,
+    StackedTokenLogits,
+    stacked_chain,
+)
 from kdnotes.models.staged import StagedNet
 
 
@@ -35,6 +44,8 @@ class VisionTransformer(StagedNet):
     Raises:
         ValueError, TypeError: a size is not as said.
     """
+
+    stacked = stacked_chain
 
     def __init__(
         self, num_classes: int = 10, in_channels: int = 3, width: int = 64, *, depth: int = 4,
@@ -64,6 +75,8 @@ class VisionTransformer(StagedNet):
 class Patches(nn.Module):
     """Each patch as a vector, and its learned position: ``[batch, width, h, w]``."""
 
+    stacked = StackedPatches
+
     def __init__(self, in_channels: int, width: int, patch: int, grid: int):
         super().__init__()
         self.shape = (1, width, grid, grid)
@@ -79,6 +92,8 @@ class Patches(nn.Module):
 
 class Attention(nn.Module):
     """Multi-head attention (arXiv 1706.03762) of some vectors to all, ``[batch, n, width]``."""
+
+    stacked = StackedAttention
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -97,6 +112,8 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and an MLP of twice the width, each with its norm in front and a shortcut."""
 
+    stacked = StackedBlock
+
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.norm, self.attention = nn.LayerNorm(width), Attention(width, heads)
@@ -114,12 +131,16 @@ class Block(nn.Module):
 class MapBlock(Block):
     """A block of patches alone, from map to map."""
 
+    stacked = StackedMapBlock
+
     def forward(self, feature: Tensor) -> Tensor:
         return super().forward(_vectors(feature)).transpose(1, 2).unflatten(2, feature.shape[2:])
 
 
 class TokenLogits(nn.Module):
     """From a map to the logits of each token, ``[batch, tokens, classes]``."""
+
+    stacked = StackedTokenLogits
 
     def __init__(self, width: int, heads: int, depth: int, tokens: int, num_classes: int):
         super().__init__()
@@ -152,6 +173,8 @@ class Token(nn.Module):
 
 class MeanOfSoftmaxes(nn.Module):
     """``mean_of_softmaxes`` as the head of a network."""
+
+    stacked = StackedHead
 
     def forward(self, logits: Tensor) -> Tensor:
         return mean_of_softmaxes(logits)

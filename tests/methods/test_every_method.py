@@ -14,7 +14,6 @@ from helpers import (
     METHODS,
     MULTI_EXIT,
     STUDENT,
-    TRANSFORMER,
     equal_states,
     student_of,
     tiny_data,
@@ -184,8 +183,7 @@ def test_own_parameters_do_not_decay(name):
     student = build(MULTI_EXIT if needs is STUDENT else needs, 0)
     method.prepare(student, tiny_data().train, CONFIG.views, CPU)
     config = dataclasses.replace(CONFIG, weight_decay=0.3)
-    stacked = needs is not TRANSFORMER
-    students = Students([student], [0], torch.device("cpu"), is_stacked=stacked)
+    students = Students([student], [0], torch.device("cpu"), is_stacked=True)
     groups = loop._optimizer(students, [method], config, 20).groups
     decay = {id(p): group.weight_decay for group in groups for p in group.parameters}
     assert all(decay[id(parameter)] == 0.0 for parameter in owned(method).values())

@@ -10,7 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdnotes.models import Cohort, MultiExitStudent, ResidualStudent, StudentNet, TeacherNet
+from kdnotes.models import (
+    Cohort,
+    MultiExitStudent,
+    ResidualStudent,
+    StudentNet,
+    TeacherNet,
+    VisionTransformer,
+)
 from kdnotes.models.stacked import NotStackableError, is_stackable, stack
 from kdnotes.models.stacked_layers import StackedConv2d, StackedDropout, storage_of
 
@@ -24,6 +31,10 @@ NETWORKS = {
     "exits": functools.partial(MultiExitStudent, RESIDUAL),
     "cohort": functools.partial(
         Cohort, (RESIDUAL, functools.partial(StudentNet, in_channels=1, width=4))
+    ),
+    "transformer": functools.partial(VisionTransformer, 7, 3, 16, depth=3, heads=2),
+    "transformer, two tokens": functools.partial(
+        VisionTransformer, 10, 1, 48, depth=2, patch=8, tokens=2
     ),
 }
 EACH = pytest.mark.parametrize("name", NETWORKS)

@@ -7,18 +7,9 @@ import math
 
 import pytest
 import torch
-from helpers import (
-    CLASSES,
-    CONFIG,
-    TRANSFORMER,
-    equal_states,
-    study,
-    tiny_data,
-    tiny_teacher,
-    train,
-)
+from helpers import CLASSES, TRANSFORMER, equal_states, study, tiny_teacher, train
 
-from kdnotes import costs, edge, training
+from kdnotes import costs, edge
 from kdnotes.methods import AT, DeiT, FitNets, TwoClassTokens
 from kdnotes.models import (
     StudentNet,
@@ -30,7 +21,6 @@ from kdnotes.models import (
     mean_of_softmaxes,
     stages_of_equal_size,
 )
-from kdnotes.models.stacked import is_stackable
 from kdnotes.training import build, predict
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -154,12 +144,6 @@ def test_macs_count_the_attention_too():
     last = (places + 1) * 2 * width**2 + 6 * width**2 + 2 * (places + 1) * width
     by_hand = places * 16 * width + 2 * block + joint + last + 10 * width
     assert costs.macs(functools.partial(network, torch.zeros(1, 1, 32, 32))) == by_hand
-
-
-def test_a_transformer_is_trained_one_seed_at_a_time_and_not_refused():
-    network = build(TRANSFORMER, 0)
-    assert not is_stackable([network, build(TRANSFORMER, 1)], torch.zeros(2, 1, 32, 32))
-    assert not training.is_exact(TRANSFORMER, tiny_data(), CONFIG)
 
 
 def test_a_study_of_transformers_does_not_depend_on_the_workers():

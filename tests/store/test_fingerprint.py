@@ -12,12 +12,12 @@ import sys
 
 import pytest
 import torch
-from helpers import CONFIG, METHODS, STUDENT, tiny_data, tiny_teacher
+from helpers import CONFIG, METHODS, STUDENT, TRANSFORMER, tiny_data, tiny_teacher
 
 from kdnotes import losses, training
 from kdnotes.data import Views
 from kdnotes.methods import KD, CrossEntropy, GatedKD, LabelSmoothing
-from kdnotes.models import stacked_layers
+from kdnotes.models import stacked, stacked_attention, stacked_layers
 from kdnotes.store import fingerprint, run_key
 from kdnotes.training import loop
 
@@ -161,6 +161,21 @@ def test_a_change_of_a_stacked_layer_renames_every_run_but_the_processor_none(mo
     monkeypatch.setattr(stacked_layers.StackedLinear, "forward", lambda self, x: x)
     after = keys_of_all_methods()
     assert all(before[name] != after[name] for name in before)
+
+
+def test_how_a_kind_of_layer_is_stacked_by_itself_names_the_runs_of_its_networks_alone(monkeypatch):
+    def keys():
+        students = (STUDENT, TRANSFORMER)
+        return [run_key(one, CrossEntropy(), tiny_data(), QUICK) for one in students]
+
+    (cnn, transformer), honest = keys(), stacked.LAYERS
+    monkeypatch.setattr(stacked_attention.StackedNorm, "forward", lambda self, x: x)
+    changed = keys()
+    assert changed[0] == cnn and changed[1] != transformer
+    monkeypatch.setattr(stacked, "LAYERS", dict(honest))
+    assert keys() == changed
+    monkeypatch.setattr(stacked, "LAYERS", stacked.Layers(list(honest.items())[1:]))
+    assert keys()[0] != cnn
 
 
 CODE = '''

@@ -7,10 +7,19 @@ import functools
 
 import pytest
 import torch
-from helpers import CONFIG, METHODS, STUDENT, equal_states, student_of, tiny_data, tiny_teacher
+from helpers import (
+    CONFIG,
+    METHODS,
+    STUDENT,
+    TRANSFORMER,
+    equal_states,
+    student_of,
+    tiny_data,
+    tiny_teacher,
+)
 
-from kdnotes.methods import CrossEntropy, Method
-from kdnotes.models import ResidualStudent, StudentNet
+from kdnotes.methods import AT, CrossEntropy, FitNets, Method
+from kdnotes.models import ResidualStudent, StudentNet, VisionTransformer
 from kdnotes.models.stacked_layers import StackedLinear
 from kdnotes.training import build, exactness, fit, fit_together, is_exact, loop
 
@@ -18,6 +27,7 @@ SEEDS = (3, 0, 1, 2, 4)
 STUDENTS = {
     "separable": STUDENT,
     "residual": functools.partial(ResidualStudent, num_classes=4, in_channels=1, width=12),
+    "transformer": functools.partial(VisionTransformer, 4, 1, 48, depth=2, patch=8, joint=1),
 }
 
 
@@ -69,6 +79,15 @@ def test_every_seed_of_every_stack_is_equal(student, size):
             STUDENTS[student], CrossEntropy(), SEEDS[:count], batch_size=size
         ).items():
             assert_equal(run, whole[seed])
+
+
+@pytest.mark.parametrize("method", [FitNets, AT])
+def test_transformers_that_learn_from_a_teachers_maps(method):
+    student = functools.partial(TRANSFORMER, depth=3)
+    exact(student)
+    taught = method(tiny_teacher(), 2.0, 0.5, (("patches", "block2"), ("block1", "block3")))
+    alone = fit(build(student, 3), taught, tiny_data(), at(3))
+    assert_equal(together(student, taught, (1, 3, 0))[3], alone)
 
 
 class Noisy(Method):
