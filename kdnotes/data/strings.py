@@ -47,6 +47,10 @@ class Vocabulary:
         """A string as tokens, each of them ``spelled``."""
         return string
 
+    def cuts(self, string: str) -> list[Sequence[str]]:
+        """All ways to cut a string into tokens; into characters there is one."""
+        return [self.cut(string)]
+
     @property
     def classes(self) -> int:
         """What a model chooses from: the end, and what is ``spelled``."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdnotes import checks
-from kdnotes.data import PairVocabulary, Strings, Vocabulary
+from kdnotes.data import Strings, Vocabulary
 from kdnotes.language.loop import log_probabilities
 from kdnotes.language.teachers import AT_ONCE, check_reads
 from kdnotes.machine import single_thread
@@ -29,7 +29,7 @@ def string_log_probabilities(model: Decoder, strings: Strings) -> Tensor:
 
 
 def marginal_log_probabilities(
-    model: Decoder, strings: Sequence[str], vocabulary: PairVocabulary
+    model: Decoder, strings: Sequence[str], vocabulary: Vocabulary
 ) -> Tensor:
     """The log q of each string, summed over all ways to cut it into tokens, ``[N]`` float64.
 

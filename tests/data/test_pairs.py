@@ -44,13 +44,14 @@ def test_all_ways_to_cut_a_string(string):
         if all(one in PAIRS.spelled for one in parts):
             expected.add(parts)
     found = PAIRS.cuts(string)
-    assert set(found) == expected and len(found) == len(expected)
+    assert set(found) == expected and len(found) == len(expected) == PAIRS.ways(string)
     assert tuple(PAIRS.cut(string)) in expected
 
 
 def test_the_most_frequent_pairs_and_of_equals_the_first():
     assert frequent_pairs(["abab", "cab", "ca"], 3) == ("ab", "ca", "ba")
     assert frequent_pairs(["cb", "ab"], 1) == ("ab",)
+    assert frequent_pairs(["cb", "a"], 5) == ("cb",)
 
 
 def test_a_corpus_in_other_tokens():
@@ -79,7 +80,7 @@ def test_a_key_knows_pairs_that_no_string_has():
         (lambda: PairVocabulary(""), "characters must be a string"),
         (lambda: PAIRS.encode(["bbb"], 2), "at most 2 tokens, not 3"),
         (lambda: PAIRS.encode(["d"]), "must be made of 'abc', not of 'd'"),
-        (lambda: frequent_pairs(["ab"], 2), "at most the strings' 1 pairs, not 2"),
+        (lambda: PAIRS.cuts("c" * 30), "at most 10,000 ways to cut it, not 1,346,269"),
         (lambda: frequent_pairs(["ab"], 0), "count must be at least 1"),
     ],
 )

@@ -58,6 +58,9 @@ def test_a_string_is_as_probable_as_all_ways_to_cut_it_together():
     own = lm.string_log_probabilities(model, Strings(pairs.encode(strings), pairs)).exp()
     several = torch.tensor([len(pairs.cuts(one)) > 1 for one in strings])
     torch.testing.assert_close(own[~several], found[~several])
+    letters = lm.marginal_log_probabilities(teacher().model, ["", "()"], BRACKETS.vocabulary)
+    strings = Strings(BRACKETS.vocabulary.encode(["", "()"]), BRACKETS.vocabulary)
+    assert torch.equal(letters, lm.string_log_probabilities(teacher().model, strings))
     assert bool((own[several] < found[several]).all()) and 5 < int(several.sum()) < 31
 
 
