@@ -6,6 +6,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class Vocabulary:
     """
 
     characters: str
+    unit: ClassVar[str] = "characters"  # what a length counts
 
     def __post_init__(self) -> None:
         if not isinstance(self.characters, str) or not self.characters:
@@ -37,9 +39,22 @@ class Vocabulary:
             raise ValueError(f"characters must be there once each, not {self.characters!r}")
 
     @property
+    def spelled(self) -> Sequence[str]:
+        """What the classes from 1 on stand for."""
+        return self.characters
+
+    def cut(self, string: str) -> Sequence[str]:
+        """A string as tokens, each of them ``spelled``."""
+        return string
+
+    def cuts(self, string: str) -> list[Sequence[str]]:
+        """All ways to cut a string into tokens; into characters there is one."""
+        return [self.cut(string)]
+
+    @property
     def classes(self) -> int:
-        """What a model chooses from: the end and the characters."""
-        return len(self.characters) + 1
+        """What a model chooses from: the end, and what is ``spelled``."""
+        return len(self.spelled) + 1
 
     @property
     def begin(self) -> int:
@@ -56,25 +71,29 @@ class Vocabulary:
 
         Args:
             strings: the strings; none may be longer than ``length``.
-            length: in characters; by default that of the longest string.
+            length: in tokens without begin and end; by default that of the longest string.
 
         Raises:
             ValueError: a character is not in the vocabulary, or a string is too long.
         """
         strings = list(strings)
+        unknown = sorted(set("".join(strings)) - set(self.characters))
+        if unknown:
+            raise ValueError(f"strings must be made of {self.characters!r}, not of {unknown[0]!r}")
+        return self.encode_cut([self.cut(one) for one in strings], length)
+
+    def encode_cut(self, strings: Sequence[Sequence[str]], length: int | None = None) -> Tensor:
+        """``encode`` of strings that are cut into tokens; ``length`` counts these."""
         longest = max(map(len, strings), default=0)
         length = longest if length is None else length
         checks.at_least(0)("length", length)
         if longest > length:
-            raise ValueError(f"strings must have at most {length} characters, not {longest}")
-        unknown = sorted(set("".join(strings)) - set(self.characters))
-        if unknown:
-            raise ValueError(f"strings must be made of {self.characters!r}, not of {unknown[0]!r}")
-        table = {ord(one): number for number, one in enumerate(self.characters, start=1)}
+            raise ValueError(f"strings must have at most {length} {self.unit}, not {longest}")
+        table = {one: number for number, one in enumerate(self.spelled, start=1)}
         tokens = np.full((len(strings), length + 2), self.padding, dtype=np.int64)
         tokens[:, 0] = self.begin
         for row, string in zip(tokens, strings, strict=True):
-            row[1 : len(string) + 2] = [*(table[ord(one)] for one in string), END]
+            row[1 : len(string) + 2] = [*(table[one] for one in string), END]
         return torch.from_numpy(tokens)
 
     def decode(self, tokens: Tensor) -> list[str]:
@@ -83,7 +102,7 @@ class Vocabulary:
         for row in tokens.tolist():
             row = row[1:] if row and row[0] == self.begin else row
             row = row[: row.index(END)] if END in row else row
-            rows.append("".join(self.characters[one - 1] for one in row if one < self.begin))
+            rows.append("".join(self.spelled[one - 1] for one in row if one < self.begin))
         return rows
 
 
@@ -154,7 +173,7 @@ class Corpus:
     @functools.cached_property
     def key(self) -> str:
         """SHA-256 of vocabulary and tokens: the identity of this corpus in every cache."""
-        digest = hashlib.sha256(self.vocabulary.characters.encode())
+        digest = hashlib.sha256("".join(self.vocabulary.spelled).encode())
         for part in (self.train, self.validation, self.test):
             digest.update(str(list(part.tokens.shape)).encode())
             digest.update(memoryview(part.tokens.contiguous().numpy()).cast("B"))

@@ -6,6 +6,7 @@ from kdnotes.language.exact import (
     against_truth,
     cross_entropy,
     exposure,
+    marginal_log_probabilities,
     masses,
     prefixes,
     string_log_probabilities,
@@ -42,6 +43,6 @@ __all__ = [
     "SampledAnswersKD", "Schedule", "SequenceKD", "SkewedKD", "Step", "StringArm", "StringChoice",
     "StringMethod", "StringRun", "TokenBatch", "TokenKD", "TopAnswersKD", "against",
     "against_truth", "cached_run", "choose", "compare", "cross_entropy", "evaluate", "exposure",
-    "fit", "log_probabilities", "masses", "prefixes", "run_key", "string_log_probabilities",
-    "surname_teacher", "train_surname_teacher", "trained",
+    "fit", "log_probabilities", "marginal_log_probabilities", "masses", "prefixes", "run_key",
+    "string_log_probabilities", "surname_teacher", "train_surname_teacher", "trained",
 ]  # fmt: skip

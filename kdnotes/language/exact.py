@@ -7,7 +7,7 @@ free writing are sums, not estimates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -26,6 +26,22 @@ from kdnotes.models import Decoder
 def string_log_probabilities(model: Decoder, strings: Strings) -> Tensor:
     """The log q of each whole string, its end included, ``[N]`` float64."""
     return log_probabilities(model, strings).sum(dim=1)
+
+
+def marginal_log_probabilities(
+    model: Decoder, strings: Sequence[str], vocabulary: Vocabulary
+) -> Tensor:
+    """The log q of each string, summed over all ways to cut it into tokens, ``[N]`` float64.
+
+    ``string_log_probabilities`` of the one way in which it was cut is never above that.
+    """
+    ways = [vocabulary.cuts(one) for one in strings]
+    rows = torch.tensor([row for row, found in enumerate(ways) for _ in found])
+    tokens = vocabulary.encode_cut([one for found in ways for one in found])
+    each = string_log_probabilities(model, Strings(tokens, vocabulary))
+    most = torch.full((len(ways),), -torch.inf, dtype=torch.float64)
+    most = most.scatter_reduce(0, rows, each, "amax")
+    return most + torch.zeros_like(most).index_add(0, rows, (each - most[rows]).exp()).log()
 
 
 def masses(model: Decoder, parts: Mapping[str, Strings]) -> dict[str, float]:

@@ -97,10 +97,8 @@ class LanguageTeacher:
             ValueError: it is not so.
         """
         if vocabulary != self.vocabulary:
-            known, found = self.vocabulary.characters, vocabulary.characters
-            raise ValueError(
-                f"the teacher's characters must be the strings' {found!r}, not {known!r}"
-            )
+            known, found = self.vocabulary.spelled, vocabulary.spelled
+            raise ValueError(f"the teacher's tokens must be the strings' {found!r}, not {known!r}")
 
 
 def bank_of(teacher: LanguageTeacher, strings: Strings) -> Tensor:

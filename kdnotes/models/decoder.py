@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdnotes import checks
 from kdnotes.models.decoder_block import Block, Counted
 
-# How many tokens were read, and of each block keys and values ``[2, B, heads, context, size]``.
+# How many tokens were read, and each block's keys and values ``[depth, 2, context, B, width]``: in
+# this order a place's attention to those before runs through memory from end to end.
 Cache = list
+
+AT_ONCE = 1000  # strings written at a time, so that their keys and values take little memory
 
 
 class Decoder(nn.Module):
@@ -81,11 +83,11 @@ class Decoder(nn.Module):
             for block in self.blocks:
                 x = block(x, counted=counted)
             return counted.spread(self.head(self.norm(x)))
-        x = self.tokens(tokens) + self.places(torch.arange(seen, until, device=tokens.device))
+        x = self.tokens(tokens) + self.places.weight[seen:until]
         if cache is not None and not cache:
-            cache += [0, *(block.room(x, self.context) for block in self.blocks)]
-        for number, block in enumerate(self.blocks, start=1):
-            x = block(x, cache and cache[number][:, :, :, :until])
+            cache += [0, x.new_empty(len(self.blocks), 2, self.context, len(x), x.shape[2])]
+        for number, block in enumerate(self.blocks):
+            x = block(x, cache and cache[1][number, :, :until])
         if cache:
             cache[0] = until
         return self.head(self.norm(x))
@@ -119,21 +121,29 @@ class Decoder(nn.Module):
         drawn = torch.rand(self.context, count, generator=generator, dtype=torch.float64).to(device)
         tokens = torch.full((count, self.context + 1), self.classes + 1, device=device)
         tokens[:, 0] = self.classes
-        rows, cache = torch.arange(count, device=device), [] if cached else None  # without an end
-        last = tokens[:, :1]
         with checks.trusted():
-            for place in range(self.context):
-                if cached:
-                    logits = self(last, cache)[:, -1]
-                else:
-                    logits = self(tokens[:, : place + 1])[rows, -1]
-                ladder = F.softmax(logits.double() / temperature, dim=1).cumsum(dim=1)
-                chosen = (ladder < drawn[place, rows, None] * ladder[:, -1:]).sum(dim=1)
-                tokens[rows, place + 1] = chosen
-                left = chosen.nonzero()[:, 0]  # 0 is the end
-                rows, last = rows[left], chosen[left, None]
-                if not len(left):
-                    break
-                if cached and len(left) < len(chosen):
-                    cache[1:] = [past.index_select(1, left) for past in cache[1:]]
+            for part in zip(tokens.split(AT_ONCE), drawn.split(AT_ONCE, dim=1), strict=True):
+                self._write(*part, temperature, cached)
         return tokens
+
+    def _write(self, tokens: Tensor, drawn: Tensor, temperature: float, cached: bool) -> None:
+        """Fill tokens ``[B, context + 1]``, of which the begin is there; drawn ``[context, B]``."""
+        rows, cache, last = torch.arange(len(tokens), device=tokens.device), [], tokens[:, :1]
+        for place in range(self.context):  # rows: those without an end
+            z = self(last, cache)[:, -1] if cached else self(tokens[:, : place + 1])[rows, -1]
+            z = z.double() / temperature
+            ladder = (z - z.amax(dim=1, keepdim=True)).exp().cumsum(dim=1)  # the last: their sum
+            chosen = torch.searchsorted(ladder, drawn[place, rows, None] * ladder[:, -1:])[:, 0]
+            tokens[rows, place + 1] = chosen
+            left = chosen.nonzero()[:, 0]  # 0 is the end
+            if not len(left):
+                break
+            # The last ones take the places of those that have ended: few are moved, in place.
+            free = (chosen[: len(left)] == 0).nonzero()[:, 0]
+            movers = left[len(left) - len(free) :]
+            rows[free], chosen[free] = rows[movers], chosen[movers]
+            rows, last = rows[: len(left)], chosen[: len(left), None]
+            if cached:
+                past = cache[1][:, :, : place + 1]
+                past[:, :, :, free] = past[:, :, :, movers]
+                cache[1] = cache[1][:, :, :, : len(left)]

@@ -35,33 +35,38 @@ class Block(nn.Module):
         self.attend, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.expand, self.contract = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def room(self, x: Tensor, context: int) -> Tensor:
-        """For keys and values of the strings of x ``[B, …]``: ``[2, B, heads, context, size]``."""
-        return x.new_empty(2, len(x), self.heads, context, x.shape[2] // self.heads)
-
     def forward(
         self, x: Tensor, past: Tensor | None = None, counted: Counted | None = None
     ) -> Tensor:
         """``[B, L, width]``, of which no place sees a later one; ``[places, width]`` of those that
-        are ``counted``. The keys and values go to the end of ``past``.
+        are ``counted``. The keys and values go to the end of ``past`` ``[2, ≥ L, B, width]``.
         """
         three = self.attend(self.before(x))
         three = three if counted is None else counted.spread(three)
-        qkv = three.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        new, kv = qkv.shape[3], qkv[1:]
+        qkv = three.unflatten(2, (3, self.heads, -1)).permute(2, 1, 0, 3, 4)
         if past is not None:
-            past[:, :, :, -new:] = kv
-            kv = past
-        is_first = new == kv.shape[3]
-        mask = None if is_first or new == 1 else _sees(new, kv.shape[3], x.device)
-        heard = F.scaled_dot_product_attention(
-            qkv[0], kv[0], kv[1], attn_mask=mask, is_causal=is_first
-        )
-        heard = heard.transpose(1, 2).flatten(2)
+            past = past.unflatten(3, (self.heads, -1))
+            past[:, -qkv.shape[1] :] = qkv[1:]
+        heard = _attend(qkv[0], *(qkv[1:] if past is None else past))
+        heard = heard.transpose(0, 1).flatten(2)
         x = x + self.out(heard if counted is None else counted.of(heard))
         return x + self.contract(F.gelu(self.expand(self.between(x))))
 
 
-def _sees(new: int, total: int, device: torch.device) -> Tensor:
-    """Which of ``total`` places each of the ``new`` last ones may see, ``[new, total]`` bool."""
-    return torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
+def _attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of the last L of S places, none of which sees a later one.
+
+    Args:
+        query: ``[L, B, heads, size]``; so is what is returned.
+        keys, values: ``[S, B, heads, size]``.
+    """
+    new, total = len(query), len(keys)
+    if new == 1 < total:  # one product of numbers a place is less than the kernel's many small ones
+        weights = (keys * (query * query.shape[3] ** -0.5)).sum(dim=3, keepdim=True).softmax(dim=0)
+        return (weights * values).sum(dim=0, keepdim=True)
+    sees = None
+    if new < total:
+        sees = torch.ones(new, total, dtype=torch.bool, device=query.device).tril(total - new)
+    q, k, v = (one.permute(1, 2, 0, 3) for one in (query, keys, values))
+    heard = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None)
+    return heard.permute(2, 0, 1, 3)

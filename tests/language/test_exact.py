@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import re
 from collections import Counter
@@ -11,7 +13,9 @@ import torch
 from language_helpers import ALL, BRACKETS, STUDENT, P, corpus, fit, teacher
 
 from kdnotes import language as lm
-from kdnotes.data import Brackets
+from kdnotes.data import Brackets, PairVocabulary, Strings
+from kdnotes.models import Decoder
+from kdnotes.training import build
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -40,6 +44,24 @@ def test_probabilities_of_strings(model):
     found = lm.string_log_probabilities(model, ALL).exp()
     for number in range(0, len(ALL), 7):
         assert float(found[number]) == pytest.approx(q_of(model, BRACKETS.strings[number]), 1e-5)
+
+
+def test_a_string_is_as_probable_as_all_ways_to_cut_it_together():
+    pairs = PairVocabulary("ab", ("ab", "bb"))
+    model = build(functools.partial(Decoder, pairs.classes, 5, 8, 1, 2), 0).double().eval()
+    strings = ["".join(one) for size in range(5) for one in itertools.product("ab", repeat=size)]
+    found = lm.marginal_log_probabilities(model, strings, pairs).exp()
+    for string, q in zip(strings, found, strict=True):
+        ways = [Strings(pairs.encode_cut([way]), pairs) for way in pairs.cuts(string)]
+        each = [float(lm.string_log_probabilities(model, way).exp()) for way in ways]
+        assert float(q) == pytest.approx(sum(each), 1e-12)
+    own = lm.string_log_probabilities(model, Strings(pairs.encode(strings), pairs)).exp()
+    several = torch.tensor([len(pairs.cuts(one)) > 1 for one in strings])
+    torch.testing.assert_close(own[~several], found[~several])
+    letters = lm.marginal_log_probabilities(teacher().model, ["", "()"], BRACKETS.vocabulary)
+    strings = Strings(BRACKETS.vocabulary.encode(["", "()"]), BRACKETS.vocabulary)
+    assert torch.equal(letters, lm.string_log_probabilities(teacher().model, strings))
+    assert bool((own[several] < found[several]).all()) and 5 < int(several.sum()) < 31
 
 
 def test_masses_and_what_is_left(model):

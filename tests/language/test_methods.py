@@ -193,11 +193,7 @@ def other_characters():
         (lambda: lm.LanguageTeacher("gpt", AB), TypeError, "model must be a kdnotes.models.decod"),
         (lambda: lm.LanguageTeacher(teacher().model, "ab"), TypeError, "vocabulary must be a kdn"),
         (lambda: lm.LanguageTeacher(teacher().model, AB), ValueError, "model's 5 classes, not 3"),
-        (
-            lambda: fit(lm.TokenKD(other_characters())),
-            ValueError,
-            "characters must be the strings'",
-        ),
+        (lambda: fit(lm.TokenKD(other_characters())), ValueError, "tokens must be the strings'"),
         (lambda: fit(lm.SequenceKD(other_characters())), ValueError, "not '<>{}'"),
         (lambda: fit(lm.OnPolicy(lm.TokenKD(other_characters()))), ValueError, "not '<>{}'"),
         (lambda: fit(lm.TopAnswersKD(teacher(), count=6)), ValueError, "count must be a whole num"),

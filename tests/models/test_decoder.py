@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from kdnotes.data import Strings, Vocabulary
-from kdnotes.models import Decoder, count_parameters
+from kdnotes.models import Decoder, count_parameters, decoder
 
 AB = Vocabulary("ab")
 
@@ -74,6 +74,33 @@ def test_strings_that_have_ended_are_left_out_and_the_others_stay(count):
     written = model.sample(count, 4)
     assert torch.equal(written, model.sample(count, 4, cached=False))
     assert count < 300 or len((written == 0).int().argmax(dim=1).unique()) >= 9
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_strings_do_not_depend_on_how_many_are_written_at_a_time(monkeypatch, cached):
+    model, read = small(context=9, seed=2), []
+    model.register_forward_hook(lambda _, given, __: read.append(len(given[0])))
+    whole = model.sample(50, 4, cached=cached)
+    assert max(read) == 50
+    for at_once in (7, 25, 49):
+        monkeypatch.setattr(decoder, "AT_ONCE", at_once)
+        read.clear()
+        assert torch.equal(whole, model.sample(50, 4, cached=cached))
+        assert max(read) == at_once
+
+
+def test_what_has_ended_is_read_no_more_and_nothing_is_copied_anew():
+    model, read, kept = small(context=9, seed=2), [], set()
+
+    def look(_, given, __):
+        tokens, cache = given
+        read.append(tokens.numel())
+        kept.add(cache[1].untyped_storage().data_ptr())
+
+    model.register_forward_hook(look)
+    written = model.sample(300, 4)
+    before_each = (written[:, 1:] != AB.padding).sum()  # tokens that were drawn
+    assert sum(read) == int(before_each) and len(kept) == 1
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
