@@ -105,7 +105,8 @@ class Decoder(nn.Module):
         """Write strings: tokens ``[count, context + 1]`` int64, begin, characters, end, padding.
 
         A string without an end fills the context: it was cut off. The random numbers are drawn on
-        the CPU, one a string and place, so that the strings depend on the seed alone.
+        the CPU, one a string and place, so that the strings depend on the seed alone, and not on
+        how many are written at a time.
 
         Args:
             count: how many strings.
