@@ -4,7 +4,7 @@ Between stages the networks lie side by side in dimension 1, as in ``stacked_lay
 they lie one behind the other, ``[networks, images, vectors, width]``: each network's vectors are in
 memory as they are where it is alone. What rounds otherwise all the same goes another way:
 
-- Sums over images and vectors are products, also those of gradients (``_for_each``).
+- Sums over images and vectors, which are gradients, are products (``_sum``, ``_for_each``).
 - Softmaxes, of attention and of logits, are taken network by network: torch fills vector registers
   with the numbers of two networks else.
 - Widths, and numbers a patch, that are no multiple of 16 are refused: each network's numbers begin
