@@ -4,7 +4,7 @@ Between stages the networks lie side by side in dimension 1, as in ``stacked_lay
 they lie one behind the other, ``[networks, images, vectors, width]``: each network's vectors are in
 memory as they are where it is alone. What rounds otherwise all the same goes another way:
 
-- Sums over images and vectors are products, also those of gradients (``_for_each``).
+- Sums over images and vectors, which are gradients, are products (``_sum``, ``_for_each``).
 - Softmaxes, of attention and of logits, are taken network by network: torch fills vector registers
   with the numbers of two networks else.
 - Widths, and numbers a patch, that are no multiple of 16 are refused: each network's numbers begin
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdnotes.models.stacked import stack
-from kdnotes.models.stacked_layers import Stacked, StackedLinear, need, products
+from kdnotes.models.stacked_layers import Stacked, StackedLinear, need
 
 
 def stacked_chain(networks: Sequence[nn.Module]) -> nn.Module:
@@ -51,7 +51,7 @@ class StackedPatches(Stacked):
         patches = patches.reshape(len(images), height, rows, width, columns, count, -1)
         patches = patches.permute(5, 0, 1, 3, 2, 4, 6).flatten(4).flatten(1, 3)
         weight = self.projection.weight.permute(0, 2, 3, 1).reshape(count, -1, patches.shape[2])
-        vectors = products(patches, weight.transpose(1, 2), self.projection.bias)
+        vectors = _Linear.apply(patches, weight, self.projection.bias.view(count, 1, -1))
         positions = self.positions.view(count, -1, height * width).transpose(1, 2).flatten(1)
         vectors = vectors.reshape(count, len(images), -1) + _for_each(positions, len(images))
         return _to_map(vectors.unflatten(2, (height * width, -1)), self.grid)
@@ -144,22 +144,19 @@ class StackedAttention(Stacked):
         )
 
     def forward(self, some: Tensor, everything: Tensor) -> Tensor:
-        width = some.shape[3] // self.heads
-        query = self.query(some) * width**-0.5
-        query = query.unflatten(3, (self.heads, width)).transpose(2, 3).flatten(1, 2)
-        pairs = self.key_value(everything).unflatten(3, (2, self.heads, width))
-        pairs = pairs.permute(0, 3, 1, 4, 2, 5).flatten(2, 3)
-        mixed = torch.stack([_mixed(*one) for one in zip(query, pairs, strict=True)])
-        return self.output(mixed.unflatten(1, (-1, self.heads)).transpose(2, 3).flatten(3))
+        pairs = self.key_value(everything)
+        return self.output(_Mixed.apply(self.query(some), pairs, self.heads))
 
 
 class StackedVectors(Stacked):
     """A linear layer for each network's vectors, ``[networks, batch, n, width]``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.flatten(1, 2)
-        weight = self.weight.view(self.count, -1, x.shape[3]).transpose(1, 2)
-        return products(rows, weight, self.bias).unflatten(1, x.shape[1:3])
+        weight, bias = (
+            self.weight.view(self.count, -1, x.shape[3]),
+            self.bias.view(self.count, 1, -1),
+        )
+        return _Linear.apply(x.flatten(1, 2), weight, bias).unflatten(1, x.shape[1:3])
 
 
 class StackedNorm(Stacked):
@@ -172,19 +169,97 @@ class StackedNorm(Stacked):
         self.eps = one.eps
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = F.layer_norm(x, x.shape[3:], eps=self.eps).flatten(1, 2)
-        scale, shift = (
-            _for_each(one.view(self.count, -1), normed.shape[1]) for one in (self.weight, self.bias)
-        )
-        return (normed * scale + shift).view(x.shape)
+        normed = F.layer_norm(x.to(self.weight.dtype), x.shape[3:], eps=self.eps).flatten(1, 2)
+        weight, bias = (one.view(self.count, 1, -1) for one in (self.weight, self.bias))
+        return _Scaled.apply(normed, weight, bias).view(x.shape)
 
 
-def _mixed(query: Tensor, pairs: Tensor) -> Tensor:
-    """What queries ``[heads, m, width]`` of one network take from its keys and values, ``[2, heads,
-    n, width]``.
+class _Linear(torch.autograd.Function):
+    """``[networks, rows, in]``, weights ``[networks, out, in]``, biases ``[networks, 1, out]``."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias, x, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, ...]:
+        gradient = gradient.contiguous()
+        x, weight = (one.to(gradient.dtype) for one in ctx.saved_tensors)
+        of_weight = torch.bmm(gradient.transpose(1, 2), x)
+        of_x = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
+        return of_x, of_weight, _sum(gradient)
+
+
+class _Scaled(torch.autograd.Function):
+    """``[networks, rows, width]`` times a weight plus a bias, each ``[networks, 1, width]``."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.addcmul(bias, x, weight)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, ...]:
+        gradient = gradient.contiguous()
+        x, weight = ctx.saved_tensors
+        return gradient * weight, _sum(gradient * x), _sum(gradient)
+
+
+def _sum(x: Tensor) -> Tensor:
+    """Over rows, ``[networks, rows, n]`` to ``[networks, 1, n]``, as a product."""
+    return torch.bmm(x.new_ones(1, 1, x.shape[1]).expand(len(x), -1, -1), x)
+
+
+class _Mixed(torch.autograd.Function):
+    """What queries ``[networks, batch, m, width]`` take from keys and values ``[networks, batch, n,
+    2 × width]``, network by network.
     """
-    key, value = pairs.unbind(0)
-    return torch.bmm(torch.bmm(query, key.transpose(1, 2)).softmax(dim=2), value)
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, queries: Tensor, pairs: Tensor, heads: int
+    ) -> Tensor:
+        ctx.heads, ctx.scale = heads, (queries.shape[3] // heads) ** -0.5
+        queries, pairs = _by_head(queries * ctx.scale, 1, heads), _by_head(pairs, 2, heads)
+        shares, mixed = [], []
+        for (query,), (key, value) in zip(queries, pairs, strict=True):
+            share = torch.bmm(query, key.transpose(1, 2)).softmax(dim=2).to(value.dtype)
+            mixed.append(_of_heads(torch.bmm(share, value)[None], heads))
+            shares.append(share)
+        ctx.save_for_backward(queries, pairs, *shares)
+        return torch.stack(mixed)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple:
+        queries, pairs, *shares = ctx.saved_tensors
+        of_queries, of_pairs = [], []
+        given = zip(_by_head(gradient, 1, ctx.heads), queries, pairs, shares, strict=True)
+        for (wanted,), (query,), (key, value), share in given:
+            of_share = torch.bmm(wanted, value.transpose(1, 2))
+            mean = (of_share * share).sum(dim=2, keepdim=True)
+            of_score = of_share.sub_(mean).mul_(share)
+            of_query = torch.bmm(of_score, key) * ctx.scale
+            of_key = torch.bmm(of_score.transpose(1, 2), query)
+            of_value = torch.bmm(share.transpose(1, 2), wanted)
+            of_queries.append(_of_heads(of_query[None], ctx.heads))
+            of_pairs.append(_of_heads(torch.stack([of_key, of_value]), ctx.heads))
+        return torch.stack(of_queries), torch.stack(of_pairs), None
+
+
+def _by_head(x: Tensor, kinds: int, heads: int) -> Tensor:
+    """``[networks, batch, n, kinds × heads × d]`` as ``[networks, kinds, batch × heads, n, d]``."""
+    apart = x.unflatten(3, (kinds, heads, -1)).permute(0, 3, 1, 4, 2, 5)
+    return apart.flatten(2, 3).contiguous()
+
+
+def _of_heads(x: Tensor, heads: int) -> Tensor:
+    """One network's ``[kinds, batch × heads, n, d]`` as ``[batch, n, kinds × heads × d]``."""
+    return x.unflatten(1, (-1, heads)).permute(1, 3, 0, 2, 4).flatten(2)
 
 
 def _for_each(numbers: Tensor, count: int) -> Tensor:

@@ -228,9 +228,6 @@ def _products(inputs: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
     return _GradientInOrder.apply(outputs)[..., :out]
 
 
-products = _products  # its own name is part of those of stored runs
-
-
 class _GradientInOrder(torch.autograd.Function):
     """What it is given; the gradient is contiguous."""
 
