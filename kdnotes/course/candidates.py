@@ -5,6 +5,7 @@ The settings are those of the methods' own chapters, whose stored runs are used 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def families(s: Settings, **options: Any) -> dict[str, Family]:
     """Method → family, from plain to involved.
 
     What teaches one seed alone (an older generation, an assistant) is trained here, for the seeds
-    of the choice and of the report.
+    of the choice and of the report. Smoke tries two settings of a method, at most.
 
     Args:
         s: sizes, data set, student and seeds.
@@ -107,11 +108,19 @@ def families(s: Settings, **options: Any) -> dict[str, Family]:
     first, more = s.teacher(), tuple(s.more_teachers().values())
     shared = {"student": s.student(), "data": s.splits(), "config": s.config(), "report": None}
     seeds = Seeds(range(s.seeds), choice_seeds(s))
-    return {
+    found = {
         **_from_labels(s, seeds, shared | options),
         **_from_one(s, first, seeds, shared | options),
         **_from_several(first, more),
     }
+    few = {name: _shortened(one) for name, one in found.items()}
+    return s.pick(smoke=few, lesson=found, full=found)
+
+
+def _shortened(family: Family) -> Family:
+    """With the first and the last setting alone: each has been tried in its method's chapter."""
+    items = list(family.settings.items())
+    return dataclasses.replace(family, settings=dict([items[0], items[-1]]))
 
 
 def choice_seeds(s: Settings) -> range:

@@ -236,7 +236,8 @@ def compare_methods(
     """
     data = s.splits()
     options = {"workers": workers, "engine": engine, "fresh": fresh}
-    shared = {"student": s.student(), "data": data, "config": s.config()} | options
+    alone = {"student": s.student(), "data": data, "config": s.config()}
+    shared = alone | options
     families = candidates.families(s, **options)
     with progress.task("comparison", *_size(families, s)):
         choices = choose_settings(families, s, **shared, report=report)
@@ -253,13 +254,14 @@ def compare_methods(
         validation = with_calibrated(before, data).frame
         hidden = [column for column in validation if column.startswith("test_")]
         reported = study.compare(arms, s.seeds, **shared, report=report)
+    turns = s.pick(smoke=1, lesson=costing.ROUNDS, full=costing.ROUNDS)
     result = Comparison(
         study=with_calibrated(reported, data),
         validation=Study(validation.drop(columns=hidden), {}),
         families=families,
         chosen={name: chosen[name] for name in families},
         choices=choices,
-        seconds=costing.seconds_of(arms, student=s.student(), data=data, config=s.config()),
+        seconds=costing.seconds_of(arms, rounds=turns, **alone),
         data=data,
         teacher=s.teacher(),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -88,24 +90,51 @@ def stack(several: Sequence[nn.Module]) -> nn.Module:
 def is_stackable(several: Sequence[nn.Module], images: Tensor) -> bool:
     """Whether the networks differ in their numbers alone, and such ones can be stacked.
 
-    That is tried with two copies of the first on these images. Not so are networks with layers of
-    other kinds than the course's, with hooks, or with parts that share their numbers.
+    That is tried with two copies of the first on these images, once in a process for networks that
+    look alike. Not so are networks with layers of other kinds than the course's, with hooks, or
+    with parts that share their numbers.
     """
-    two = [copy.deepcopy(several[0]).eval() for _ in range(2)]
+    one = several[0]
     try:
-        need(len({(repr(one), _numbers(one)) for one in several}) == 1)
+        kinds = {(repr(each), _numbers(each)) for each in several}
+        need(len(kinds) == 1 and not any(map(_is_altered, one.modules())))
+    except Exception:  # whatever a network raises in a shape that it was not made for
+        return False
+    what = (*kinds.pop(), *map(type, one.modules()), images.shape, images.dtype)
+    return _computes_the_same(_Tried(what, one, images))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a trial's result depends on, and what it is tried with."""
+
+    what: tuple
+    network: nn.Module = field(compare=False)
+    images: Tensor = field(compare=False)
+
+
+@functools.lru_cache(maxsize=8)  # which keeps as many networks alive
+def _computes_the_same(tried: _Tried) -> bool:
+    two = [copy.deepcopy(tried.network).eval() for _ in range(2)]
+    images = tried.images
+    try:
         merged = stack(two)
         with torch.no_grad():
             alone, beside = two[0](images), merged(torch.cat([images, images], dim=1))
             return all(torch.allclose(one, alone, 1e-3, 1e-4) for one in beside.chunk(2, dim=1))
-    except Exception:  # whatever a network raises in a shape that it was not made for
+    except Exception:  # as above
         return False
+
+
+def _is_altered(module: nn.Module) -> bool:
+    """By hooks, or by a ``forward`` of its own: nothing that its class or ``repr`` tells."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    return any(hooks) or "forward" in vars(module)
 
 
 def _merge(several: Sequence[nn.Module]) -> nn.Module:
     one = several[0]
-    hooks = (one._forward_hooks, one._forward_pre_hooks, one._backward_hooks)
-    need(not any(hooks) and "forward" not in vars(one))
+    need(not _is_altered(one))
     if type(one) in LAYERS:
         return LAYERS[type(one)](several)
     need(_is_by_channel(one) and not one._parameters and not one._buffers)

@@ -15,9 +15,15 @@ from kdnotes.methods import KD, CrossEntropy, GatedKD, Method
 from kdnotes.study import Arm
 
 
+class LessonSettings(TinySettings):
+    @staticmethod
+    def pick(*, smoke, lesson, full):
+        return lesson
+
+
 @pytest.fixture(scope="module")
 def families(session_cache):
-    return candidates.families(TinySettings(), workers=1)
+    return candidates.families(LessonSettings(), workers=1)
 
 
 def methods_of(family):
@@ -43,6 +49,15 @@ def test_the_baseline_is_first_and_all_that_is_named_is_there(families):
 def test_no_setting_is_there_twice(families):
     settings = [repr(one) for family in families.values() for one in methods_of(family)]
     assert len(set(settings)) == len(settings)
+
+
+def test_smoke_tries_the_first_and_the_last_setting_of_every_method(families):
+    few = candidates.families(TinySettings(), workers=1)
+    assert list(few) == list(families)
+    for name, family in families.items():
+        settings = list(family.settings)
+        assert list(few[name].settings) == settings[:1] + settings[1:][-1:]
+    assert len(families["attention (AT)"].settings) == 4
 
 
 def test_all_three_teachers_are_used_by_the_methods_with_many(families):

@@ -123,7 +123,26 @@ def test_the_table_says_what_is_told_apart_from_both_baselines(result):
     assert table.loc["uncertainty", "resolved"] == "> CE"  # from KD without spread
     assert table.loc[STANDARD, "minus KD"] == table.loc[BASELINE, "minus CE"] == ""
     assert table.loc["uncertainty", "minus KD"] == "−5.00 ± 0.00"
-    assert table.loc["attention (AT)", "setting"].endswith("(of 4)")
+    assert table.loc["attention (AT)", "setting"].endswith("(of 2)")  # of smoke
+
+
+def test_smoke_alone_measures_the_cost_of_each_method_in_one_turn(session_cache, monkeypatch):
+    class Numbers(TinySettings):
+        """Of another profile, but for what is no number."""
+
+        @staticmethod
+        def pick(*, smoke, lesson, full):
+            return lesson if isinstance(lesson, int) else smoke
+
+    def measured(arms, *, rounds, **shared):
+        seen.append(rounds)
+        return dict.fromkeys(arms, 1.0)
+
+    seen = []
+    monkeypatch.setattr(comparison.costing, "seconds_of", measured)
+    for settings in (TinySettings(), Numbers()):
+        comparison.compare_methods(settings, workers=1, report=None)
+    assert seen == [1, comparison.costing.ROUNDS] and comparison.costing.ROUNDS > 1
 
 
 def test_what_all_differences_share_is_said_once_whoever_asks(result, session_cache):

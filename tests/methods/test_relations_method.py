@@ -176,10 +176,10 @@ LAST = (("block3", "block4"),)
     ids=["RKD", "SP", "DIST", "CRD"],
 )
 def test_the_student_comes_to_have_the_teachers_relations(make, names):
-    config = Config(epochs=16, batch_size=20, learning_rate=2e-2)
+    config = Config(epochs=80, batch_size=20, learning_rate=5e-3)
     history = train(make(tiny_teacher()), config).history
     for name in names:
-        assert history[name].iloc[-1] < 0.85 * history[name].iloc[0]
+        assert history[name].iloc[-1] < 0.8 * history[name].iloc[0]
 
 
 @pytest.mark.parametrize("name", ["RKD", "SP", "DIST", "CRD"])

@@ -17,6 +17,7 @@ from kdnotes.models import (
     StudentNet,
     TeacherNet,
     VisionTransformer,
+    stacked,
 )
 from kdnotes.models.stacked import NotStackableError, is_stackable, stack
 from kdnotes.models.stacked_layers import StackedConv2d, StackedDropout, storage_of
@@ -209,6 +210,29 @@ def test_what_can_be_stacked():
     assert is_stackable([RESIDUAL()] * 3, images)
     assert is_stackable([Renamed(in_channels=1, width=4)], images)
     assert is_stackable([chain(nn.Flatten(), nn.Linear(900, 4))], images)
+
+
+def test_networks_that_look_alike_are_tried_once(monkeypatch):
+    tried, honest = [], stacked.stack
+    monkeypatch.setattr(stacked, "stack", lambda two: tried.append(1) or honest(two))
+    wide = functools.partial(RESIDUAL, width=20)
+    images = torch.randn(2, 1, 32, 32)
+    assert all(is_stackable([wide(), wide()], images) for _ in range(3)) and len(tried) == 1
+    for number, (network, others) in enumerate(
+        [(wide(width=24), images), (wide().double(), images.double()), (wide(), images[:, :, :16])]
+    ):
+        is_stackable([network], others)
+        assert len(tried) == number + 2
+
+
+def test_what_alters_one_of_networks_that_look_alike_is_seen():
+    images = torch.randn(2, 1, 32, 32)
+    assert is_stackable([RESIDUAL()], images) and not is_stackable([hooked()], images)
+    own = RESIDUAL()
+    own.stages.stem.forward = lambda x: x
+    assert not is_stackable([own], images)
+    assert not is_stackable([RESIDUAL().requires_grad_(False), RESIDUAL()], images)
+    assert not is_stackable([Changed(in_channels=1, width=4)], images)
 
 
 def test_networks_that_differ_are_refused_and_left_as_they_were():

@@ -127,6 +127,10 @@ class Runtime(ABC):
         """The versions of the packages that write and run the file, of those that are installed."""
         return {package: found for package in self.packages if (found := version(package))}
 
+    def beside(self, in_float: Path) -> Runtime:
+        """The same runtime, for a network whose float ONNX file is there already."""
+        return self
+
     def export(self, network: nn.Module, path: Path, calibration: Tensor | None = None) -> Path:
         """Write the network for this runtime: in float, or in int8 if calibration images are given.
 

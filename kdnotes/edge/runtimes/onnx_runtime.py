@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from kdnotes.edge.convert import export, quantise
 from kdnotes.edge.runtime import OnnxNetwork, operators
 from kdnotes.edge.runtimes.interface import Loaded, Runtime, by_precision
+from kdnotes.files import replacing
 
 __all__ = ["OnnxRuntime"]
 
@@ -29,21 +32,28 @@ class OnnxRuntime(Runtime):
         signed_activations: ONNX Runtime's own default. On x86 the convolutions that read a
             block's input then stay in float; 0 to 255 is the cure.
         reduce_range: weights of 7 bits, which x86 processors without VNNI need (``edge.cut_off``).
+        in_float: the float file of the very network, where there is one: torch's exporter takes
+            more than a second.
     """
 
     signed_activations: bool = False
     reduce_range: bool = True
+    in_float: Path | None = dataclasses.field(default=None, repr=False)
 
     name = "ONNX Runtime"
     packages = ("onnxruntime",)
     suffix = ".onnx"
 
+    def beside(self, in_float: Path) -> OnnxRuntime:
+        return dataclasses.replace(self, in_float=in_float)
+
     def _write(self, network: nn.Module, path: Path, calibration: Tensor | None) -> None:
-        if calibration is None:
-            export(network, path)
-            return
         with tempfile.TemporaryDirectory() as folder:
-            in_float = export(network, Path(folder, "float.onnx"))
+            in_float = self.in_float or export(network, Path(folder, "float.onnx"))
+            if calibration is None:
+                with replacing(path) as temporary:
+                    shutil.copyfile(in_float, temporary)
+                return
             quantise(
                 in_float, path, calibration, reduce_range=self.reduce_range,
                 signed_activations=self.signed_activations,

@@ -70,8 +70,10 @@ def compare(
     with contextlib.ExitStack() as stack:
         place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory()))
         first, rows = OnnxRuntime(), []
-        loaded = {YARDSTICK: first.load(first.export(network, place / "yardstick.onnx"))}
+        in_float = first.export(network, place / "yardstick.onnx")
+        loaded = {YARDSTICK: first.load(in_float)}
         for number, runtime in enumerate(chosen):
+            runtime = runtime.beside(in_float)
             for kind in kinds:
                 path = place / f"{number}_{kind}{runtime.suffix}"
                 given = calibration if kind == "int8" else None

@@ -14,6 +14,7 @@ from edge_networks import IMAGES, X86, network
 from made_up_runtimes import Failing, MadeUp, NotThere, OnlyFloat
 
 from kdnotes.edge import runtimes
+from kdnotes.edge.runtimes import onnx_runtime
 from kdnotes.edge.runtimes import table as table_module
 from kdnotes.edge.runtimes.table import COLUMNS
 
@@ -67,6 +68,16 @@ def test_flips_are_answers_other_than_those_of_pytorch(table):
     assert row["flips"] == len(IMAGES) and row["accuracy"] == 0
     other = compared(MadeUp(negated=True), targets=1 - ANSWERS.clamp(max=1))
     assert set(other["flips"]) == {len(IMAGES)}  # whatever the targets are
+
+
+def test_the_network_is_exported_once_for_all_rows_of_onnx_runtime(tmp_path):
+    chosen = (runtimes.OnnxRuntime(), runtimes.OnnxRuntime(signed_activations=True))
+    with mock.patch.object(onnx_runtime, "export", side_effect=onnx_runtime.export) as export:
+        compared(*chosen, yardstick=runtimes.OnnxRuntime, folder=tmp_path)
+    assert export.call_count == 1
+    for number, kind, calibration in ((0, "float", None), (1, "int8", IMAGES)):
+        alone = chosen[number].export(network(), tmp_path / "alone.onnx", calibration)
+        assert alone.read_bytes() == (tmp_path / f"{number}_{kind}.onnx").read_bytes()
 
 
 def test_onnx_runtime_is_measured_against_itself(table):
