@@ -12,9 +12,11 @@ from kdnotes.edge.runtimes.ncnn import Ncnn
 from kdnotes.edge.runtimes.onnx_runtime import OnnxRuntime
 from kdnotes.edge.runtimes.openvino import OpenVino
 from kdnotes.edge.runtimes.record import Record, differing, recorded
+from kdnotes.edge.runtimes.rounding import Rounding, recorded_rounding
 from kdnotes.edge.runtimes.table import ALL, compare
 
 __all__ = [
-    "ALL", "ExecuTorch", "LiteRT", "Loaded", "Ncnn", "OnnxRuntime", "OpenVino", "Record", "Runtime",
-    "compare", "differing", "installed", "make_converter", "micro", "recorded", "surprises",
+    "ALL", "ExecuTorch", "LiteRT", "Loaded", "Ncnn", "OnnxRuntime", "OpenVino", "Record",
+    "Rounding", "Runtime", "compare", "differing", "installed", "make_converter", "micro",
+    "recorded", "recorded_rounding", "surprises",
 ]  # fmt: skip
