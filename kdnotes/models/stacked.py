@@ -44,20 +44,7 @@ class StackedFirst(Stacked):
         return logits.unflatten(1, (self.count, -1))[:, :, 0].flatten(1)
 
 
-class Layers(dict):
-    """What stands for several layers of a kind; of kinds that it does not list, what their class
-    itself says (``stacked``). The names of stored runs depend on what is listed, and on the classes
-    of their own network (``store.fingerprint``).
-    """
-
-    def __contains__(self, kind: type) -> bool:
-        return super().__contains__(kind) or "stacked" in vars(kind)
-
-    def __missing__(self, kind: type) -> Callable[..., nn.Module]:
-        return vars(kind)["stacked"]
-
-
-LAYERS: dict[type, Callable[..., Stacked]] = Layers({
+LAYERS: dict[type, Callable[..., Stacked]] = {
     nn.Conv2d: StackedConv2d,
     networks.StridedPointwise: StackedConv2d,
     nn.BatchNorm2d: StackedBatchNorm2d,
@@ -66,7 +53,7 @@ LAYERS: dict[type, Callable[..., Stacked]] = Layers({
     nn.Dropout2d: StackedDropout,
     compound.Peers: StackedPeers,
     compound.First: StackedFirst,
-})  # fmt: skip
+}
 # What treats each channel by itself serves all networks side by side as it is; the others hold such
 # layers, and do nothing in ``forward`` but call them and add what they give.
 BY_CHANNEL = (
@@ -135,8 +122,9 @@ def _is_altered(module: nn.Module) -> bool:
 def _merge(several: Sequence[nn.Module]) -> nn.Module:
     one = several[0]
     need(not _is_altered(one))
-    if type(one) in LAYERS:
-        return LAYERS[type(one)](several)
+    kind = type(one)
+    if kind in LAYERS or "stacked" in vars(kind):  # of other kinds their class says it itself
+        return LAYERS.get(kind, vars(kind).get("stacked"))(several)
     need(_is_by_channel(one) and not one._parameters and not one._buffers)
     merged = copy.copy(one)
     merged._modules = {

@@ -28,7 +28,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kdnotes.models.stacked import Layers
 from kdnotes.store.code import Code, is_own, read_code, writes_itself
 from kdnotes.store.tensorfile import checksum
 from kdnotes.store.values import describe_value
@@ -64,7 +63,7 @@ class _Graph:
             return simple
         if isinstance(value, (type, types.FunctionType)):
             return self.refer(value)
-        if type(value) in (OrderedDict, Layers):  # of a state_dict: a dict by any other name
+        if type(value) is OrderedDict:  # of a state_dict: a dict by any other name
             value = dict(value)
         if isinstance(value, nn.Module):  # from anywhere, with attributes of any kind
             strict = False
