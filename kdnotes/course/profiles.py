@@ -140,8 +140,11 @@ class Settings:
             ValueError: the file is no text, or has too few different lines.
         """
         name = self.dataset if self.is_text else "surnames"
-        share = min(1.0, len(strings_of(name)[0]) / (train + validation + test))
-        sizes = [max(FEWEST_STRINGS, int(share * size)) for size in (train, validation, test)]
+        wanted, lines = (train, validation, test), len(strings_of(name)[0])
+        share = min(1.0, lines / sum(wanted))
+        sizes = [max(FEWEST_STRINGS, int(share * size)) for size in wanted]
+        while sum(sizes) > lines and max(sizes) > FEWEST_STRINGS:  # the largest makes room
+            sizes[sizes.index(max(sizes))] -= 1
         return data_module.load_corpus(
             name, train_strings=sizes[0], validation_strings=sizes[1], test_strings=sizes[2]
         )

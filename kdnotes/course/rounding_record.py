@@ -1,8 +1,9 @@
 """The record of rounding: the lesson's CE and KD students of all seeds in int8 by torchao.
 
 ``python -m kdnotes.course.rounding_record`` writes it, where the extra "executorch" is installed;
-without ``--output`` into the package, for the chapter on edge runtimes. Each accuracy is that of
-ExecuTorch's own file. Begun again on the same day, it goes on with the students that are missing.
+without ``--output`` into the package, for the chapter on edge runtimes. The int8 accuracies are
+those of ExecuTorch's own files, the float ones PyTorch's. Begun again on the same day, it goes on
+with the students that are missing.
 """
 
 from __future__ import annotations
@@ -51,10 +52,12 @@ def accuracy(runtime: runtimes.Runtime, network: nn.Module, test: Split, given: 
 def measure(
     settings: Settings, path: Path, runtime: runtimes.Runtime | None = None
 ) -> Iterator[runtimes.Rounding]:
-    """The record after each further student; it is written each time.
+    """The record after each further student. It is written each time, beside the file, whose place
+    it takes when it is complete.
 
     Args:
-        path: the file. What it holds of the same day, machine and versions is kept.
+        path: the file. What it, or one that was begun, holds of the same day, machine and versions
+            is kept.
         runtime: by default ExecuTorch, whose int8 is torchao's.
 
     Raises:
@@ -66,7 +69,8 @@ def measure(
     given, test = edge_record.calibration(settings), settings.splits().test
     about = {"made": made(settings, len(given), len(test.targets), runtime)}
     about["machine"] = edge.machine()
-    rows = _kept(path, about)
+    begun = path.with_suffix(".begun.json")
+    rows = _kept(begun if begun.exists() else path, about)
     for (arm, seed), run in students(settings).items():
         if any((row["arm"], row["seed"]) == (arm, seed) for row in rows):
             continue
@@ -75,8 +79,10 @@ def measure(
         scores["int8"] = accuracy(runtime, network, test, given)
         rows.append({"arm": arm, "seed": seed, **scores})
         record = runtimes.Rounding(pd.DataFrame(rows), **about)
-        record.save(path)
+        record.save(begun)
         yield record
+    if begun.exists():
+        begun.replace(path)
 
 
 def made(
@@ -85,7 +91,9 @@ def made(
     """What the record is of."""
     common = edge_record.made(settings, calibration)
     mine = {"student": "CE and KD baseline", "test images": images, "runtime": runtime.label}
-    limits = {"instructions": torch.backends.cpu.get_cpu_capability()}  # trainings depend on them
+    limits = {
+        "instructions": torch.backends.cpu.get_cpu_capability()
+    }  # here; the trainings, too, if none was stored
     return common | mine | limits | {"versions": runtime.versions()}
 
 
@@ -104,6 +112,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file")
     parser.add_argument("--profile", default="lesson", choices=tuple(profiles.PROFILES))
     given = parser.parse_args()
+    if given.profile != "lesson" and given.output == OUTPUT:
+        parser.error("--output is needed: the package's record is of the lesson")
     for record in measure(profiles.settings(given.profile, "fashion-mnist", None), given.output):
         row = record.table.iloc[-1]
         print(f"{row['arm']}, seed {row['seed']}: {row['float']:.2%} → {row['int8']:.2%}")

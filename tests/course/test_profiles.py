@@ -80,6 +80,22 @@ def test_of_a_small_text_all_lines_are_taken_in_proportion(text):
     assert [len(one) for one in (own.train, own.validation, own.test)] == [200, 50, 50]
 
 
+@pytest.mark.parametrize(
+    ("lines", "wanted", "sizes"),
+    [
+        (60, (2000, 60, 2000), [20, 20, 20]),
+        (60, (30, 20, 60), [20, 20, 20]),
+        (100, (30, 20, 60), [27, 20, 53]),
+        (1000, (2000, 60, 2000), [490, 20, 490]),
+    ],
+)
+def test_a_text_of_sixty_lines_is_enough(tmp_path, lines, wanted, sizes):
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(f"{number:b}" for number in range(lines)))
+    own = profiles.settings("smoke", f"text:{path}").corpus(*wanted)
+    assert [len(one) for one in (own.train, own.validation, own.test)] == sizes
+
+
 def test_a_text_has_a_teacher_of_its_own(text, own_cache):
     """It has seen no string on which the students are measured."""
     names = profiles.settings("smoke")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 
@@ -59,6 +60,25 @@ def test_it_goes_on_where_it_was_and_starts_anew_with_other_versions(
     list(rounding_record.measure(SETTINGS, path, ONNX))
     assert list(runtimes.recorded_rounding(path).table["int8"]) == [0.25, 0.25]
     assert len(calls) == 3
+
+
+def test_an_older_record_stays_until_the_new_one_is_complete(measured, monkeypatch, tmp_path):
+    record, path = measured[1][-1], tmp_path / "rounding.json"
+    monkeypatch.setattr(rounding_record, "accuracy", lambda *given: 0.25)
+    other = record.made | {"versions": {"onnxruntime": "0.1"}}
+    runtimes.Rounding(record.table, other, record.machine).save(path)
+    next(rounding_record.measure(SETTINGS, path, ONNX))  # and then it is stopped
+    assert runtimes.recorded_rounding(path).made == other
+    (again,) = rounding_record.measure(SETTINGS, path, ONNX)
+    assert list(again.table["int8"]) == [0.25, 0.25] and list(tmp_path.iterdir()) == [path]
+    pd.testing.assert_frame_equal(runtimes.recorded_rounding(path).table, again.table)
+
+
+def test_the_packages_record_is_of_no_other_profile(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["rounding_record", "--profile", "smoke"])
+    with pytest.raises(SystemExit):
+        rounding_record.main()
+    assert "--output is needed" in capsys.readouterr().err
 
 
 def test_it_says_what_was_measured(measured):

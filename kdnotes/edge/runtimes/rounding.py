@@ -24,7 +24,8 @@ class Rounding:
     Args:
         table: one row a student: ``arm``, ``seed``, and fractions of right answers, ``float`` of
             PyTorch and ``int8`` of the runtime's file.
-        made: what there is to say of the measurement: ``date``, ``versions`` (package → version).
+        made: what there is to say of the measurement: ``date``, ``dataset``, ``profile`` and
+            ``versions`` (package → version).
         machine: of ``edge.machine``.
     """
 
@@ -40,18 +41,15 @@ class Rounding:
         return rows["float"] - rows["int8"]
 
     def said(self, here: Mapping[tuple[str, int], float]) -> str:
-        """With what it was measured, and how many of its students have the same accuracy here.
+        """Of what it is, and how many of its students have the same accuracy here.
 
         Args:
             here: (arm, seed) → accuracy in float of one's own students.
         """
         rows = self.table.itertuples()
         equal = sum(abs(here.get((row.arm, row.seed), -1.0) - row.float) < 1e-6 for row in rows)
-        versions = ", ".join(f"{name} {number}" for name, number in self.made["versions"].items())
-        return (
-            f"recorded {self.made['date']}, {versions}; "
-            f"float accuracies as here: {equal} of {len(self.table)}"
-        )
+        of = ", ".join(str(self.made[name]) for name in ("date", "dataset", "profile"))
+        return f"recorded {of}; float accuracies as here: {equal} of {len(self.table)}"
 
     def save(self, path: Path) -> None:
         """Write it as JSON, completely or not at all."""

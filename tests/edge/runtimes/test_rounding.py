@@ -13,7 +13,7 @@ ROWS = [("CE", 0, 0.7, 0.65), ("CE", 1, 0.8, 0.8), ("KD", 0, 0.75, 0.7501), ("KD
 @pytest.fixture
 def record():
     table = pd.DataFrame(ROWS, columns=["arm", "seed", "float", "int8"])
-    made = {"date": "2026-01-02", "versions": {"torchao": "0.1", "executorch": "1.0"}}
+    made = {"date": "2026-01-02", "dataset": "some", "profile": "smoke", "versions": {"a": "0.1"}}
     return runtimes.Rounding(table, made, {"processor": "some"})
 
 
@@ -34,10 +34,10 @@ def test_it_is_kept_to_the_last_digit(record, tmp_path):
         runtimes.recorded_rounding(tmp_path / "no.json")
 
 
-def test_it_says_with_what_it_was_made_and_how_many_students_are_the_same_here(record):
+def test_it_says_of_what_it_is_and_how_many_students_are_the_same_here(record):
     mine = {("CE", 0): 0.7, ("CE", 1): 0.8001, ("KD", 1): 1 / 3, ("DML", 0): 0.75}
     assert record.said(mine) == (
-        "recorded 2026-01-02, torchao 0.1, executorch 1.0; float accuracies as here: 2 of 4"
+        "recorded 2026-01-02, some, smoke; float accuracies as here: 2 of 4"
     )
 
 
