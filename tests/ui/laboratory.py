@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,7 @@ def running(notebooks: Path, home: Path) -> Iterator[str]:
     )  # fmt: skip
     try:
         place = _announced(server)
+        _answers(place)
         yield f"{place}/lab/workspaces/{{0}}/tree/{{0}}.ipynb?token={token}"
         end = urllib.request.Request(
             f"{place}/api/shutdown", method="POST", headers={"Authorization": f"token {token}"}
@@ -88,6 +91,19 @@ def _environment(home: Path) -> dict[str, str]:
     }  # the question would cover what is clicked
     (asked / "notification.jupyterlab-settings").write_text(json.dumps(no))
     return os.environ | own | {"KDNOTES_PROFILE": "smoke"}
+
+
+def _answers(place: str) -> None:
+    """Wait until it takes calls: it says where it is a moment before."""
+    end = time.monotonic() + START
+    while True:
+        try:
+            urllib.request.urlopen(f"{place}/api", timeout=30).close()
+            return
+        except urllib.error.URLError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def _announced(server: subprocess.Popen[str]) -> str:

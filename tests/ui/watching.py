@@ -35,7 +35,8 @@ class Watched:
             self._faults.append(f"request: {address}")
 
     def _said(self, message: Any) -> None:
-        if message.type == "error":
+        # What Chromium tells of a page that would have asked before it is left is no fault of it.
+        if message.type == "error" and "'beforeunload' confirmation panel" not in message.text:
             self._faults.append(f"console: {message.text}")
 
 
