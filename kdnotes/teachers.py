@@ -4,7 +4,6 @@ once.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -54,30 +53,10 @@ class Teacher:
             raise TypeError(f"model must be a torch.nn.Module, not {type(self.model).__name__}")
         self.model.eval().requires_grad_(False)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Teacher:
-        """A copy that copies the network when it is asked for its ``model``: every training copies
-        its method, which mostly wants stored outputs alone.
-        """
-        twin = copy.copy(self)
-        twin.record = copy.deepcopy(self.record, memo)
-        twin._lent = vars(twin).pop("model", self._network)
-        return twin
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "model" and "_lent" in vars(self):
-            self.model = copy.deepcopy(vars(self).pop("_lent"))
-            return self.model
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    @property
-    def _network(self) -> nn.Module:
-        """To be read: the ``model``, or that of the teacher of which this is a copy."""
-        return vars(self)["model" if "model" in vars(self) else "_lent"]
-
     @functools.cached_property
     def key(self) -> str:
         """SHA-256 of architecture, attributes, weights and buffers: its identity in every store."""
-        return store.fingerprint([str(self._network), self._network])
+        return store.fingerprint([str(self.model), self.model])
 
     def logits(self, split: Split) -> Tensor:
         """Logits ``[N, classes]`` of the plain images of a split (stored)."""
@@ -94,8 +73,8 @@ class Teacher:
         self._check_split(split)
 
         def compute() -> Tensor:
-            check_network("teacher", self._network, split.images[:2], modes=(False,))
-            return self._finite(_watched_outputs(self._network, split, views), "logits")
+            check_network("teacher", self.model, split.images[:2], modes=(False,))
+            return self._finite(_watched_outputs(self.model, split, views), "logits")
 
         return store.cached_tensor([outputs, self.key, split_key(split), views], compute)
 
@@ -108,8 +87,8 @@ class Teacher:
         """
         self._check_split(split)
         self.feature_shape(stage)
-        names = [name for name, _ in self._network.stages.named_children()]
-        until = self._network.stages[
+        names = [name for name, _ in self.model.stages.named_children()]
+        until = self.model.stages[
             : names.index(stage) + 1
         ].eval()  # slicing makes a container in training mode
         parts = [outputs, self.key, split_key(split), views, stage]
@@ -120,18 +99,18 @@ class Teacher:
 
     def feature_shape(self, stage: str) -> torch.Size:
         """Shape ``[channels, height, width]`` of a stage's output."""
-        if not isinstance(self._network, StagedNet):
+        if not isinstance(self.model, StagedNet):
             raise TypeError(
                 "model must be a network with named stages, such as TeacherNet, not "
-                f"{type(self._network).__name__}"
+                f"{type(self.model).__name__}"
             )
-        shapes = feature_shapes(self._network)
+        shapes = feature_shapes(self.model)
         if stage not in shapes:
             raise ValueError(f"stage must be one of the teacher's, {list(shapes)}, not {stage!r}")
         return shapes[stage]
 
     def _finite(self, values: Tensor, what: str) -> Tensor:
-        checks.finite(**{f"the {what} of the teacher ({type(self._network).__name__})": values})
+        checks.finite(**{f"the {what} of the teacher ({type(self.model).__name__})": values})
         return values
 
     def _check_split(self, split: Split) -> None:
@@ -141,7 +120,7 @@ class Teacher:
                 f"{type(split).__name__}"
             )
         channels = split.images.shape[1]
-        needs = getattr(self._network, "in_channels", channels)
+        needs = getattr(self.model, "in_channels", channels)
         if channels != needs:
             raise ValueError(
                 f"split must have images of {needs} channels, which this teacher sees, not "

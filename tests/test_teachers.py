@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import pickle
 import shutil
 
 import pytest
 import torch
-from helpers import CONFIG, PAIRS, STUDENT, equal_states, tiny_data, tiny_teacher
+from helpers import CONFIG, STUDENT, equal_states, tiny_data, tiny_teacher
 
 from kdnotes import metrics, store, teachers, training
 from kdnotes.data import Views, load
-from kdnotes.methods import AT, KD, LabelSmoothing
+from kdnotes.methods import LabelSmoothing
 from kdnotes.models import TeacherNet, forward_features
 from kdnotes.store import runs
 from kdnotes.teachers import Teacher
@@ -106,34 +105,6 @@ def test_a_teacher_is_in_eval_mode_and_frozen_and_known_by_its_weights():
     renamed = copy.deepcopy(teacher.model)
     renamed.head[2] = torch.nn.Tanh()  # equal weights, another function
     assert Teacher(renamed, {}).key != teacher.key
-
-
-def test_a_copy_has_a_network_of_its_own_as_soon_as_it_is_asked_for_it():
-    teacher, data = tiny_teacher(), tiny_data()
-    twin = copy.deepcopy(copy.deepcopy(teacher))
-    assert twin.key == teacher.key
-    assert torch.equal(twin.logits(data.test), teacher.logits(data.test))
-    assert twin.feature_shape("block1") == (2, 16, 16) and "model" not in vars(twin)
-    assert twin.record == teacher.record and twin.record is not teacher.record
-    assert twin.model is twin.model is not teacher.model
-    assert equal_states(twin.model.state_dict(), teacher.model.state_dict())
-    torch.nn.init.zeros_(next(twin.model.parameters()))
-    assert not equal_states(twin.model.state_dict(), teacher.model.state_dict())
-    with pytest.raises(AttributeError, match="'Teacher' object has no attribute 'modle'"):
-        _ = twin.modle
-    assert pickle.loads(pickle.dumps(copy.deepcopy(teacher))).key == teacher.key
-
-
-def test_a_training_does_not_copy_the_network_of_a_teacher_whose_outputs_it_wants(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("copied")
-
-    teacher, data = tiny_teacher(), tiny_data()
-    monkeypatch.setattr(TeacherNet, "__deepcopy__", refuse, raising=False)
-    for method in (KD(teacher, 2.0, 0.1), AT(teacher, 2.0, 0.1, PAIRS, 1.0)):
-        training.fit(training.build(STUDENT, 0), method, data, CONFIG)
-    with pytest.raises(AssertionError, match="copied"):
-        _ = copy.deepcopy(teacher).model
 
 
 def test_train_or_load_trains_once_and_records_how():
